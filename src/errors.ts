@@ -5,7 +5,10 @@
 
 /** Base of every error this project throws on purpose; the command line prints its message without a stack. */
 export class MimicVideoError extends Error {
-  override name = new.target.name;
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
 }
 
 /** A wrong argument: unknown option, value out of range, shapes that do not fit together. */
