@@ -1,0 +1,139 @@
+/** Element conversions on the CPU, for small tensors and for checkpoints converted on request. */
+import { FormatError, UsageError } from "../errors.ts";
+import type { StoredDtype } from "./source.ts";
+
+/** Element types `toFloat32` reads. */
+export const floatDtypes: ReadonlySet<StoredDtype> = new Set([
+  "F64",
+  "F32",
+  "F16",
+  "BF16",
+  "F8_E4M3",
+  "F8_E5M2",
+]);
+
+/**
+ * Widens stored floats to float32; float64 is rounded to nearest. Every other conversion is exact.
+ * @param bytes little-endian elements, at any alignment
+ * @throws UsageError for an integer dtype, FormatError if the bytes are not whole elements
+ */
+export function toFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
+  switch (dtype) {
+    case "F32":
+      return new Float32Array(aligned(bytes, 4));
+    case "F64":
+      return Float32Array.from(new Float64Array(aligned(bytes, 8)));
+    case "BF16":
+      return widenBf16(new Uint16Array(aligned(bytes, 2)));
+    case "F16":
+      return lookUp(new Uint16Array(aligned(bytes, 2)), (f16Table ??= table(65536, 5, 10)));
+    case "F8_E4M3":
+      return lookUp(bytes, (e4m3Table ??= e4m3Values()));
+    case "F8_E5M2":
+      return lookUp(bytes, (e5m2Table ??= table(256, 5, 2)));
+    default:
+      throw new UsageError(`${dtype} is not a float type; toFloat32 reads ${[...floatDtypes].join(" ")}.`);
+  }
+}
+
+export interface HalfResult {
+  readonly bytes: Uint8Array;
+  /** finite values beyond ±65504, stored as ±65504 */
+  readonly saturated: number;
+}
+
+/**
+ * bfloat16 to float16, rounded to nearest even. Finite values beyond float16's range become ±65504 and are
+ * counted; infinities and NaN stay what they are.
+ * @throws FormatError if the bytes are not whole elements
+ */
+export function bf16ToF16(bytes: Uint8Array): HalfResult {
+  const input = new Uint16Array(aligned(bytes, 2));
+  const output = new Uint16Array(input.length);
+  let saturated = 0;
+  for (let i = 0; i < input.length; i++) {
+    const sign = input[i] & 0x8000;
+    const magnitude = input[i] & 0x7fff;
+    const half = halfOfMagnitude(magnitude);
+    if (half === 0x7c00 && magnitude !== 0x7f80) {
+      saturated++;
+      output[i] = sign | 0x7bff;
+    } else {
+      output[i] = sign | half;
+    }
+  }
+  return { bytes: new Uint8Array(output.buffer), saturated };
+}
+
+/** bfloat16 to float32 bytes, exact: the 16 bits are the upper half. */
+export function bf16ToF32(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(widenBf16(new Uint16Array(aligned(bytes, 2))).buffer);
+}
+
+/** Bits of the non-negative bfloat16 `magnitude` as float16; 0x7c00 when it is too large. */
+function halfOfMagnitude(magnitude: number): number {
+  if (magnitude > 0x7f80) return 0x7e00;
+  const exponent = (magnitude >> 7) - 127 + 15;
+  const fraction = magnitude & 0x7f;
+  if (exponent >= 31) return 0x7c00;
+  // 7 fraction bits always fit into 10, so only subnormal results are rounded.
+  if (exponent >= 1) return (exponent << 10) | (fraction << 3);
+  const shift = -exponent + 1;
+  // 0x400 is the hidden bit; beyond 12 places even the largest fraction rounds to zero.
+  if (shift > 12) return 0;
+  const full = 0x400 | (fraction << 3);
+  const kept = full >> shift;
+  const rest = full & ((1 << shift) - 1);
+  const tie = 1 << (shift - 1);
+  return kept + (rest > tie || (rest === tie && (kept & 1) === 1) ? 1 : 0);
+}
+
+function widenBf16(input: Uint16Array): Float32Array {
+  const bits = new Uint32Array(input.length);
+  for (let i = 0; i < input.length; i++) bits[i] = input[i] << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/** The bytes in a buffer of their own, at whose start any element type is aligned. */
+function aligned(bytes: Uint8Array, elementBytes: number): ArrayBuffer {
+  if (bytes.byteLength % elementBytes !== 0) {
+    throw new FormatError(`${bytes.byteLength} bytes are not whole elements of ${elementBytes} bytes.`);
+  }
+  return bytes.slice().buffer as ArrayBuffer;
+}
+
+let f16Table: Float32Array | undefined;
+let e4m3Table: Float32Array | undefined;
+let e5m2Table: Float32Array | undefined;
+
+function lookUp(codes: Uint8Array | Uint16Array, values: Float32Array): Float32Array {
+  const out = new Float32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) out[i] = values[codes[i]];
+  return out;
+}
+
+/** Every value of an IEEE-like format with infinities, by its code. */
+function table(codes: number, exponentBits: number, fractionBits: number): Float32Array {
+  const bias = 2 ** (exponentBits - 1) - 1;
+  const special = 2 ** exponentBits - 1;
+  return Float32Array.from({ length: codes }, (_, code) => {
+    const sign = code >= codes / 2 ? -1 : 1;
+    const exponent = (code >> fractionBits) & special;
+    const fraction = (code & (2 ** fractionBits - 1)) / 2 ** fractionBits;
+    if (exponent === special) return fraction === 0 ? sign * Infinity : NaN;
+    return exponent === 0
+      ? sign * fraction * 2 ** (1 - bias)
+      : sign * (1 + fraction) * 2 ** (exponent - bias);
+  });
+}
+
+/** E4M3 "fn": no infinities, the top exponent holds numbers up to 448, and only 0x7f and 0xff are NaN. */
+function e4m3Values(): Float32Array {
+  const values = table(256, 4, 3);
+  for (let code = 0x78; code <= 0x7f; code++) {
+    const value = code === 0x7f ? NaN : (1 + (code & 7) / 8) * 2 ** 8;
+    values[code] = value;
+    values[code | 0x80] = -value;
+  }
+  return values;
+}

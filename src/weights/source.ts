@@ -1,0 +1,140 @@
+/**
+ * Weights as bytes: what a file must offer to be read by ranges (`ByteSource`), and what a safetensors file, a
+ * sharded set or a torch checkpoint look like to whoever loads a model (`TensorSource`).
+ */
+import { FormatError, WeightsError } from "../errors.ts";
+
+/** Element types a checkpoint may hold, under their safetensors names. */
+export type StoredDtype =
+  | "F64"
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "I64"
+  | "I32"
+  | "I16"
+  | "I8"
+  | "U8"
+  | "BOOL";
+
+/** Bytes of one element. */
+export const dtypeBytes: Readonly<Record<StoredDtype, number>> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  /** product of the shape × bytes of an element */
+  readonly bytes: number;
+}
+
+/** Random-access bytes: a file handle, HTTP ranges, a Blob or File, an ArrayBuffer. */
+export interface ByteSource {
+  /** for messages */
+  readonly name: string;
+  /** bytes in all */
+  readonly size: number;
+  /** exactly `length` bytes from `offset`, or an error; the caller owns the array */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close?(): Promise<void>;
+}
+
+/** What a safetensors file, a sharded set or a torch checkpoint look like to a loader. */
+export interface TensorSource {
+  /** for messages */
+  readonly name: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** bytes of one tensor, contiguous, row-major, little-endian, exactly `info.bytes` long */
+  read(name: string): Promise<Uint8Array>;
+  /** the same in consecutive chunks of at most `chunkBytes`, for streaming to the GPU without holding the tensor */
+  stream(name: string, chunkBytes?: number): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Where a writer puts its bytes, in order. */
+export interface ByteSink {
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** Large enough that a disk read is not bound by calls, small enough that a few in flight are nothing. */
+export const defaultChunkBytes = 8 * 1024 * 1024;
+
+/** Number of elements of a shape; 1 for a scalar. Not checked against 2⁵³: the readers do that on untrusted shapes. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/**
+ * Bytes of a range in consecutive chunks. The next chunk is asked for before the present one is handed out, so
+ * that disk or network work while the caller uploads; at most two chunks are alive here.
+ */
+export async function* streamRange(
+  source: ByteSource,
+  offset: number,
+  length: number,
+  chunkBytes = defaultChunkBytes,
+): AsyncIterable<Uint8Array> {
+  const step = Math.max(1, Math.floor(chunkBytes));
+  const readAt = (at: number) => {
+    const chunk = source.read(offset + at, Math.min(step, length - at));
+    // If the caller stops early nobody awaits this read; its failure must not end the process.
+    chunk.catch(() => {});
+    return chunk;
+  };
+  let next = length > 0 ? readAt(0) : undefined;
+  for (let at = 0; at < length; at += step) {
+    const chunk = await next!;
+    next = at + step < length ? readAt(at + step) : undefined;
+    yield chunk;
+  }
+}
+
+/**
+ * The entry of `name`.
+ * @throws WeightsError if the source has no such tensor, naming a few it has
+ */
+export function tensorInfo(source: TensorSource, name: string): TensorInfo {
+  const info = source.tensors.get(name);
+  if (info === undefined) {
+    const some = [...source.tensors.keys()].slice(0, 3).join(", ");
+    throw new WeightsError(
+      `${source.name} has no tensor "${name}" among its ${source.tensors.size} (${some || "none"}…). ` +
+        "`npm run inspect` lists them all.",
+    );
+  }
+  return info;
+}
+
+/**
+ * Refuses a range that does not lie within the source, before anything is allocated for it.
+ * @throws FormatError with the numbers
+ */
+export function checkRange(source: { name: string; size: number }, offset: number, length: number): void {
+  const inside =
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    offset + length <= source.size;
+  if (!inside) {
+    throw new FormatError(
+      `${source.name}: bytes ${offset} to ${offset + length} were asked for, but it has ${source.size}. ` +
+        "The file is truncated or damaged; fetch it again.",
+    );
+  }
+}
