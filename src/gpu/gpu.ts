@@ -1,0 +1,173 @@
+/**
+ * One device and what belongs to it: memory, pipelines, counters, and what happens when it is lost. Nothing here
+ * is shared between devices, so two can live in one process.
+ */
+import { AdapterError, DeviceLostError, GpuValidationError } from "../errors.ts";
+import { Memory } from "./memory.ts";
+import { PipelineCache } from "./pipelines.ts";
+
+/** What a result file says about the adapter. */
+export interface AdapterDescription {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  /** a CPU pretending to be a GPU: small workgroups win there */
+  readonly software: boolean;
+  /** how the adapter was found, for example "installed driver" or "SwiftShader from npm" */
+  readonly origin: string;
+}
+
+export interface GpuOptions {
+  /** kernels forced to a named variant, for tests and benchmarks: `{ linear: "naive" }` */
+  readonly variants?: Readonly<Record<string, string>>;
+  /** a binding limit below the adapter's own, to test splitting; bytes */
+  readonly maxBindingBytes?: number;
+}
+
+/** Features that kernels use when present; none is required. */
+const USEFUL_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+
+/** A device with its allocator, pipeline cache and counters. */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterDescription;
+  readonly memory: Memory;
+  readonly pipelines: PipelineCache;
+  readonly variants: Readonly<Record<string, string>>;
+  readonly maxBindingBytes: number;
+  readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
+  #running = "nothing";
+  #lost: GPUDeviceLostInfo | undefined;
+
+  private constructor(device: GPUDevice, adapter: AdapterDescription, options: GpuOptions) {
+    this.device = device;
+    this.adapter = adapter;
+    this.variants = options.variants ?? {};
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    this.maxBindingBytes = Math.min(
+      options.maxBindingBytes ?? Number.POSITIVE_INFINITY,
+      maxStorageBufferBindingSize,
+    );
+    this.memory = new Memory(device, Math.min(maxBufferSize, options.maxBindingBytes ?? maxBufferSize));
+    this.pipelines = new PipelineCache(device);
+    void device.lost.then((info) => {
+      this.#lost = info;
+    });
+  }
+
+  /**
+   * A device with the adapter's own limits and every useful feature it has.
+   * @throws AdapterError when the adapter refuses
+   */
+  static async request(
+    adapter: GPUAdapter,
+    origin: string,
+    software: boolean,
+    options: GpuOptions = {},
+  ): Promise<Gpu> {
+    const { limits, info } = adapter;
+    const device = await adapter
+      .requestDevice({
+        requiredFeatures: USEFUL_FEATURES.filter((f) => adapter.features.has(f)),
+        requiredLimits: {
+          maxBufferSize: limits.maxBufferSize,
+          maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+          maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+          maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+          maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+          maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+        },
+      })
+      .catch((cause: Error) => {
+        throw new AdapterError(
+          `the adapter "${info.description || info.device}" gave no device: ${cause.message}`,
+        );
+      });
+    const { vendor, architecture, device: name, description } = info;
+    return new Gpu(device, { vendor, architecture, device: name, description, software, origin }, options);
+  }
+
+  /** A name for messages and file stamps, such as "SwiftShader driver 5.0.0". */
+  get name(): string {
+    return this.adapter.description || this.adapter.device || this.adapter.vendor || "unnamed adapter";
+  }
+
+  /** @throws AdapterError when `bytes` cannot be bound at once on this adapter */
+  checkBinding(bytes: number, label: string): void {
+    if (bytes <= this.maxBindingBytes) return;
+    throw new AdapterError(
+      `${label} needs ${bytes} bytes in one binding; this adapter allows ${this.maxBindingBytes}. ` +
+        "Use a smaller batch, fewer frames, or an adapter with larger limits.",
+    );
+  }
+
+  /** @throws DeviceLostError when the device is gone; `next` says what was about to run */
+  assertAlive(next: string): void {
+    if (!this.#lost) return;
+    throw new DeviceLostError(
+      `the GPU device was lost (${this.#lost.reason}: ${this.#lost.message || "no message"}) while running ` +
+        `"${this.#running}"; "${next}" was not started. Lower the batch or close other GPU programs, then run again.`,
+    );
+  }
+
+  submit(commands: GPUCommandBuffer, label: string, dispatches: number): void {
+    this.#running = label;
+    this.device.queue.submit([commands]);
+    this.counters.dispatches += dispatches;
+    this.counters.submits++;
+  }
+
+  /** Runs `work` under error scopes and waits for their verdict. */
+  async validated(label: string, work: () => void): Promise<void> {
+    const scopes = ["internal", "out-of-memory", "validation"] as const;
+    for (const s of scopes) this.device.pushErrorScope(s);
+    work();
+    const [validation, memory, internal] = await Promise.all(scopes.map(() => this.device.popErrorScope()));
+    this.assertAlive(label);
+    if (validation)
+      throw new GpuValidationError(`"${label}" was refused by the device: ${validation.message}`);
+    if (memory) {
+      const { held } = this.memory.usage;
+      throw new AdapterError(
+        `out of GPU memory in "${label}" with ${held} bytes held: ${memory.message}. Use a smaller batch.`,
+      );
+    }
+    if (internal) throw new GpuValidationError(`"${label}" failed inside the driver: ${internal.message}`);
+  }
+
+  /** Resolves when everything submitted has finished. @throws DeviceLostError */
+  async idle(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.assertAlive("waiting for the queue");
+  }
+
+  /** Copies `bytes` bytes out of a buffer. @throws DeviceLostError */
+  async readBytes(buffer: GPUBuffer, bytes: number, label: string): Promise<ArrayBuffer> {
+    this.assertAlive(`reading ${label}`);
+    const size = Math.ceil(bytes / 4) * 4;
+    if (size === 0) return new ArrayBuffer(0);
+    const staging = this.device.createBuffer({
+      label: `readback of ${label}`,
+      size,
+      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    });
+    try {
+      const encoder = this.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
+      this.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ).catch((cause: Error) => {
+        this.assertAlive(`reading ${label}`);
+        throw new GpuValidationError(`reading ${label} failed: ${cause.message}`);
+      });
+      return staging.getMappedRange().slice(0, bytes);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Releases the device and everything on it. */
+  destroy(): void {
+    this.device.destroy();
+  }
+}

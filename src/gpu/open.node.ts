@@ -1,0 +1,80 @@
+/**
+ * A device in Node, through the npm package `webgpu` (Dawn). Order: a real GPU, then a software driver that the
+ * system has, then the software GPU from npm. The choice can be forced by name.
+ */
+import { create, globals } from "webgpu";
+import { AdapterError } from "../errors.ts";
+import { Gpu, type GpuOptions } from "./gpu.ts";
+import { hasVulkanLoader, unpackSoftwareGpu, useSoftwareGpu } from "./software.node.ts";
+
+export interface OpenOptions extends GpuOptions {
+  /** "software", or a part of the adapter's name; default: the environment variable MIMIC_VIDEO_ADAPTER, or the best found */
+  readonly adapter?: string;
+}
+
+// Dawn's constants (GPUBufferUsage, …) become globals, as they are in a browser.
+Object.assign(globalThis, globals);
+
+// The garbage collector must not take the instance while its adapters live.
+const instances: GPU[] = [];
+
+function instance(): GPU {
+  const gpu = create([]);
+  instances.push(gpu);
+  return gpu;
+}
+
+const isSoftware = (adapter: GPUAdapter): boolean =>
+  adapter.info.isFallbackAdapter ||
+  /swiftshader|llvmpipe|lavapipe/i.test(`${adapter.info.device} ${adapter.info.description}`);
+
+const describe = ({ info }: GPUAdapter): string =>
+  [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ");
+
+/**
+ * Opens the device to compute on.
+ * @throws AdapterError when there is none, saying what to install, or when none has the requested name
+ */
+export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
+  const wanted = (options.adapter ?? process.env.MIMIC_VIDEO_ADAPTER ?? "").toLowerCase();
+  const seen: string[] = [];
+  const fits = (adapter: GPUAdapter): boolean => {
+    const name = describe(adapter);
+    seen.push(name);
+    return (
+      wanted === "" || (wanted === "software" ? isSoftware(adapter) : name.toLowerCase().includes(wanted))
+    );
+  };
+
+  const system = instance();
+  for (const forceFallbackAdapter of [false, true]) {
+    const adapter = await system.requestAdapter({
+      powerPreference: "high-performance",
+      forceFallbackAdapter,
+    });
+    if (adapter && fits(adapter)) {
+      const software = isSoftware(adapter);
+      return Gpu.request(adapter, software ? "installed software driver" : "GPU", software, options);
+    }
+  }
+
+  let unavailable = "";
+  try {
+    useSoftwareGpu(await unpackSoftwareGpu());
+    const adapter = await instance().requestAdapter();
+    if (adapter && fits(adapter)) return await Gpu.request(adapter, "SwiftShader from npm", true, options);
+    if (!adapter) unavailable = "the packaged software driver did not start";
+  } catch (error) {
+    if (!(error instanceof AdapterError)) throw error;
+    unavailable = error.message;
+  }
+  if (seen.length > 0) {
+    throw new AdapterError(
+      `no adapter is called "${wanted}"; found: ${seen.join("; ")}${unavailable ? ` (${unavailable})` : ""}`,
+    );
+  }
+  throw new AdapterError(
+    `no WebGPU adapter was found, and ${unavailable}. Install a Vulkan driver (Debian and Ubuntu: mesa-vulkan-drivers ` +
+      "25 or newer for a software one, the vendor's driver for a GPU), or install the optional npm dependencies.",
+  );
+}

@@ -1,0 +1,318 @@
+/**
+ * Record once, replay many times. While `record` runs a function, every operation called in it appends a dispatch
+ * instead of running; afterwards the list is planned: intermediate results get buffers, which are reused as soon as
+ * their last reader has been recorded, pipelines are built together, bind groups are made. `Replay.run` then only
+ * encodes: no text, pipeline, bind group or buffer is made in a loop.
+ *
+ * The recording in progress is a module variable, so that model code reads `linear(x, w)` and not `linear(r, x, w)`.
+ * That is sound because the recorded function is synchronous: nothing else can run before it returns.
+ */
+import { GpuValidationError } from "../errors.ts";
+import type { Gpu } from "./gpu.ts";
+import type { Storage } from "./memory.ts";
+import type { BuiltPipeline, Kernel } from "./pipelines.ts";
+
+/** Scalar arguments of a kernel, in the order of its `Params` struct: first the u32 fields, then the f32 fields. */
+export interface Params {
+  readonly u32?: readonly number[];
+  readonly f32?: readonly number[];
+}
+
+export interface DispatchCall {
+  readonly kernel: Kernel;
+  readonly params: Params;
+  readonly inputs: readonly Storage[];
+  /** written, or read and written in place */
+  readonly outputs: readonly Storage[];
+  /** number of workgroups; folded into two dimensions beyond the 65,535 of one */
+  readonly workgroups: number;
+}
+
+/** A dispatch as recorded, with the model scope it was called in, such as `transformer_blocks.3.attn1`. */
+export interface RecordedDispatch extends DispatchCall {
+  readonly scope: string;
+}
+
+interface PlannedDispatch {
+  readonly built: BuiltPipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly grid: readonly [number, number];
+}
+
+// Per-dimension limit that every WebGPU implementation grants.
+const MAX_GRID = 65_535;
+
+/** Folds a number of workgroups into (x, y); kernels use `workgroup_id.x + workgroup_id.y * num_workgroups.x`. */
+export function fold(workgroups: number): [number, number] {
+  if (workgroups <= MAX_GRID) return [workgroups, 1];
+  const y = Math.ceil(workgroups / MAX_GRID);
+  return [Math.ceil(workgroups / y), y];
+}
+
+/** The list being recorded. */
+export class Recording {
+  readonly gpu: Gpu;
+  readonly label: string;
+  readonly dispatches: RecordedDispatch[] = [];
+  /** storages made by operations of this recording that have no buffer yet */
+  readonly transients = new Set<Storage>();
+  /** storages made here that live as long as the replay: constants such as rotary tables */
+  readonly owned: Storage[] = [];
+  readonly #scopes: string[] = [];
+
+  constructor(gpu: Gpu, label: string) {
+    this.gpu = gpu;
+    this.label = label;
+  }
+
+  get scope(): string {
+    return this.#scopes.join(".");
+  }
+
+  /** Names what is recorded inside, for errors and profiles. */
+  within<T>(name: string, body: () => T): T {
+    this.#scopes.push(name);
+    try {
+      return body();
+    } finally {
+      this.#scopes.pop();
+    }
+  }
+
+  /** Space for an intermediate result; its buffer is chosen when the recording is planned. */
+  transient(bytes: number, name: string): Storage {
+    const storage: Storage = { bytes, label: [...this.#scopes, name].join(".") };
+    this.transients.add(storage);
+    return storage;
+  }
+
+  dispatch(call: DispatchCall): void {
+    if (call.workgroups === 0) return;
+    this.dispatches.push({ ...call, scope: this.scope });
+  }
+}
+
+let active: Recording | undefined;
+
+/** The recording in progress. @throws GpuValidationError outside of `record`. */
+export function recording(): Recording {
+  if (!active)
+    throw new GpuValidationError("operations can only be called inside record(gpu, label, () => …)");
+  return active;
+}
+
+/** Runs `body` with `name` appended to the scope of everything it records. */
+export function scope<T>(name: string, body: () => T): T {
+  return recording().within(name, body);
+}
+
+/**
+ * Records `body` and plans it. Tensors in the returned value (at any depth of arrays and plain objects) keep their
+ * buffers until the replay is disposed; all other intermediate results share buffers.
+ */
+export async function record<T>(gpu: Gpu, label: string, body: () => T): Promise<Replay<T>> {
+  const outer = active;
+  const list = new Recording(gpu, label);
+  active = list;
+  let outputs: T;
+  try {
+    outputs = body();
+  } finally {
+    active = outer;
+  }
+  return Replay.plan(list, outputs);
+}
+
+/** A planned list of dispatches. */
+export class Replay<T = unknown> {
+  readonly gpu: Gpu;
+  readonly label: string;
+  /** what the recorded function returned */
+  readonly outputs: T;
+  readonly dispatches: readonly RecordedDispatch[];
+  readonly #planned: readonly PlannedDispatch[];
+  readonly #buffers: readonly { buffer: GPUBuffer; bytes: number }[];
+  readonly #owned: readonly Storage[];
+  readonly #uniforms: GPUBuffer | undefined;
+  #proven = false;
+
+  private constructor(
+    list: Recording,
+    outputs: T,
+    planned: readonly PlannedDispatch[],
+    buffers: readonly { buffer: GPUBuffer; bytes: number }[],
+    uniforms: GPUBuffer | undefined,
+  ) {
+    this.gpu = list.gpu;
+    this.label = list.label;
+    this.outputs = outputs;
+    this.dispatches = list.dispatches;
+    this.#planned = planned;
+    this.#buffers = buffers;
+    this.#owned = list.owned;
+    this.#uniforms = uniforms;
+  }
+
+  static async plan<T>(list: Recording, outputs: T): Promise<Replay<T>> {
+    const { gpu, dispatches } = list;
+    const kept = new Set<Storage>();
+    collectStorages(outputs, kept);
+    const buffers = assignBuffers(list, kept);
+    const [built, uniforms] = await Promise.all([
+      Promise.all(dispatches.map((d) => gpu.pipelines.get(d.kernel))),
+      packUniforms(gpu, list.label, dispatches),
+    ]);
+    const planned = dispatches.map((d, i): PlannedDispatch => {
+      gpu.counters.bindGroups++;
+      const storages = [...d.inputs, ...d.outputs];
+      const bindGroup = gpu.device.createBindGroup({
+        label: `${d.kernel.name} ${d.scope}`,
+        layout: built[i].layout,
+        entries: [
+          {
+            binding: 0,
+            resource: { buffer: uniforms.buffer!, offset: uniforms.slots[i], size: UNIFORM_SLOT },
+          },
+          ...storages.map((s, b) => ({
+            binding: b + 1,
+            resource: { buffer: bound(gpu, s, d), size: padded(s) },
+          })),
+        ],
+      });
+      return { built: built[i], bindGroup, grid: fold(d.workgroups) };
+    });
+    return new Replay(list, outputs, planned, buffers, uniforms.buffer);
+  }
+
+  /**
+   * Submits every dispatch in order. The first run is validated and returns when the device has accepted it.
+   * @throws GpuValidationError, AdapterError (out of memory) or DeviceLostError
+   */
+  async run(): Promise<void> {
+    if (this.#proven) return this.submit(0, this.#planned.length);
+    await this.gpu.validated(this.label, () => this.submit(0, this.#planned.length));
+    this.#proven = true;
+  }
+
+  /** Submits dispatches `from` (inclusive) to `to` (exclusive); used alone only by diagnostics. */
+  submit(from: number, to: number): void {
+    this.gpu.assertAlive(this.label);
+    const encoder = this.gpu.device.createCommandEncoder({ label: this.label });
+    const pass = encoder.beginComputePass();
+    for (let i = from; i < to; i++) {
+      const { built, bindGroup, grid } = this.#planned[i];
+      pass.setPipeline(built.pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(grid[0], grid[1]);
+    }
+    pass.end();
+    this.gpu.submit(encoder.finish(), this.label, to - from);
+  }
+
+  /** Returns every buffer of the recording, its outputs included, to the allocator. */
+  dispose(): void {
+    for (const { buffer, bytes } of this.#buffers) this.gpu.memory.recycle(buffer, bytes);
+    for (const storage of this.#owned) this.gpu.memory.release(storage);
+    this.#uniforms?.destroy();
+  }
+}
+
+const padded = (s: Storage): number => Math.max(16, Math.ceil(s.bytes / 16) * 16);
+
+function bound(gpu: Gpu, storage: Storage, d: RecordedDispatch): GPUBuffer {
+  if (!storage.buffer) {
+    throw new GpuValidationError(
+      `${d.scope} ${d.kernel.name}: "${storage.label}" has no memory; it was released, or belongs to a recording that is not planned`,
+    );
+  }
+  gpu.checkBinding(padded(storage), storage.label);
+  return storage.buffer;
+}
+
+/** Gives every transient a buffer from its first to its last use; those in `kept` are never shared. */
+function assignBuffers(list: Recording, kept: ReadonlySet<Storage>): { buffer: GPUBuffer; bytes: number }[] {
+  const { gpu, dispatches, transients } = list;
+  const lastUse = new Map<Storage, number>();
+  dispatches.forEach((d, i) => {
+    for (const s of [...d.inputs, ...d.outputs]) if (transients.has(s)) lastUse.set(s, i);
+  });
+  const own: { buffer: GPUBuffer; bytes: number }[] = [];
+  const reusable: { buffer: GPUBuffer; bytes: number }[] = [];
+  const take = (s: Storage): GPUBuffer => {
+    // The smallest released buffer that fits; a far larger one would only be hoarded.
+    const fitting = reusable.filter((r) => r.bytes >= s.bytes && r.bytes <= 4 * s.bytes + 4096);
+    const best = fitting.sort((a, b) => a.bytes - b.bytes)[0];
+    if (best && !kept.has(s)) {
+      reusable.splice(reusable.indexOf(best), 1);
+      capacity.set(s, best.bytes);
+      return best.buffer;
+    }
+    const buffer = gpu.memory.acquire(s.bytes, s.label);
+    own.push({ buffer, bytes: s.bytes });
+    capacity.set(s, s.bytes);
+    return buffer;
+  };
+  const capacity = new Map<Storage, number>();
+  dispatches.forEach((d, i) => {
+    const touched = new Set([...d.inputs, ...d.outputs]);
+    for (const s of touched) if (transients.has(s) && !s.buffer) s.buffer = take(s);
+    for (const s of touched) {
+      if (lastUse.get(s) === i && !kept.has(s)) reusable.push({ buffer: s.buffer!, bytes: capacity.get(s)! });
+    }
+  });
+  for (const s of kept) if (transients.has(s) && !s.buffer) s.buffer = take(s);
+  return own;
+}
+
+const UNIFORM_SLOT = 256;
+
+async function packUniforms(gpu: Gpu, label: string, dispatches: readonly RecordedDispatch[]) {
+  // Equal parameter blocks share a slot: a transformer repeats its shapes in every block.
+  const slotOf = new Map<string, number>();
+  const blocks: ArrayBuffer[] = [];
+  const slots = dispatches.map(({ params, kernel }) => {
+    const u32 = params.u32 ?? [];
+    const f32 = params.f32 ?? [];
+    const key = `${u32.join()};${f32.join()}`;
+    let slot = slotOf.get(key);
+    if (slot === undefined) {
+      if ((u32.length + f32.length) * 4 > UNIFORM_SLOT)
+        throw new GpuValidationError(`${kernel.name}: too many parameters`);
+      for (const v of u32) {
+        if (!Number.isInteger(v) || v < 0 || v > 0xffffffff) {
+          throw new GpuValidationError(
+            `${kernel.name}: parameter ${v} is not a 32-bit unsigned integer; the tensor is too large to index`,
+          );
+        }
+      }
+      const block = new ArrayBuffer(UNIFORM_SLOT);
+      new Uint32Array(block).set(u32);
+      new Float32Array(block).set(f32, u32.length);
+      slot = blocks.push(block) - 1;
+      slotOf.set(key, slot);
+    }
+    return slot * UNIFORM_SLOT;
+  });
+  if (blocks.length === 0) return { buffer: undefined, slots };
+  gpu.counters.buffers++;
+  const buffer = gpu.device.createBuffer({
+    label: `${label} parameters`,
+    size: blocks.length * UNIFORM_SLOT,
+    usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+  });
+  blocks.forEach((block, i) => {
+    gpu.device.queue.writeBuffer(buffer, i * UNIFORM_SLOT, block);
+  });
+  return { buffer, slots };
+}
+
+/** A view of storage, as tensors are; recording.ts must not know tensors. */
+interface HasStorage {
+  readonly storage: Storage;
+}
+
+function collectStorages(value: unknown, into: Set<Storage>): void {
+  if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return;
+  if ("storage" in value) into.add((value as HasStorage).storage);
+  else for (const inner of Object.values(value)) collectStorages(inner, into);
+}
