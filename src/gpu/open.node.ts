@@ -46,9 +46,10 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
     );
   };
 
-  const system = instance();
-  for (const forceFallbackAdapter of [false, true]) {
-    const adapter = await system.requestAdapter({
+  // Without a Vulkan loader Dawn would print a warning and find nothing.
+  const system = hasVulkanLoader() ? instance() : undefined;
+  for (const forceFallbackAdapter of system ? [false, true] : []) {
+    const adapter = await system!.requestAdapter({
       powerPreference: "high-performance",
       forceFallbackAdapter,
     });
