@@ -1,11 +1,12 @@
 /** Weights from a path: a file, or a folder in any of the layouts the Hub uses. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { FormatError } from "../errors.ts";
 import { openFile } from "./files.node.ts";
-import { openSafetensors } from "./safetensors.ts";
+import { openAnyWeights } from "./open.ts";
 import { openSharded, parseShardIndex } from "./sharded.ts";
-import type { ByteSource, TensorSource } from "./source.ts";
+import type { TensorSource } from "./source.ts";
 
 /**
  * Opens weights by header only; tensors are read when asked for.
@@ -52,13 +53,9 @@ async function openIndex(folder: string, index: string): Promise<TensorSource> {
 export async function openWeightsFile(path: string): Promise<TensorSource> {
   const source = await openFile(path);
   try {
-    return await openBytes(source);
+    return await openAnyWeights(source, { crc32: (bytes, previous) => crc32(bytes, previous) });
   } catch (error) {
     await source.close?.();
     throw error;
   }
-}
-
-async function openBytes(source: ByteSource): Promise<TensorSource> {
-  return openSafetensors(source);
 }
