@@ -1,0 +1,281 @@
+/**
+ * out[b, i, h] = Σ_j softmax_j(scale · q[b, i, h]·k[b, j, g] + bias[h, j − i]) · v[b, j, g],   g = h mod G
+ *
+ * b batch, i query, j key, h query head, g key-value head (G of them), d head width.
+ * Layout: q (B, N, H·d), k and v (B, S, G·d), head-major; each may be a slice of a wider row (rowWidth, offset), so a
+ * packed qkv projection needs no copies.
+ *
+ * Online softmax: running maximum and sum in float32, the logits are never stored. One invocation owns four queries of one
+ * head, as the four rows of 4×4 matrices: Q and the accumulated output are d/4 matrices each, a key costs d/4 vec4 loads
+ * of k and of v for 8·d multiply-adds. Outputs wider than 64 are split over invocations, each of which repeats the
+ * logits. WGSL may assume that infinities do not occur, so masked logits are −max float32, as in the reference: a row
+ * whose keys are all masked averages them all.
+ */
+import { UsageError } from "../errors.ts";
+import { recording } from "../gpu/recording.ts";
+import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { EXP } from "./math.ts";
+import { choose, invocations } from "./variants.ts";
+
+/** Columns `offset` to `offset + heads·d` of rows of a (B, S, width) tensor. */
+export interface HeadSlice {
+  readonly tensor: Tensor;
+  readonly offset?: number;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** key-value heads; query head h uses key-value head h mod this; default: `heads` */
+  readonly keyValueHeads?: number;
+  /** width of one head */
+  readonly headDim: number;
+  /** factor on q·k; default headDim^−½ */
+  readonly scale?: number;
+  /** (B, S) u32, 0 = hide this key */
+  readonly mask?: Tensor;
+  /** (N + S − 1, H): added to the logit of query i and key j at row j − i + N − 1 */
+  readonly relativeBias?: Tensor;
+  /** hide keys after the query's own position */
+  readonly causal?: boolean;
+}
+
+const HEADER = /* wgsl */ `
+struct Params {
+  batch: u32, queries: u32, keys: u32, heads: u32, kvHeads: u32, dim: u32,
+  qWidth: u32, qAt: u32, kWidth: u32, kAt: u32, vWidth: u32, vAt: u32, chunks: u32, scale: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> q: array<f32>;
+@group(0) @binding(2) var<storage, read> k: array<f32>;
+@group(0) @binding(3) var<storage, read> v: array<f32>;
+@group(0) @binding(4) var<storage, read> mask: array<u32>;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;
+override WORKGROUP: u32;
+override MASK: bool;
+override BIAS: bool;
+override CAUSAL: bool;
+const LOWEST = -3.40282347e38;
+${EXP}
+// The logit of one query and one key, given scale · q·k.
+fn biased(product: f32, b: u32, h: u32, i: u32, j: u32) -> f32 {
+  var logit = product;
+  if (BIAS) { logit += bias[(j + p.queries - 1u - i) * p.heads + h]; }
+  if (MASK) { logit = select(LOWEST, logit, mask[b * p.keys + j] != 0u); }
+  if (CAUSAL) { logit = select(logit, LOWEST, j > i); }
+  return logit;
+}
+`;
+
+/** `quads` = ⌈d/4⌉; `wide` = vec4s of the output that one invocation owns. */
+const TILE = (quads: number, wide: number): string => {
+  const each = (n: number, line: (i: number) => string): string =>
+    Array.from({ length: n }, (_, i) => line(i)).join("\n");
+  return /* wgsl */ `
+${HEADER}
+// Four consecutive channels from c of the row starting at \`at\`; channels past the head are zero.
+fn four(at: u32, c: u32, source: u32) -> vec4f {
+  var value = vec4f();
+  for (var e = 0u; e < 4u; e++) {
+    if (c + e < p.dim) { value[e] = select(v[at + c + e], k[at + c + e], source == 0u); }
+  }
+  return value;
+}
+fn query4(b: u32, i: u32, h: u32, c: u32) -> vec4f {
+  let at = (b * p.queries + min(i, p.queries - 1u)) * p.qWidth + p.qAt + h * p.dim;
+  var value = vec4f();
+  for (var e = 0u; e < 4u; e++) { if (c + e < p.dim) { value[e] = q[at + c + e]; } }
+  return value * p.scale;
+}
+fn queries4(b: u32, i: u32, h: u32, c: u32) -> mat4x4f {
+  return transpose(mat4x4f(query4(b, i, h, c), query4(b, i + 1u, h, c), query4(b, i + 2u, h, c), query4(b, i + 3u, h, c)));
+}
+fn storeOut(b: u32, i: u32, h: u32, c: u32, columns: mat4x4f, sum: vec4f) {
+  let rows = transpose(columns);
+  for (var r = 0u; r < 4u; r++) {
+    if (i + r < p.queries) {
+      for (var e = 0u; e < 4u; e++) {
+        if (c + e < p.dim) { out[((b * p.queries + i + r) * p.heads + h) * p.dim + c + e] = rows[r][e] / sum[r]; }
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  let tiles = (p.queries + 3u) / 4u;
+  let i = index % tiles * 4u;
+  let chunk = index / tiles % p.chunks;
+  let h = index / tiles / p.chunks % p.heads;
+  let b = index / tiles / p.chunks / p.heads;
+  if (b >= p.batch) { return; }
+  let first = chunk * ${wide * 4}u;
+  let g = h % p.kvHeads;
+${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${4 * n}u);`)}
+${each(wide, (n) => `  var o${n} = mat4x4f();`)}
+  var highest = vec4f(LOWEST);
+  var sum = vec4f();
+  for (var j = 0u; j < p.keys; j++) {
+    let keyAt = (b * p.keys + j) * p.kWidth + p.kAt + g * p.dim;
+    let valueAt = (b * p.keys + j) * p.vWidth + p.vAt + g * p.dim;
+    var logits = vec4f();
+${each(quads, (n) => `    logits += q${n} * KEY4(keyAt, ${4 * n}u);`)}
+    if (MASK || BIAS || CAUSAL) {
+      logits = vec4f(biased(logits.x, b, h, i, j), biased(logits.y, b, h, min(i + 1u, p.queries - 1u), j),
+                     biased(logits.z, b, h, min(i + 2u, p.queries - 1u), j), biased(logits.w, b, h, min(i + 3u, p.queries - 1u), j));
+    }
+    let raised = max(highest, logits);
+    if (any(raised > highest)) {
+      let shrink = exp4(highest - raised);
+      highest = raised;
+      sum *= shrink;
+${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink, o${n}[2] * shrink, o${n}[3] * shrink);`)}
+    }
+    let weight = exp4(logits - highest);
+    sum += weight;
+${each(wide, (n) => `    { let value = VALUE4(valueAt, first + ${4 * n}u); o${n} += mat4x4f(weight * value.x, weight * value.y, weight * value.z, weight * value.w); }`)}
+  }
+${each(wide, (n) => `  storeOut(b, i, h, first + ${4 * n}u, o${n}, sum);`)}
+}
+`;
+};
+
+/** Whole heads of a multiple of four channels read without a test per channel. */
+const READERS = (aligned: boolean): readonly [string, string] =>
+  aligned
+    ? [
+        "vec4f(k[$at], k[$at + 1u], k[$at + 2u], k[$at + 3u])",
+        "vec4f(v[$at], v[$at + 1u], v[$at + 2u], v[$at + 3u])",
+      ]
+    : ["four($row, $c, 0u)", "four($row, $c, 1u)"];
+
+function fillReaders(text: string, aligned: boolean): string {
+  const [key, value] = READERS(aligned);
+  const fill = (template: string) => (_: string, row: string, c: string) =>
+    template.replaceAll("$at", `${row} + ${c}`).replaceAll("$row", row).replaceAll("$c", c);
+  return text.replace(/KEY4\((\w+), ([^)]+)\)/g, fill(key)).replace(/VALUE4\((\w+), ([^)]+)\)/g, fill(value));
+}
+
+/** One invocation an output channel; it repeats the logits for each: the second reference. */
+const NAIVE = /* wgsl */ `
+${HEADER}
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  let c = index % p.dim;
+  let h = index / p.dim % p.heads;
+  let i = index / p.dim / p.heads % p.queries;
+  let b = index / p.dim / p.heads / p.queries;
+  if (b >= p.batch) { return; }
+  let g = h % p.kvHeads;
+  let queryAt = (b * p.queries + i) * p.qWidth + p.qAt + h * p.dim;
+  var highest = LOWEST;
+  var sum = 0.0;
+  var value = 0.0;
+  for (var j = 0u; j < p.keys; j++) {
+    let keyAt = (b * p.keys + j) * p.kWidth + p.kAt + g * p.dim;
+    var product = 0.0;
+    for (var e = 0u; e < p.dim; e++) { product += q[queryAt + e] * k[keyAt + e]; }
+    let logit = biased(product * p.scale, b, h, i, j);
+    let raised = max(highest, logit);
+    let shrink = exp_(highest - raised);
+    let weight = exp_(logit - raised);
+    highest = raised;
+    sum = sum * shrink + weight;
+    value = value * shrink + weight * v[(b * p.keys + j) * p.vWidth + p.vAt + g * p.dim + c];
+  }
+  out[index] = value / sum;
+}
+`;
+
+const VARIANTS = { tile: TILE, naive: NAIVE } as const;
+
+const MAX_WIDE = 16;
+
+/**
+ * Scaled dot-product attention: q (B, N, …), k and v (B, S, …) → (B, N, H·d).
+ * @throws UsageError when the shapes do not fit together
+ */
+export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: AttentionOptions): Tensor {
+  const {
+    heads,
+    headDim,
+    keyValueHeads = heads,
+    scale = headDim ** -0.5,
+    mask,
+    relativeBias,
+    causal = false,
+  } = options;
+  const [batch, queries] = q.tensor.shape;
+  const keys = k.tensor.dim(1);
+  checkSlice("queries", q, batch, queries, heads * headDim);
+  checkSlice("keys", k, batch, keys, keyValueHeads * headDim);
+  checkSlice("values", v, batch, keys, keyValueHeads * headDim);
+  if (mask && mask.size !== batch * keys) {
+    throw new UsageError(`attention: mask ${showShape(mask.shape)} is not (${batch}, ${keys})`);
+  }
+  if (relativeBias && relativeBias.size !== (queries + keys - 1) * heads) {
+    throw new UsageError(
+      `attention: bias ${showShape(relativeBias.shape)} is not (${queries + keys - 1}, ${heads})`,
+    );
+  }
+  const list = recording();
+  const out = result([batch, queries, heads * headDim], "attention");
+  const name = choose(list.gpu, "attention", VARIANTS, "tile");
+  const workgroup = invocations(list.gpu);
+  const quads = Math.ceil(headDim / 4);
+  const wide = Math.min(quads, MAX_WIDE);
+  const chunks = Math.ceil(quads / wide);
+  const aligned = headDim % (4 * wide) === 0;
+  const total =
+    name === "naive" ? batch * queries * heads * headDim : batch * heads * chunks * Math.ceil(queries / 4);
+  list.dispatch({
+    kernel: {
+      name: "attention",
+      key: name === "naive" ? name : `${name} ${quads} ${wide} ${aligned}`,
+      wgsl: () => (name === "naive" ? NAIVE : fillReaders(TILE(quads, wide), aligned)),
+      inputs: 5,
+      outputs: 1,
+      constants: {
+        WORKGROUP: workgroup,
+        MASK: mask ? 1 : 0,
+        BIAS: relativeBias ? 1 : 0,
+        CAUSAL: causal ? 1 : 0,
+      },
+    },
+    params: {
+      u32: [
+        ...[batch, queries, keys, heads, keyValueHeads, headDim],
+        ...[q, k, v].flatMap(({ tensor, offset = 0 }) => [tensor.dim(-1), offset]),
+        chunks,
+      ],
+      f32: [scale],
+    },
+    inputs: [
+      q.tensor.storage,
+      k.tensor.storage,
+      v.tensor.storage,
+      (mask ?? q.tensor).storage,
+      (relativeBias ?? q.tensor).storage,
+    ],
+    outputs: [out.storage],
+    workgroups: Math.ceil(total / workgroup),
+  });
+  return out;
+}
+
+function checkSlice(
+  what: string,
+  { tensor, offset = 0 }: HeadSlice,
+  batch: number,
+  rows: number,
+  width: number,
+): void {
+  const { shape } = tensor;
+  if (shape.length !== 3 || shape[0] !== batch || shape[1] !== rows || offset + width > shape[2]) {
+    throw new UsageError(
+      `attention: ${what} ${showShape(shape)} do not hold ${width} columns at ${offset} of ${batch} × ${rows} rows`,
+    );
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * y[strided] = x[strided]: one kernel for everything that only moves elements. Source and target are walked over the
+ * same box of up to eight axes, each with its own strides and start; that is a permutation, a slice, a concatenation,
+ * a repetition (stride 0), patching and unpatching.
+ */
+import { UsageError } from "../errors.ts";
+import { recording } from "../gpu/recording.ts";
+import { result, type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
+import { invocations } from "./variants.ts";
+
+const AXES = 8;
+
+const WGSL = /* wgsl */ `
+struct Params { size: u32, from: u32, to: u32, pad: u32, box: array<vec4u, 2>, source: array<vec4u, 2>, target_: array<vec4u, 2> }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+override WORKGROUP: u32;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  if (index >= p.size) { return; }
+  var rest = index;
+  var from_ = p.from;
+  var to_ = p.to;
+  for (var a = 8u; a > 0u; a--) {
+    let extent = p.box[(a - 1u) / 4u][(a - 1u) % 4u];
+    let at = rest % extent;
+    rest /= extent;
+    from_ += at * p.source[(a - 1u) / 4u][(a - 1u) % 4u];
+    to_ += at * p.target_[(a - 1u) / 4u][(a - 1u) % 4u];
+  }
+  y[to_] = x[from_];
+}
+`;
+
+/** Row-major strides of a shape, in elements. */
+export function strides(shape: Shape): number[] {
+  const s = new Array<number>(shape.length).fill(1);
+  for (let i = shape.length - 2; i >= 0; i--) s[i] = s[i + 1] * shape[i + 1];
+  return s;
+}
+
+interface Walk {
+  readonly start?: number;
+  readonly strides: readonly number[];
+}
+
+/** Copies a box of elements from `x` into `y`, both walked by strides; elements of `y` outside stay. */
+export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk): void {
+  if (box.length > AXES) throw new UsageError(`copy: ${box.length} axes, at most ${AXES} are supported`);
+  const list = recording();
+  const workgroup = invocations(list.gpu);
+  const size = box.reduce((a, b) => a * b, 1);
+  const lead = <T>(values: readonly T[], fill: T): T[] => [
+    ...new Array<T>(AXES - values.length).fill(fill),
+    ...values,
+  ];
+  list.dispatch({
+    kernel: {
+      name: "copy",
+      key: "",
+      wgsl: () => WGSL,
+      inputs: 1,
+      outputs: 1,
+      constants: { WORKGROUP: workgroup },
+    },
+    params: {
+      u32: [
+        ...[size, from.start ?? 0, to.start ?? 0, 0],
+        ...lead(box, 1),
+        ...lead(from.strides, 0),
+        ...lead(to.strides, 0),
+      ],
+    },
+    inputs: [x.storage],
+    outputs: [y.storage],
+    workgroups: Math.ceil(size / workgroup),
+  });
+}
+
+/** Axes reordered: result axis i is input axis `axes[i]`. */
+export function permute(x: Tensor, ...axes: number[]): Tensor {
+  const from = strides(x.shape);
+  const shape = axes.map((a) => x.shape[a]);
+  const y = result(shape, "permute", x.dtype);
+  copyBox(x, y, shape, { strides: axes.map((a) => from[a]) }, { strides: strides(shape) });
+  return y;
+}
+
+/** Elements `start` to `end` (exclusive) of one axis. */
+export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+  if (start < 0 || end > x.shape[axis] || start >= end) {
+    throw new UsageError(`slice: ${start} to ${end} of axis ${axis} of ${showShape(x.shape)}`);
+  }
+  const from = strides(x.shape);
+  const shape = x.shape.map((n, a) => (a === axis ? end - start : n));
+  const y = result(shape, "slice", x.dtype);
+  copyBox(x, y, shape, { start: start * from[axis], strides: from }, { strides: strides(shape) });
+  return y;
+}
+
+/** Tensors joined along one axis; the others must agree. */
+export function concat(tensors: readonly Tensor[], axis: number): Tensor {
+  if (tensors.length === 1) return tensors[0];
+  const [first] = tensors;
+  const total = tensors.reduce((n, t) => n + t.shape[axis], 0);
+  const shape = first.shape.map((n, a) => (a === axis ? total : n));
+  const y = result(shape, "concat", first.dtype);
+  const to = strides(shape);
+  let start = 0;
+  for (const t of tensors) {
+    if (t.shape.length !== shape.length || t.shape.some((n, a) => a !== axis && n !== shape[a])) {
+      throw new UsageError(
+        `concat along axis ${axis}: ${tensors.map((u) => showShape(u.shape)).join(" and ")}`,
+      );
+    }
+    copyBox(t, y, t.shape, { strides: strides(t.shape) }, { start: start * to[axis], strides: to });
+    start += t.shape[axis];
+  }
+  return y;
+}
+
+/** Axes of length 1 repeated to `shape`. */
+export function expand(x: Tensor, ...shape: number[]): Tensor {
+  const from = strides(x.shape).map((s, a) => (x.shape[a] === 1 && shape[a] !== 1 ? 0 : s));
+  const y = result(shape, "expand", x.dtype);
+  copyBox(x, y, shape, { strides: from }, { strides: strides(shape) });
+  return y;
+}
+
+/** Overwrites `target` with the elements of `x`, in order. */
+export function assign(target: Tensor, x: Tensor): void {
+  if (target.size !== x.size) {
+    throw new UsageError(`assign: ${showShape(x.shape)} to ${showShape(target.shape)}`);
+  }
+  copyBox(x, target, [x.size], { strides: [1] }, { strides: [1] });
+}

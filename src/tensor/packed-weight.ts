@@ -1,0 +1,86 @@
+/**
+ * Weights of linear maps, packed for the kernels. A checkpoint stores W as (out, in); kernels read Wᵀ, so that
+ * neighbouring invocations, which own neighbouring output columns, read neighbouring words, four or eight columns
+ * at a time. Columns are padded with zeros to a multiple of eight. bfloat16 stays bfloat16 (two columns a word) and
+ * is widened in the kernel: exact, and half the memory. A weight larger than one binding becomes several blocks of
+ * columns.
+ */
+import type { Gpu } from "../gpu/gpu.ts";
+import { createTensor, releaseTensor, type Tensor } from "./tensor.ts";
+
+/** Columns a kernel may read at once without a guard. */
+export const COLUMN_GROUP = 8;
+
+/** Output columns `first` to `first + columns` as Wᵀ, shape (in, columns padded). */
+export interface WeightBlock {
+  readonly data: Tensor;
+  readonly first: number;
+  readonly columns: number;
+}
+
+/** W of y = W·x, shape (out, in). */
+export class PackedWeight {
+  readonly out: number;
+  readonly in: number;
+  readonly dtype: "f32" | "bf16";
+  readonly blocks: readonly WeightBlock[];
+
+  constructor(out: number, inner: number, dtype: "f32" | "bf16", blocks: readonly WeightBlock[]) {
+    this.out = out;
+    this.in = inner;
+    this.dtype = dtype;
+    this.blocks = blocks;
+  }
+
+  release(gpu: Gpu): void {
+    for (const block of this.blocks) releaseTensor(gpu, block.data);
+  }
+}
+
+/**
+ * Packs W (out, in), row-major, given as float32 values or as bfloat16 bit patterns, onto the GPU.
+ * @throws AdapterError when even eight columns exceed what the adapter can bind
+ */
+export function packWeight(
+  gpu: Gpu,
+  weight: Float32Array | Uint16Array,
+  out: number,
+  inner: number,
+  label: string,
+): PackedWeight {
+  const bytesPerColumn = inner * weight.BYTES_PER_ELEMENT;
+  const groups = Math.max(1, Math.floor(gpu.maxBindingBytes / (bytesPerColumn * COLUMN_GROUP)));
+  const blocks: WeightBlock[] = [];
+  for (let first = 0; first < out; first += groups * COLUMN_GROUP) {
+    const columns = Math.min(groups * COLUMN_GROUP, out - first);
+    const padded = Math.ceil(columns / COLUMN_GROUP) * COLUMN_GROUP;
+    const packed = transpose(weight, inner, first, columns, padded);
+    gpu.checkBinding(packed.byteLength, label);
+    blocks.push({ data: createTensor(gpu, [inner, padded], packed, label), first, columns });
+  }
+  return new PackedWeight(out, inner, weight instanceof Uint16Array ? "bf16" : "f32", blocks);
+}
+
+function transpose(
+  weight: Float32Array | Uint16Array,
+  inner: number,
+  first: number,
+  columns: number,
+  padded: number,
+): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+  const packed =
+    weight instanceof Uint16Array ? new Uint16Array(inner * padded) : new Float32Array(inner * padded);
+  // Square tiles keep both the read and the written rows in the cache.
+  const tile = 32;
+  for (let c0 = 0; c0 < columns; c0 += tile) {
+    const c1 = Math.min(c0 + tile, columns);
+    for (let k0 = 0; k0 < inner; k0 += tile) {
+      const k1 = Math.min(k0 + tile, inner);
+      for (let c = c0; c < c1; c++) {
+        const row = (first + c) * inner;
+        for (let k = k0; k < k1; k++) packed[k * padded + c] = weight[row + k];
+      }
+    }
+  }
+  return packed;
+}
