@@ -32,7 +32,7 @@ export interface PickleHost {
 const noMark = -1;
 
 /** A checkpoint has about six a tensor. */
-const maxContainers = 1_000_000;
+const maxContainers = 250_000;
 
 /**
  * Interprets `bytes`.
