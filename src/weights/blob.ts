@@ -27,7 +27,10 @@ export function blobSource(blob: Blob, name = (blob as Partial<File>).name ?? "b
         return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
       } catch (error) {
         // Browsers refuse reads of a file that changed on disk after it was chosen.
-        throw new FormatError(`${name}: reading failed (${error}). Choose the file again.`, { cause: error });
+        throw new FormatError(
+          `${name}: reading failed (${(error as Error).message}). Choose the file again.`,
+          { cause: error },
+        );
       }
     },
   };

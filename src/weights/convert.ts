@@ -31,7 +31,12 @@ export function toFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
       return lookUp(bytes, (e4m3Table ??= e4m3Values()));
     case "F8_E5M2":
       return lookUp(bytes, (e5m2Table ??= table(256, 5, 2)));
-    default:
+    case "I64":
+    case "I32":
+    case "I16":
+    case "I8":
+    case "U8":
+    case "BOOL":
       throw new UsageError(`${dtype} is not a float type; toFloat32 reads ${[...floatDtypes].join(" ")}.`);
   }
 }
@@ -99,7 +104,7 @@ function aligned(bytes: Uint8Array, elementBytes: number): ArrayBuffer {
   if (bytes.byteLength % elementBytes !== 0) {
     throw new FormatError(`${bytes.byteLength} bytes are not whole elements of ${elementBytes} bytes.`);
   }
-  return bytes.slice().buffer as ArrayBuffer;
+  return bytes.slice().buffer;
 }
 
 let f16Table: Float32Array | undefined;

@@ -29,7 +29,7 @@ export async function openFile(path: string): Promise<ByteSource> {
     read: async (offset, length) => {
       checkRange(source, offset, length);
       const bytes = new Uint8Array(length);
-      for (let filled = 0; filled < length; ) {
+      for (let filled = 0; filled < length;) {
         const { bytesRead } = await readAt(handle, path, bytes, filled, offset + filled);
         if (bytesRead === 0) {
           throw new FormatError(
@@ -51,7 +51,9 @@ async function readAt(handle: FileHandle, path: string, into: Uint8Array, at: nu
     // One call of the system reads at most 2 GiB.
     return await handle.read(into, at, Math.min(into.byteLength - at, 2 ** 30), position);
   } catch (error) {
-    throw new FormatError(`${path}: reading at byte ${position} failed (${error}).`, { cause: error });
+    throw new FormatError(`${path}: reading at byte ${position} failed (${(error as Error).message}).`, {
+      cause: error,
+    });
   }
 }
 
@@ -72,7 +74,7 @@ export async function createFile(path: string): Promise<FileSink> {
   const explain = (error: unknown): never => {
     const full = (error as NodeJS.ErrnoException).code === "ENOSPC";
     throw new FormatError(
-      `${path}: writing failed (${full ? "the disk is full; make room and run again" : error}).`,
+      `${path}: writing failed (${full ? "the disk is full; make room and run again" : (error as Error).message}).`,
       { cause: error },
     );
   };
@@ -80,7 +82,7 @@ export async function createFile(path: string): Promise<FileSink> {
   let unfinished = true;
   return {
     write: async (bytes) => {
-      for (let at = 0; at < bytes.byteLength; ) {
+      for (let at = 0; at < bytes.byteLength;) {
         at += (await handle.write(bytes, at, bytes.byteLength - at).catch(explain)).bytesWritten;
       }
     },

@@ -159,11 +159,11 @@ function checkEntry(name: string, value: Json, file: string, dataStart: number):
   for (const size of shape) {
     bytes *= size;
     // A later 0 would hide an overflow here; the public reader refuses such shapes too.
-    if (!Number.isSafeInteger(bytes)) return fail(`has a shape [${shape}] beyond 2^53 bytes`);
+    if (!Number.isSafeInteger(bytes)) return fail(`has a shape [${shape.join(", ")}] beyond 2^53 bytes`);
   }
   if (end - begin !== bytes) {
     return fail(
-      `is ${dtype} [${shape}], ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
+      `is ${dtype} [${shape.join(", ")}], ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
     );
   }
   return { name, dtype: dtype as StoredDtype, shape, bytes, offset: dataStart + begin };

@@ -29,8 +29,7 @@ export function parseShardIndex(text: string, where: string): ReadonlyMap<string
 
 /** True for one component that no file system reads as a path: no separators, drives, dots alone or controls. */
 export function isPlainFileName(name: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
-  return name !== "" && name !== "." && name !== ".." && !/[/\\:\u0000-\u001f]/.test(name);
+  return name !== "" && name !== "." && name !== ".." && !/[/\\:\p{Cc}]/u.test(name);
 }
 
 /**

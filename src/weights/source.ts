@@ -6,18 +6,7 @@ import { FormatError, WeightsError } from "../errors.ts";
 
 /** Element types a checkpoint may hold, under their safetensors names. */
 export type StoredDtype =
-  | "F64"
-  | "F32"
-  | "F16"
-  | "BF16"
-  | "F8_E4M3"
-  | "F8_E5M2"
-  | "I64"
-  | "I32"
-  | "I16"
-  | "I8"
-  | "U8"
-  | "BOOL";
+  "F64" | "F32" | "F16" | "BF16" | "F8_E4M3" | "F8_E5M2" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
 
 /** Bytes of one element. */
 export const dtypeBytes: Readonly<Record<StoredDtype, number>> = {

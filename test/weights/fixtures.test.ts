@@ -15,9 +15,10 @@ interface Expected {
 }
 
 const folder = "test/weights/fixtures";
-const expected: Record<string, Record<string, Expected>> = JSON.parse(
-  readFileSync(`${folder}/expected.json`, "utf8"),
-);
+const expected = JSON.parse(readFileSync(`${folder}/expected.json`, "utf8")) as Record<
+  string,
+  Record<string, Expected>
+>;
 
 describe.each(Object.keys(expected))("%s", (file) => {
   const tensors = expected[file];

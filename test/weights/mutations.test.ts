@@ -51,23 +51,17 @@ function edits(range: readonly [number, number]): fc.Arbitrary<Edit> {
   const splice = (bytes: Uint8Array, from: number, to: number, put: Uint8Array) =>
     Uint8Array.of(...bytes.subarray(0, from), ...put, ...bytes.subarray(to));
   const one: fc.Arbitrary<Edit> = fc.oneof(
-    fc.tuple(position, fc.nat(7)).map(
-      ([p, bit]): Edit =>
-        (bytes) => {
-          const copy = bytes.slice();
-          copy[place(p, bytes)] ^= 1 << bit;
-          return copy;
-        },
-    ),
-    fc.tuple(position, piece).map(
-      ([p, put]): Edit =>
-        (bytes) => {
-          const copy = bytes.slice();
-          const start = place(p, bytes);
-          copy.set(put.subarray(0, copy.length - start), start);
-          return copy;
-        },
-    ),
+    fc.tuple(position, fc.nat(7)).map(([p, bit]): Edit => (bytes) => {
+      const copy = bytes.slice();
+      copy[place(p, bytes)] ^= 1 << bit;
+      return copy;
+    }),
+    fc.tuple(position, piece).map(([p, put]): Edit => (bytes) => {
+      const copy = bytes.slice();
+      const start = place(p, bytes);
+      copy.set(put.subarray(0, copy.length - start), start);
+      return copy;
+    }),
     fc.tuple(position, piece).map(
       ([p, put]): Edit =>
         (b) =>
@@ -78,13 +72,10 @@ function edits(range: readonly [number, number]): fc.Arbitrary<Edit> {
         (b) =>
           splice(b, place(p, b), place(p, b) + n, piecesNone),
     ),
-    fc.tuple(position, position, fc.nat(60)).map(
-      ([p, q, n]): Edit =>
-        (b) => {
-          const from = place(p, b);
-          return splice(b, place(q, b), place(q, b), b.subarray(from, from + n));
-        },
-    ),
+    fc.tuple(position, position, fc.nat(60)).map(([p, q, n]): Edit => (b) => {
+      const from = place(p, b);
+      return splice(b, place(q, b), place(q, b), b.subarray(from, from + n));
+    }),
     position.map(
       (p): Edit =>
         (b) =>
@@ -145,7 +136,10 @@ describe("safetensors", () => {
       if (result === undefined) return void refused++;
       // Still a valid file (a letter of a name, a dtype of the same width): judge by an independent reading.
       const dataStart = 8 + Number(Buffer.from(bytes).readBigUint64LE(0));
-      const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, dataStart)));
+      const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, dataStart))) as Record<
+        string,
+        { dtype: string; data_offsets: [number, number] }
+      >;
       delete header.__metadata__;
       expect([...result.tensors.keys()].sort()).toEqual(Object.keys(header).sort());
       for (const [name, data] of result.tensors) {

@@ -82,7 +82,7 @@ describe("pickles", () => {
   });
 
   test("a quarter of a million empty dicts and more", async () => {
-    await refused(checkpoint([0x28, ...new Array(250_001).fill(0x7d), 0x74]), /more than 250000/);
+    await refused(checkpoint([0x28, ...new Array<number>(250_001).fill(0x7d), 0x74]), /more than 250000/);
   });
 
   test.each([

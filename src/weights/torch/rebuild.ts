@@ -130,18 +130,20 @@ function rebuildTensor(args: readonly unknown[], fail: (what: string) => never):
   if (!(storage instanceof TorchStorage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides)) {
     return fail("a tensor that is not described as torch does");
   }
-  if (shape.length !== strides.length) return fail(`a tensor of shape [${shape}] with strides [${strides}]`);
+  if (shape.length !== strides.length)
+    return fail(`a tensor of shape [${shape.join(", ")}] with strides [${strides.join(", ")}]`);
   const itemBytes = dtypeBytes[storage.dtype];
   let bytes = itemBytes;
   for (const extent of shape) {
     bytes *= extent;
-    if (!Number.isSafeInteger(bytes)) return fail(`a tensor of shape [${shape}], beyond 2^53 bytes`);
+    if (!Number.isSafeInteger(bytes))
+      return fail(`a tensor of shape [${shape.join(", ")}], beyond 2^53 bytes`);
   }
   const end =
     bytes === 0 ? offset : offset + 1 + shape.reduce((sum, extent, d) => sum + (extent - 1) * strides[d], 0);
   if (end > storage.elements) {
     return fail(
-      `a tensor of shape [${shape}], strides [${strides}], offset ${offset} reaches element ${end} ` +
+      `a tensor of shape [${shape.join(", ")}], strides [${strides.join(", ")}], offset ${offset} reaches element ${end} ` +
         `of storage ${storage.key}, which has ${storage.elements}`,
     );
   }

@@ -108,7 +108,7 @@ function describe(
   // Strides of 0 repeat elements without storing them, so a few bytes could ask for any amount of memory.
   if (bytes > source.size) {
     throw new FormatError(
-      `${source.name}: tensor ${JSON.stringify(name)} [${tensor.shape}] would take ${bytes} bytes from a file of ${source.size}. ` +
+      `${source.name}: tensor ${JSON.stringify(name)} [${tensor.shape.join(", ")}] would take ${bytes} bytes from a file of ${source.size}. ` +
         "In Python, save it as .contiguous().",
     );
   }
