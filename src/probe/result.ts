@@ -127,6 +127,7 @@ export interface ProbeResult {
     difference: number[] | null;
     difference_interval: Interval[] | null;
     leaves_again_at: number[];
+    better_than_last_at: number[];
   };
   /** The only block that may differ between two runs with equal settings. */
   timing: {
@@ -259,6 +260,7 @@ export function probeResult(
       difference: sufficient.difference,
       difference_interval: sufficient.interval,
       leaves_again_at: sufficient.leavesAgain,
+      better_than_last_at: sufficient.betterThanLast,
     },
     timing: {
       date: facts.date,

@@ -23,6 +23,8 @@ export interface SufficientStep {
   interval: Interval[] | null;
   /** Probe steps after `step` whose interval leaves the region again: the curve is not monotone. */
   leavesAgain: number[];
+  /** Probe steps whose error is below the last step's, interval and all. */
+  betterThanLast: number[];
 }
 
 /**
@@ -44,6 +46,7 @@ export function sufficientStep(
     difference: null,
     interval: null,
     leavesAgain: [],
+    betterThanLast: [],
     ...rest,
   });
   if (!toTruth) return unknown("The true actions are not known.");
@@ -66,24 +69,25 @@ export function sufficientStep(
   const within = interval.map(({ low, high }) => low >= -tolerance && high <= tolerance);
   const first = within.indexOf(true);
   const leavesAgain = steps.filter((_, k) => k > first && !within[k]);
-  return {
-    step: steps[first],
-    reason: explain(steps, first, leavesAgain),
-    tolerance,
-    difference,
-    interval,
-    leavesAgain,
-  };
+  const betterThanLast = steps.filter((_, k) => interval[k].high < 0);
+  const reason = explain(steps, first, leavesAgain, betterThanLast);
+  return { step: steps[first], reason, tolerance, difference, interval, leavesAgain, betterThanLast };
 }
 
 // The last step differs from itself by nothing, so `first` always exists; reaching only it answers nothing.
-function explain(steps: number[], first: number, leavesAgain: number[]): string {
+function explain(steps: number[], first: number, leavesAgain: number[], better: number[]): string {
   const N = steps[steps.length - 1];
+  const list = (found: number[]) => `${found.length === 1 ? "step" : "steps"} ${found.join(", ")}`;
+  const parts: string[] = [];
   if (first === steps.length - 1)
-    return `No probed step before the last (${N}) is shown to be equivalent to it: more video steps may matter, or more episodes are needed.`;
-  const resolution =
-    first > 0 ? ` Steps between ${steps[first - 1]} and ${steps[first]} were not probed.` : "";
-  if (leavesAgain.length > 0)
-    return `The curve is not monotone: at ${leavesAgain.length === 1 ? "step" : "steps"} ${leavesAgain.join(", ")} the interval leaves the region again.${resolution}`;
-  return `Every probed step from ${steps[first]} to ${N} is equivalent to the last.${resolution}`;
+    parts.push(
+      "No earlier probed step is shown to match the last; more episodes would narrow the intervals.",
+    );
+  else if (leavesAgain.length > 0)
+    parts.push(`The curve is not monotone: at ${list(leavesAgain)} the interval leaves the region again.`);
+  else parts.push(`Every probed step from ${steps[first]} to ${N} matches the last.`);
+  if (better.length > 0) parts.push(`The error at ${list(better)} is lower than at the last.`);
+  if (first > 0 && first < steps.length - 1)
+    parts.push(`Between ${steps[first - 1]} and ${steps[first]} nothing was probed.`);
+  return parts.join(" ");
 }

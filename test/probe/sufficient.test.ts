@@ -20,7 +20,7 @@ describe("sufficient step", () => {
     expect(found.tolerance).toBe(0.05);
     expect(found.leavesAgain).toEqual([]);
     expect(found.difference![2]).toBeCloseTo(0.04, 10);
-    expect(found.reason).toMatch(/between 5 and 10 were not probed/);
+    expect(found.reason).toMatch(/Between 5 and 10 nothing was probed/);
   });
 
   it("wants the whole interval inside, not the mean", () => {
@@ -31,13 +31,14 @@ describe("sufficient step", () => {
     const found = sufficientStep(steps, curve([0.1, 0.02, 0.02, 0.02, 0.1], 0.001), 1, six);
     expect(found.step).toBe(0);
     expect(found.leavesAgain).toEqual([5, 10, 20]);
+    expect(found.betterThanLast).toEqual([5, 10, 20]);
     expect(found.reason).toMatch(/not monotone: at steps 5, 10, 20/);
   });
 
   it("says so when only the last step qualifies", () => {
     const found = sufficientStep(steps, curve([0.5, 0.4, 0.3, 0.2, 0.1]), 1, six);
     expect(found.step).toBe(50);
-    expect(found.reason).toMatch(/No probed step before the last/);
+    expect(found.reason).toMatch(/No earlier probed step/);
   });
 
   it("is null with the reason", () => {
