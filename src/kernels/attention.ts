@@ -55,7 +55,7 @@ override WORKGROUP: u32;
 override MASK: bool;
 override BIAS: bool;
 override CAUSAL: bool;
-const LOWEST = -3.40282347e38;
+const LOWEST = -0x1.fffffep+127f;
 ${EXP}
 // The logit of one query and one key, given scale · q·k.
 fn biased(product: f32, b: u32, h: u32, i: u32, j: u32) -> f32 {
@@ -67,20 +67,31 @@ fn biased(product: f32, b: u32, h: u32, i: u32, j: u32) -> f32 {
 }
 `;
 
+/** Four channels from c of a row; the guarded reading makes channels past the head zero. */
+const READ = {
+  whole: /* wgsl */ `
+fn key4(row: u32, c: u32) -> vec4f { let at = row + c; return vec4f(k[at], k[at + 1u], k[at + 2u], k[at + 3u]); }
+fn value4(row: u32, c: u32) -> vec4f { let at = row + c; return vec4f(v[at], v[at + 1u], v[at + 2u], v[at + 3u]); }`,
+  guarded: /* wgsl */ `
+fn key4(row: u32, c: u32) -> vec4f {
+  var value = vec4f();
+  for (var e = 0u; e < 4u; e++) { if (c + e < p.dim) { value[e] = k[row + c + e]; } }
+  return value;
+}
+fn value4(row: u32, c: u32) -> vec4f {
+  var value = vec4f();
+  for (var e = 0u; e < 4u; e++) { if (c + e < p.dim) { value[e] = v[row + c + e]; } }
+  return value;
+}`,
+} as const;
+
 /** `quads` = ⌈d/4⌉; `wide` = vec4s of the output that one invocation owns. */
-const TILE = (quads: number, wide: number): string => {
+const TILE = (quads: number, wide: number, aligned: boolean): string => {
   const each = (n: number, line: (i: number) => string): string =>
     Array.from({ length: n }, (_, i) => line(i)).join("\n");
   return /* wgsl */ `
 ${HEADER}
-// Four consecutive channels from c of the row starting at \`at\`; channels past the head are zero.
-fn four(at: u32, c: u32, source: u32) -> vec4f {
-  var value = vec4f();
-  for (var e = 0u; e < 4u; e++) {
-    if (c + e < p.dim) { value[e] = select(v[at + c + e], k[at + c + e], source == 0u); }
-  }
-  return value;
-}
+${READ[aligned ? "whole" : "guarded"]}
 fn query4(b: u32, i: u32, h: u32, c: u32) -> vec4f {
   let at = (b * p.queries + min(i, p.queries - 1u)) * p.qWidth + p.qAt + h * p.dim;
   var value = vec4f();
@@ -120,7 +131,7 @@ ${each(wide, (n) => `  var o${n} = mat4x4f();`)}
     let keyAt = (b * p.keys + j) * p.kWidth + p.kAt + g * p.dim;
     let valueAt = (b * p.keys + j) * p.vWidth + p.vAt + g * p.dim;
     var logits = vec4f();
-${each(quads, (n) => `    logits += q${n} * KEY4(keyAt, ${4 * n}u);`)}
+${each(quads, (n) => `    logits += q${n} * key4(keyAt, ${4 * n}u);`)}
     if (MASK || BIAS || CAUSAL) {
       logits = vec4f(biased(logits.x, b, h, i, j), biased(logits.y, b, h, min(i + 1u, p.queries - 1u), j),
                      biased(logits.z, b, h, min(i + 2u, p.queries - 1u), j), biased(logits.w, b, h, min(i + 3u, p.queries - 1u), j));
@@ -134,28 +145,12 @@ ${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink,
     }
     let weight = exp4(logits - highest);
     sum += weight;
-${each(wide, (n) => `    { let value = VALUE4(valueAt, first + ${4 * n}u); o${n} += mat4x4f(weight * value.x, weight * value.y, weight * value.z, weight * value.w); }`)}
+${each(wide, (n) => `    { let value = value4(valueAt, first + ${4 * n}u); o${n} += mat4x4f(weight * value.x, weight * value.y, weight * value.z, weight * value.w); }`)}
   }
 ${each(wide, (n) => `  storeOut(b, i, h, first + ${4 * n}u, o${n}, sum);`)}
 }
 `;
 };
-
-/** Whole heads of a multiple of four channels read without a test per channel. */
-const READERS = (aligned: boolean): readonly [string, string] =>
-  aligned
-    ? [
-        "vec4f(k[$at], k[$at + 1u], k[$at + 2u], k[$at + 3u])",
-        "vec4f(v[$at], v[$at + 1u], v[$at + 2u], v[$at + 3u])",
-      ]
-    : ["four($row, $c, 0u)", "four($row, $c, 1u)"];
-
-function fillReaders(text: string, aligned: boolean): string {
-  const [key, value] = READERS(aligned);
-  const fill = (template: string) => (_: string, row: string, c: string) =>
-    template.replaceAll("$at", `${row} + ${c}`).replaceAll("$row", row).replaceAll("$c", c);
-  return text.replace(/KEY4\((\w+), ([^)]+)\)/g, fill(key)).replace(/VALUE4\((\w+), ([^)]+)\)/g, fill(value));
-}
 
 /** One invocation an output channel; it repeats the logits for each: the second reference. */
 const NAIVE = /* wgsl */ `
@@ -234,7 +229,7 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     kernel: {
       name: "attention",
       key: name === "naive" ? name : `${name} ${quads} ${wide} ${aligned}`,
-      wgsl: () => (name === "naive" ? NAIVE : fillReaders(TILE(quads, wide), aligned)),
+      wgsl: () => (name === "naive" ? NAIVE : TILE(quads, wide, aligned)),
       inputs: 5,
       outputs: 1,
       constants: {

@@ -6,7 +6,7 @@
  * columns.
  */
 import type { Gpu } from "../gpu/gpu.ts";
-import { createTensor, releaseTensor, type Tensor } from "./tensor.ts";
+import { BYTES_PER_ELEMENT, releaseTensor, Tensor, writeTensor } from "./tensor.ts";
 
 /** Columns a kernel may read at once without a guard. */
 export const COLUMN_GROUP = 8;
@@ -25,40 +25,43 @@ export class PackedWeight {
   readonly dtype: "f32" | "bf16";
   readonly blocks: readonly WeightBlock[];
 
-  constructor(out: number, inner: number, dtype: "f32" | "bf16", blocks: readonly WeightBlock[]) {
+  /**
+   * Plans the blocks; they get memory in `upload`.
+   * @throws AdapterError when even eight columns exceed what the adapter can bind
+   */
+  constructor(gpu: Gpu, out: number, inner: number, dtype: "f32" | "bf16", label: string) {
     this.out = out;
     this.in = inner;
     this.dtype = dtype;
+    const groupBytes = inner * BYTES_PER_ELEMENT[dtype] * COLUMN_GROUP;
+    gpu.checkBinding(groupBytes, `eight rows of ${label}`);
+    const perBlock = Math.floor(gpu.maxBindingBytes / groupBytes) * COLUMN_GROUP;
+    const blocks: WeightBlock[] = [];
+    for (let first = 0; first < out; first += perBlock) {
+      const columns = Math.min(perBlock, out - first);
+      const padded = Math.ceil(columns / COLUMN_GROUP) * COLUMN_GROUP;
+      const bytes = inner * padded * BYTES_PER_ELEMENT[dtype];
+      blocks.push({ data: new Tensor([inner, padded], dtype, { bytes, label }), first, columns });
+    }
     this.blocks = blocks;
+  }
+
+  /** bytes on the GPU */
+  get bytes(): number {
+    return this.blocks.reduce((n, b) => n + b.data.storage.bytes, 0);
+  }
+
+  /** Packs W (out, in), row-major, given as float32 values or as bfloat16 bit patterns to match `dtype`. */
+  upload(gpu: Gpu, weight: Float32Array | Uint16Array): void {
+    for (const { data, first, columns } of this.blocks) {
+      data.storage.buffer ??= gpu.memory.acquire(data.storage.bytes, data.storage.label);
+      writeTensor(gpu, data, transpose(weight, this.in, first, columns, data.dim(-1)));
+    }
   }
 
   release(gpu: Gpu): void {
     for (const block of this.blocks) releaseTensor(gpu, block.data);
   }
-}
-
-/**
- * Packs W (out, in), row-major, given as float32 values or as bfloat16 bit patterns, onto the GPU.
- * @throws AdapterError when even eight columns exceed what the adapter can bind
- */
-export function packWeight(
-  gpu: Gpu,
-  weight: Float32Array | Uint16Array,
-  out: number,
-  inner: number,
-  label: string,
-): PackedWeight {
-  const bytesPerColumn = inner * weight.BYTES_PER_ELEMENT;
-  const groups = Math.max(1, Math.floor(gpu.maxBindingBytes / (bytesPerColumn * COLUMN_GROUP)));
-  const blocks: WeightBlock[] = [];
-  for (let first = 0; first < out; first += groups * COLUMN_GROUP) {
-    const columns = Math.min(groups * COLUMN_GROUP, out - first);
-    const padded = Math.ceil(columns / COLUMN_GROUP) * COLUMN_GROUP;
-    const packed = transpose(weight, inner, first, columns, padded);
-    gpu.checkBinding(packed.byteLength, label);
-    blocks.push({ data: createTensor(gpu, [inner, padded], packed, label), first, columns });
-  }
-  return new PackedWeight(out, inner, weight instanceof Uint16Array ? "bf16" : "f32", blocks);
 }
 
 function transpose(

@@ -53,7 +53,7 @@ export async function writeSafetensors(
     }
     if (written !== expected) {
       throw new UsageError(
-        `Tensor "${tensor.name}" is ${tensor.dtype} [${tensor.shape}], ${expected} bytes, but its data has ` +
+        `Tensor "${tensor.name}" is ${tensor.dtype} [${tensor.shape.join(", ")}], ${expected} bytes, but its data has ` +
           `${written > expected ? "more" : `only ${written}`}. Give data of exactly that length.`,
       );
     }
@@ -115,7 +115,7 @@ function byteCount(tensor: TensorToWrite): number {
   const bytes = elementCount(tensor.shape) * dtypeBytes[tensor.dtype];
   if (!Number.isSafeInteger(bytes) || bytes < 0) {
     throw new UsageError(
-      `Tensor "${tensor.name}" has the shape [${tensor.shape}]; sizes must be whole numbers.`,
+      `Tensor "${tensor.name}" has the shape [${tensor.shape.join(", ")}]; sizes must be whole numbers.`,
     );
   }
   return bytes;

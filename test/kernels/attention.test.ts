@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { attention } from "../../src/kernels/attention.ts";
+import { type AttentionShape, attentionReference } from "../../src/kernels/attention.reference.ts";
+import { compute, release, testGpu, upload } from "../support/gpu.ts";
+import { relativeError, uniform } from "../support/numbers.ts";
+
+const base = { batch: 2, queries: 9, keys: 13, heads: 4, keyValueHeads: 2, headDim: 8 };
+const mask = Uint32Array.from({ length: 26 }, (_, i) => (i < 13 ? Number(i % 3 !== 0) : 0));
+
+const CASES: [string, AttentionShape][] = [
+  ["grouped heads", base],
+  ["one token, one key", { ...base, batch: 1, queries: 1, keys: 1, heads: 1, keyValueHeads: 1 }],
+  ["head width 12, six heads", { ...base, heads: 6, keyValueHeads: 6, headDim: 12 }],
+  ["head width 6, not a multiple of four", { ...base, headDim: 6 }],
+  ["head width 70, split outputs", { ...base, heads: 1, keyValueHeads: 1, headDim: 70 }],
+  ["head width 128", { ...base, queries: 5, headDim: 128 }],
+  ["mask, one row fully hidden", { ...base, mask }],
+  ["causal", { ...base, queries: 13, causal: true }],
+  ["relative bias, no scale", { ...base, scale: 1, relativeBias: uniform(4, 21 * 4) }],
+  ["large logits", { ...base, scale: 60 }],
+];
+
+describe.each(["tile", "naive"])("attention, %s", (variant) => {
+  it.each(CASES)("%s", async (_, shape) => {
+    const gpu = await testGpu({ variants: { attention: variant } });
+    const { batch: B, queries: N, keys: S, heads, keyValueHeads: G, headDim: d } = shape;
+    const q = uniform(1, B * N * heads * d);
+    const k = uniform(2, B * S * G * d);
+    const v = uniform(3, B * S * G * d);
+    const tensors = [
+      upload(gpu, [B, N, heads * d], q),
+      upload(gpu, [B, S, G * d], k),
+      upload(gpu, [B, S, G * d], v),
+    ];
+    const extra = {
+      mask: shape.mask && upload(gpu, [B, S], Uint32Array.from(shape.mask)),
+      relativeBias:
+        shape.relativeBias && upload(gpu, [N + S - 1, heads], Float32Array.from(shape.relativeBias)),
+    };
+    const [tq, tk, tv] = tensors.map((tensor) => ({ tensor }));
+    const out = await compute(gpu, () => attention(tq, tk, tv, { ...shape, ...extra }));
+    expect(relativeError(out, attentionReference(q, k, v, shape))).toBeLessThan(
+      shape.scale === 60 ? 3e-6 : 5e-7,
+    );
+    release(gpu, ...tensors);
+  });
+
+  it("sees every key", async () => {
+    const gpu = await testGpu({ variants: { attention: variant } });
+    const [S, d] = [37, 8];
+    const [q, k, v] = [uniform(1, d), uniform(2, S * d), uniform(3, S * d)];
+    const run = async (keys: Float32Array<ArrayBuffer>): Promise<Float32Array> => {
+      const t = [upload(gpu, [1, 1, d], q), upload(gpu, [1, S, d], keys), upload(gpu, [1, S, d], v)];
+      const [tq, tk, tv] = t.map((tensor) => ({ tensor }));
+      const out = await compute(gpu, () => attention(tq, tk, tv, { heads: 1, headDim: d }));
+      release(gpu, ...t);
+      return out;
+    };
+    const before = await run(k);
+    for (let j = 0; j < S; j++) {
+      const changed = k.slice();
+      for (let c = 0; c < d; c++) changed[j * d + c] += 0.5;
+      expect(relativeError(await run(changed), before), `key ${j}`).toBeGreaterThan(1e-4);
+    }
+  });
+
+  it("reads slices of a packed projection", async () => {
+    const gpu = await testGpu({ variants: { attention: variant } });
+    const [N, d] = [6, 4];
+    const packed = uniform(1, N * 3 * d);
+    const part = (at: number) =>
+      Float32Array.from({ length: N * d }, (_, i) => packed[Math.floor(i / d) * 3 * d + at + (i % d)]);
+    const qkv = upload(gpu, [1, N, 3 * d], packed);
+    const slice = (offset: number) => ({ tensor: qkv, offset });
+    const out = await compute(gpu, () =>
+      attention(slice(0), slice(d), slice(2 * d), { heads: 1, headDim: d }),
+    );
+    const shape = { batch: 1, queries: N, keys: N, heads: 1, keyValueHeads: 1, headDim: d };
+    expect(relativeError(out, attentionReference(part(0), part(d), part(2 * d), shape))).toBeLessThan(5e-7);
+    release(gpu, qkv);
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, it } from "vitest";
+import { linear } from "../../src/kernels/linear.ts";
+import { linearReference } from "../../src/kernels/linear.reference.ts";
+import type { Activation } from "../../src/kernels/activations.ts";
+import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { compute, release, testGpu, upload } from "../support/gpu.ts";
+import { relativeError, uniform } from "../support/numbers.ts";
+
+/** [rows, in, out] */
+const SHAPES = [
+  [1, 1, 1],
+  [1, 128, 384],
+  [3, 7, 5],
+  [8, 64, 8],
+  [9, 65, 9],
+  [17, 1365, 33],
+  [80, 96, 288],
+  [65_537, 3, 2],
+] as const;
+
+const roundToBf16 = (x: Float32Array): Uint16Array => {
+  const bits = new Uint32Array(x.buffer.slice(0));
+  return Uint16Array.from(bits, (b) => b >>> 16);
+};
+const widen = (x: Uint16Array): Float32Array => new Float32Array(Uint32Array.from(x, (b) => b << 16).buffer);
+
+// Rounding of a float32 sum of K products; the tile adds up 64 terms at a time, the naive loop all of them in order.
+const bound = (variant: string, inner: number): number =>
+  2e-7 + 2e-8 * Math.sqrt(variant === "naive" ? inner : Math.min(inner, 64));
+
+describe.each(["tile", "naive"])("linear, %s", (variant) => {
+  const options = { variants: { linear: variant } };
+
+  it.each(SHAPES)("%i × %i → %i", async (rows, inner, out) => {
+    const gpu = await testGpu(options);
+    const [x, w, bias] = [uniform(1, rows * inner), uniform(2, out * inner), uniform(3, out)];
+    const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+    weight.upload(gpu, w);
+    const [tx, tb] = [upload(gpu, [rows, inner], x), upload(gpu, [out], bias)];
+    const y = await compute(gpu, () => linear(tx, weight, { bias: tb }));
+    expect(relativeError(y, linearReference(x, w, rows, inner, out, { bias }))).toBeLessThan(
+      bound(variant, inner),
+    );
+    release(gpu, tx, tb);
+    weight.release(gpu);
+  });
+
+  it.each(["relu", "silu", "gelu", "tanh"] satisfies Activation[])(
+    "%s, then a residual",
+    async (activation) => {
+      const gpu = await testGpu(options);
+      const [rows, inner, out] = [13, 20, 11];
+      const [x, w, r] = [uniform(4, rows * inner, 3), uniform(5, out * inner), uniform(6, rows * out)];
+      const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+      weight.upload(gpu, w);
+      const [tx, tr] = [upload(gpu, [rows, inner], x), upload(gpu, [rows, out], r)];
+      const y = await compute(gpu, () => linear(tx, weight, { activation, residual: tr }));
+      expect(
+        relativeError(y, linearReference(x, w, rows, inner, out, { activation, residual: r })),
+      ).toBeLessThan(4e-7);
+      release(gpu, tx, tr);
+      weight.release(gpu);
+    },
+  );
+
+  it("reads bfloat16 weights exactly", async () => {
+    const gpu = await testGpu(options);
+    const [rows, inner, out] = [5, 30, 21];
+    const [x, w] = [uniform(7, rows * inner), roundToBf16(uniform(8, out * inner))];
+    const weight = new PackedWeight(gpu, out, inner, "bf16", "w");
+    weight.upload(gpu, w);
+    const tx = upload(gpu, [rows, inner], x);
+    const y = await compute(gpu, () => linear(tx, weight));
+    expect(relativeError(y, linearReference(x, widen(w), rows, inner, out))).toBeLessThan(
+      bound(variant, inner),
+    );
+    release(gpu, tx);
+    weight.release(gpu);
+  });
+
+  it("splits a weight that is larger than one binding", async () => {
+    const gpu = await testGpu({ ...options, maxBindingBytes: 4096 });
+    const [rows, inner, out] = [4, 33, 70];
+    const [x, w] = [uniform(9, rows * inner), uniform(10, out * inner)];
+    const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+    weight.upload(gpu, w);
+    expect(weight.blocks.length).toBeGreaterThan(1);
+    const tx = upload(gpu, [rows, inner], x);
+    const y = await compute(gpu, () => linear(tx, weight));
+    expect(relativeError(y, linearReference(x, w, rows, inner, out))).toBeLessThan(bound(variant, inner));
+    release(gpu, tx);
+    weight.release(gpu);
+  });
+});
+
+describe("linear", () => {
+  it("names the numbers of a weight that cannot be bound at all", async () => {
+    const gpu = await testGpu({ maxBindingBytes: 4096 });
+    expect(() => new PackedWeight(gpu, 8, 1000, "f32", "ff.weight")).toThrow(
+      /ff\.weight needs 32000 bytes.*4096/s,
+    );
+  });
+
+  it("refuses an input of the wrong width", async () => {
+    const gpu = await testGpu();
+    const weight = new PackedWeight(gpu, 4, 6, "f32", "w");
+    weight.upload(gpu, new Float32Array(24));
+    const x = upload(gpu, [2, 5], new Float32Array(10));
+    await expect(compute(gpu, () => linear(x, weight))).rejects.toThrow(/\(2, 5\).*6/);
+  });
+});
