@@ -1,0 +1,167 @@
+/**
+ * `npm run parity [-- DIR…]`: recomputes golden cases on the GPU and prints a row per output: relative error, maximum
+ * absolute error, ratio to PyTorch's own float32 error, pass or FAIL. Exits 0 only if all pass.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { FormatError, MimicVideoError, UsageError } from "./errors.ts";
+import type { Gpu } from "./gpu/gpu.ts";
+import { openGpu } from "./gpu/open.node.ts";
+import type { CaseTensor, ExpectedOutput, GoldenCase } from "./parity/case.ts";
+import { RUNNERS } from "./parity/kinds.ts";
+import { sizeOf } from "./tensor/tensor.ts";
+import { toNumbers } from "./parity/numbers.ts";
+import { openWeights } from "./weights/open.node.ts";
+
+const HELP = `npm run parity [-- [options] DIR…]
+
+  DIR              a case folder, or a folder of them (default: test/golden)
+  --adapter NAME   "software", or a part of an adapter's name
+  --variants K=V   force kernel variants, comma-separated: linear=naive,attention=naive
+  --help           this text`;
+
+/** Errors stay below this, or below ten times PyTorch's own where that is larger (test/golden/README.md). */
+const BOUND = 2e-5;
+
+interface Row {
+  readonly output: string;
+  readonly relative: number;
+  readonly absolute: number;
+  readonly ratio: number;
+  readonly pass: boolean;
+}
+
+/** ‖ours − truth‖₂ / ‖truth‖₂ and max |ours − truth|, against the README's bound. */
+function compare(
+  output: string,
+  ours: Float32Array | undefined,
+  truth: Float32Array,
+  expected: ExpectedOutput,
+): Row {
+  let difference = 0;
+  let norm = 0;
+  let absolute = 0;
+  let finite = ours?.length === truth.length && truth.length === sizeOf(expected.shape);
+  for (let i = 0; finite && i < truth.length; i++) {
+    const d = Math.abs(ours![i] - truth[i]);
+    finite = Number.isFinite(d);
+    difference += d * d;
+    norm += truth[i] ** 2;
+    absolute = Math.max(absolute, d);
+  }
+  const torch = expected.torch_float32_relative_error;
+  const relative = finite ? Math.sqrt(difference / norm) : Number.POSITIVE_INFINITY;
+  return {
+    output,
+    relative,
+    absolute,
+    ratio: relative / torch,
+    pass: relative < Math.max(BOUND, 10 * torch),
+  };
+}
+
+async function readTensors(file: string): Promise<Map<string, CaseTensor>> {
+  const source = await openWeights(file);
+  const tensors = new Map<string, CaseTensor>();
+  for (const { name, shape, dtype } of source.tensors.values()) {
+    tensors.set(name, { shape, dtype, data: toNumbers(await source.read(name), dtype) });
+  }
+  await source.close();
+  return tensors;
+}
+
+/** Case folders in `folder`: itself, or its children that hold a case.json. */
+async function findCases(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => {
+    throw new UsageError(`${folder} is not a folder that can be read`);
+  });
+  if (entries.some((e) => e.name === "case.json")) return [folder];
+  const inner = await Promise.all(
+    entries.filter((e) => e.isDirectory()).map((e) => findCases(path.join(folder, e.name))),
+  );
+  return inner.flat().sort();
+}
+
+async function runCase(gpu: Gpu, folder: string): Promise<Row[]> {
+  const text = await readFile(path.join(folder, "case.json"), "utf8");
+  let description: Pick<GoldenCase, "name" | "kind" | "config" | "args"> & {
+    outputs: GoldenCase["expected"];
+  };
+  try {
+    description = JSON.parse(text) as typeof description;
+  } catch (error) {
+    throw new FormatError(`${folder}/case.json is not JSON: ${(error as Error).message}`);
+  }
+  const runner = RUNNERS[description.kind];
+  if (!runner) {
+    throw new UsageError(
+      `${folder}: kind "${description.kind}" is not supported; known: ${Object.keys(RUNNERS).join(", ")}`,
+    );
+  }
+  const inputs = await readTensors(path.join(folder, "inputs.safetensors"));
+  const truth = await readTensors(path.join(folder, "outputs.safetensors"));
+  const weights = await openWeights(path.join(folder, "weights.safetensors"));
+  try {
+    const golden: GoldenCase = { ...description, expected: description.outputs, inputs, weights };
+    const ours = await runner(gpu, golden);
+    return [...truth].map(([name, { data }]) => compare(name, ours.get(name), data, golden.expected[name]));
+  } finally {
+    await weights.close();
+  }
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { adapter: { type: "string" }, variants: { type: "string" }, help: { type: "boolean" } },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const golden = fileURLToPath(new URL("../test/golden", import.meta.url));
+  const folders = (await Promise.all((positionals.length ? positionals : [golden]).map(findCases))).flat();
+  if (folders.length === 0) throw new UsageError(`no case.json below ${positionals.join(", ")}`);
+  const variants = Object.fromEntries(
+    (values.variants ?? "")
+      .split(",")
+      .filter(Boolean)
+      .map((v) => v.split("=")),
+  );
+  const gpu = await openGpu({ adapter: values.adapter, variants: variants as Record<string, string> });
+  console.log(`${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), float32`);
+  const counts = { passed: 0, failed: 0 };
+  for (const folder of folders) {
+    const name = path.basename(folder);
+    try {
+      for (const row of await runCase(gpu, folder)) {
+        counts[row.pass ? "passed" : "failed"]++;
+        console.log(
+          `${name.padEnd(32)} ${row.output.padEnd(20)} relative ${row.relative.toExponential(2)}  max ${row.absolute.toExponential(2)}` +
+            `  ratio ${row.ratio.toFixed(2).padStart(6)}  ${row.pass ? "pass" : "FAIL"}`,
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof MimicVideoError)) throw error;
+      counts.failed++;
+      console.log(`${name.padEnd(32)} FAIL: ${error.message}`);
+    }
+  }
+  console.log(`${counts.passed} passed, ${counts.failed} failed`);
+  gpu.destroy();
+  return counts.failed === 0 ? 0 : 1;
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const known =
+      error instanceof MimicVideoError || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
+    console.error(known ? (error as Error).message : error);
+    process.exitCode = 1;
+  },
+);
