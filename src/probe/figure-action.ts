@@ -1,6 +1,7 @@
 /** The action axis: how the estimate changes inside one decode, conditioned on the last video step. */
 import type { ShownReferences } from "./figure.ts";
 import {
+  bandsOf,
   LEGEND_Y,
   legendAt,
   levels,
@@ -109,7 +110,7 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
       { upper: scale, strip: strip.range },
     ),
     legends: {
-      legend3: legendAt(0.66, LEGEND_Y, `Action axis (bands: 95 %, ${result.interval.clusters} episodes)`),
+      legend3: legendAt(0.66, LEGEND_Y, `Action axis ${bandsOf(result)}`),
     },
     shapes: [],
     annotations: [

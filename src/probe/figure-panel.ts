@@ -159,6 +159,12 @@ export function stripTitle(text: string, axis: number, color: string): Plain {
   return note(text, 0, 1, { xref: `x${axis} domain`, yref: `y${axis} domain`, ...style });
 }
 
+/** What the shaded bands of a legend's curves are. */
+export function bandsOf({ interval }: ProbeResult): string {
+  if (interval.clusters < 2) return "(1 episode: no bands)";
+  return `(bands: ${100 * interval.level} %, ${interval.clusters} episodes)`;
+}
+
 /** Where legends begin, below the titles of the horizontal axes. */
 export const LEGEND_Y = -0.155;
 

@@ -2,6 +2,7 @@
 import type { Interval } from "./bootstrap.ts";
 import type { ShownReferences } from "./figure.ts";
 import {
+  bandsOf,
   LEGEND_Y,
   legendAt,
   levels,
@@ -98,11 +99,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
       { upper: scale, strip: strip.range },
     ),
     legends: {
-      legend: legendAt(
-        place.x[0],
-        LEGEND_Y,
-        `Video axis (bands: 95 %, ${result.interval.clusters} episodes)`,
-      ),
+      legend: legendAt(place.x[0], LEGEND_Y, `Video axis ${bandsOf(result)}`),
       legend2: legendAt(
         0.355,
         LEGEND_Y,
@@ -130,11 +127,12 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
       verticalTitle(`MSE(k) − MSE(${N})`, place.x[0], place.strip),
       ...(marked
         ? [
-            note(`sufficient step ${step}`, step, 0.985, {
+            note(`sufficient step ${step}`, step, 0.02, {
               xref: "x",
               yref: "y domain",
               xanchor: step > 0.6 * N ? "right" : "left",
-              yanchor: "top",
+              yanchor: "bottom",
+              bgcolor: "rgba(255,255,255,0.8)",
               xshift: step > 0.6 * N ? -6 : 6,
               font: { ...FONT, size: 14, color: COLOUR.mark },
             }),

@@ -1,0 +1,88 @@
+import { describe, expect, it } from "vitest";
+import { UsageError } from "../../src/errors.ts";
+import { helpText, OPTIONS, readOptions } from "../../src/probe/options.ts";
+import { probeCommand } from "../../src/probe/settings.ts";
+
+const parse = (...words: string[]) => probeCommand(readOptions(words), "weights/toy");
+
+describe("options", () => {
+  it("defaults", () => {
+    expect(parse()).toEqual({
+      settings: {
+        modelDir: "weights/toy",
+        dataDir: undefined,
+        noiseFile: undefined,
+        episodes: undefined,
+        videoSteps: 50,
+        probeSteps: [0, 5, 10, 20, 30, 40, 50],
+        actionSteps: undefined,
+        videoSeeds: [0, 1],
+        actionSeeds: [0],
+        adapter: undefined,
+        dtype: "f32",
+      },
+      reference: "both",
+      out: undefined,
+      resume: false,
+      quiet: false,
+      json: false,
+    });
+  });
+
+  it("values in both forms, counts and lists", () => {
+    const { settings, json } = parse(
+      "--episodes=3",
+      "--video-seeds",
+      "7,3",
+      "--action-seeds",
+      "5,",
+      "--json",
+    );
+    expect(settings).toMatchObject({ episodes: [0, 1, 2], videoSeeds: [7, 3], actionSeeds: [5] });
+    expect(json).toBe(true);
+  });
+
+  it("probe steps scale to N, and N is always there", () => {
+    expect(parse("--video-steps", "20").settings.probeSteps).toEqual([0, 2, 4, 8, 12, 16, 20]);
+    expect(parse("--video-steps", "3").settings.probeSteps).toEqual([0, 1, 2, 3]);
+    expect(parse("--video-steps", "1").settings.probeSteps).toEqual([0, 1]);
+    expect(parse("--probe-steps", "5,10").settings.probeSteps).toEqual([5, 10, 50]);
+    expect(parse("--probe-steps", "0,50").settings.probeSteps).toEqual([0, 50]);
+  });
+
+  it.each([
+    [["--probe-steps", "5,60"], /60 lies beyond the 50 video steps.*larger --video-steps/],
+    [["--probe-steps", "10,5"], /5 comes after 10.*ascending: 5,10/],
+    [["--probe-steps", "5,5"], /5 is there twice/],
+    [["--probe-steps=-5,10"], /"-5" is not a whole number/],
+    [["--probe-steps", "5,,10"], /"" is not a whole number/],
+    [["--probe-steps", "1e1"], /"1e1" is not a whole number/],
+    [["--episodes", "0"], /--episodes 0: "0" is not a whole number of at least 1/],
+    [["--episodes", "1,1"], /1 is there twice/],
+    [["--video-seeds", "0"], /at least 1/],
+    [["--action-seeds", "4294967296,1"], /below 4294967296/],
+    [["--video-steps", "0"], /at least 1/],
+    [["--action-steps", "2.5"], /"2.5"/],
+    [["--dtype", "f16"], /use f32 or bf16/],
+    [["--reference", "last"], /use final, truth or both/],
+    [["--resume"], /Add --out/],
+    [["--video-step", "5"], /Did you mean --video-steps\?/],
+    [["--episode=5"], /Did you mean --episodes\?/],
+    [["--wobble-frobnicate"], /--wobble-frobnicate is no option\. See --help/],
+    [["toy"], /"toy" belongs to no option/],
+    [["--model"], /--model needs a value: --model DIR/],
+    [["--model", "--json"], /needs a value/],
+    [["--out="], /needs a value/],
+    [["--json=yes"], /takes no value/],
+    [["--json", "--json"], /given twice/],
+  ])("refuses %j", (words, message) => {
+    expect(() => parse(...words)).toThrow(UsageError);
+    expect(() => parse(...words)).toThrow(message);
+  });
+
+  it("help names every option and stays within its width", () => {
+    const text = helpText();
+    for (const { name } of OPTIONS) expect(text).toContain(`--${name}`);
+    for (const line of text.split("\n").slice(2)) expect(line.length, line).toBeLessThanOrEqual(120);
+  });
+});
