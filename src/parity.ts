@@ -124,13 +124,12 @@ async function main(): Promise<number> {
   const golden = fileURLToPath(new URL("../test/golden", import.meta.url));
   const folders = (await Promise.all((positionals.length ? positionals : [golden]).map(findCases))).flat();
   if (folders.length === 0) throw new UsageError(`no case.json below ${positionals.join(", ")}`);
-  const variants = Object.fromEntries(
-    (values.variants ?? "")
-      .split(",")
-      .filter(Boolean)
-      .map((v) => v.split("=")),
-  );
-  const gpu = await openGpu({ adapter: values.adapter, variants: variants as Record<string, string> });
+  const variants: Record<string, string> = {};
+  for (const pair of (values.variants ?? "").split(",").filter(Boolean)) {
+    const [kernel, variant = ""] = pair.split("=");
+    variants[kernel] = variant;
+  }
+  const gpu = await openGpu({ adapter: values.adapter, variants });
   console.log(`${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), float32`);
   const counts = { passed: 0, failed: 0 };
   for (const folder of folders) {

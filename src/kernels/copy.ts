@@ -11,7 +11,7 @@ import { invocations } from "./variants.ts";
 const AXES = 8;
 
 const WGSL = /* wgsl */ `
-struct Params { size: u32, from: u32, to: u32, pad: u32, box: array<vec4u, 2>, source: array<vec4u, 2>, target_: array<vec4u, 2> }
+struct Params { size: u32, readAt: u32, writeAt: u32, unused: u32, box: array<vec4u, 2>, readStride: array<vec4u, 2>, writeStride: array<vec4u, 2> }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
@@ -22,16 +22,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
   if (index >= p.size) { return; }
   var rest = index;
-  var from_ = p.from;
-  var to_ = p.to;
+  var readAt = p.readAt;
+  var writeAt = p.writeAt;
   for (var a = 8u; a > 0u; a--) {
     let extent = p.box[(a - 1u) / 4u][(a - 1u) % 4u];
     let at = rest % extent;
     rest /= extent;
-    from_ += at * p.source[(a - 1u) / 4u][(a - 1u) % 4u];
-    to_ += at * p.target_[(a - 1u) / 4u][(a - 1u) % 4u];
+    readAt += at * p.readStride[(a - 1u) / 4u][(a - 1u) % 4u];
+    writeAt += at * p.writeStride[(a - 1u) / 4u][(a - 1u) % 4u];
   }
-  y[to_] = x[from_];
+  y[writeAt] = x[readAt];
 }
 `;
 

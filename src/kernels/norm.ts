@@ -18,14 +18,14 @@ export type NormKind = "layer" | "rms" | "l2";
 
 const STATISTICS: Readonly<Record<NormKind, string>> = {
   layer: /* wgsl */ `
-  let mean = total(row, lane, 0.0, false) / f32(p.dim);
-  let factor = inverseSqrt(total(row, lane, mean, true) / f32(p.dim) + p.epsilon);`,
+  let mean = total(row, slot, lane, 0.0, false) / f32(p.dim);
+  let factor = inverseSqrt(total(row, slot, lane, mean, true) / f32(p.dim) + p.epsilon);`,
   rms: /* wgsl */ `
   let mean = 0.0;
-  let factor = inverseSqrt(total(row, lane, 0.0, true) / f32(p.dim) + p.epsilon);`,
+  let factor = inverseSqrt(total(row, slot, lane, 0.0, true) / f32(p.dim) + p.epsilon);`,
   l2: /* wgsl */ `
   let mean = 0.0;
-  let factor = sqrt(f32(p.dim)) / max(sqrt(total(row, lane, 0.0, true)), p.epsilon);`,
+  let factor = sqrt(f32(p.dim)) / max(sqrt(total(row, slot, lane, 0.0, true)), p.epsilon);`,
 };
 
 const WGSL = (kind: NormKind): string => /* wgsl */ `
@@ -44,7 +44,8 @@ override MODULATED: bool;
 var<workgroup> partial: array<f32, LANES * ROWS>;
 
 // Sum over the row of (x − shift), or of its square; runs of 64 are added up first, for accuracy.
-fn total(row: u32, lane: u32, shift: f32, squared: bool) -> f32 {
+// The slot is where the row's lanes meet in workgroup memory.
+fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {
   let start = row * p.dim;
   var sum = 0.0;
   for (var i0 = lane; i0 < p.dim; i0 += LANES * 64u) {
@@ -56,7 +57,6 @@ fn total(row: u32, lane: u32, shift: f32, squared: bool) -> f32 {
     sum += part;
   }
   if (LANES == 1u) { return sum; }
-  let slot = (row % ROWS) * LANES;
   workgroupBarrier();
   partial[slot + lane] = sum;
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
@@ -73,6 +73,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   // Rows beyond the end follow along, so that every invocation meets every barrier.
   let row = min(asked, p.rows - 1u);
   let lane = id.x;
+  let slot = id.y * LANES;
   ${STATISTICS[kind]}
   if (asked >= p.rows) { return; }
   let table = rowOf[select(0u, row, MODULATED)] * p.tableWidth;

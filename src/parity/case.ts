@@ -40,12 +40,7 @@ export function input(golden: GoldenCase, name: string): CaseTensor {
 /** The named input on the GPU; ids and masks become u32. */
 export function upload(gpu: Gpu, { shape, dtype, data }: CaseTensor): Tensor {
   const integer = dtype === "I64" || dtype === "I32" || dtype === "BOOL" || dtype === "U8";
-  return createTensor(
-    gpu,
-    shape,
-    integer ? Uint32Array.from(data) : (data as Float32Array<ArrayBuffer>),
-    "case input",
-  );
+  return createTensor(gpu, shape, integer ? Uint32Array.from(data) : data, "case input");
 }
 
 /** Inputs `prefix.0`, `prefix.1`, … in order. */

@@ -28,6 +28,8 @@ const OPTIONAL: readonly string[] = ["truth", "holdStill"];
 export interface FolderStore extends UnitStore {
   /** Episodes finished so far, in this run or before. */
   finished(): number[];
+  /** Episodes of the whole run; undefined before `begin`. */
+  total(): number | undefined;
 }
 
 /** @param out the output folder; units lie in `units/` under it. */
@@ -62,6 +64,7 @@ export function folderStore(out: string): FolderStore {
       finished.add(measurement.episode);
     },
     finished: list,
+    total: () => (Array.isArray(fingerprint?.episodes) ? fingerprint.episodes.length : undefined),
   };
 }
 

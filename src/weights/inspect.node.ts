@@ -1,37 +1,122 @@
-/** The checkpoints a path or a Hub name stands for, opened by header. */
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+/** The checkpoints a path or a Hub name stands for, opened by their headers; on the Hub by ranges, no download. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { crc32 } from "node:zlib";
 import { FormatError } from "../errors.ts";
-import { openWeights } from "./open.node.ts";
+import { listTree, resolveRevision } from "./hub/api.ts";
+import { hubSettings } from "./hub/environment.node.ts";
+import { rangeSource } from "./hub/range-source.ts";
+import { type HubRef, parseHubRef } from "./hub/ref.ts";
+import { resolveModel } from "./hub/resolve-model.node.ts";
+import { isWeightsFile } from "./layout.ts";
+import { openWeightsFile } from "./open.node.ts";
+import { openAnyWeights } from "./open.ts";
+import { openSharded, parseShardIndex } from "./sharded.ts";
 import { type TensorSource } from "./source.ts";
 
+/** What a place with weights offers, wherever it is. */
+interface Place {
+  readonly name: string;
+  /** weights files, by path below the place */
+  readonly files: readonly string[];
+  open(file: string): Promise<TensorSource>;
+  readText(file: string): Promise<string>;
+}
+
+/** Depth of folders looked into: a model, its parts, `episodes`. */
+const maxDepth = 3;
+
 /**
- * Yields each checkpoint of `target`: of a file itself, of a folder its weights or, where there are none but
- * subfolders have some, those of each subfolder. The caller closes what it gets.
- * @throws FormatError as loading would
+ * Yields each checkpoint of `target`: a file itself, of a folder or repository every weights file in it, the shards
+ * of an index joined. The caller closes what it gets.
+ * @throws FormatError as loading would; HubError
  */
 export async function* openForInspection(target: string): AsyncIterable<TensorSource> {
-  const parts = await weightFolders(target);
-  for (const part of parts) yield await openWeights(part);
-}
-
-async function weightFolders(target: string): Promise<string[]> {
   const stats = await stat(target).catch(() => undefined);
-  if (!stats?.isDirectory() || (await hasWeights(target))) return [target];
-  const found: string[] = [];
-  for (const entry of (await readdir(target)).sort()) {
-    const path = join(target, entry);
-    const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-    if (isFolder && (await hasWeights(path))) found.push(path);
+  if (stats !== undefined && !stats.isDirectory()) {
+    yield await openWeightsFile(target);
+    return;
   }
-  if (found.length === 0) {
-    throw new FormatError(`${target}: no weights in this folder or the folders in it.`);
-  }
-  return found;
+  const ref = stats === undefined ? parseHubRef(target) : undefined;
+  const place = ref === undefined ? await localPlace(await resolveModel(target)) : await remotePlace(ref);
+  if (place.files.length === 0) throw new FormatError(`${place.name}: no weights in it.`);
+  yield* openAll(place);
 }
 
-async function hasWeights(folder: string): Promise<boolean> {
-  return (await readdir(folder)).some((file) =>
-    /\.safetensors(\.index\.json)?$|^pytorch_model\.bin$/.test(file),
+/** The weights of a repository by HTTP ranges, for questions that must be answered before a download. */
+export async function* openOnHub(target: string): AsyncIterable<TensorSource> {
+  const ref = parseHubRef(target);
+  if (ref !== undefined) yield* openAll(await remotePlace(ref));
+}
+
+async function* openAll(place: Place): AsyncIterable<TensorSource> {
+  const sharded = new Set<string>();
+  for (const index of place.files.filter((file) => file.endsWith(".index.json"))) {
+    const name = `${place.name}/${index}`;
+    const beside = (shard: string) => (dirname(index) === "." ? shard : `${dirname(index)}/${shard}`);
+    const weightMap = parseShardIndex(await place.readText(index), name);
+    for (const shard of weightMap.values()) sharded.add(beside(shard));
+    yield await openSharded(name, weightMap, (shard) => place.open(beside(shard)));
+  }
+  for (const file of place.files) {
+    if (!file.endsWith(".index.json") && !sharded.has(file)) yield await place.open(file);
+  }
+}
+
+async function localPlace(path: string): Promise<Place> {
+  if (!(await stat(path)).isDirectory()) {
+    return {
+      name: path,
+      files: [""],
+      open: () => openWeightsFile(path),
+      readText: () => Promise.resolve(""),
+    };
+  }
+  const files: string[] = [];
+  const visit = async (below: string, depth: number): Promise<void> => {
+    for (const entry of (await readdir(join(path, below), { withFileTypes: true })).sort(byName)) {
+      const file = below === "" ? entry.name : `${below}/${entry.name}`;
+      const kind = entry.isSymbolicLink() ? await stat(join(path, file)).catch(() => undefined) : entry;
+      if (kind?.isDirectory() && depth < maxDepth && !entry.isSymbolicLink()) await visit(file, depth + 1);
+      else if (kind?.isFile() && isWeightsFile(file)) files.push(file);
+    }
+  };
+  await visit("", 1);
+  return {
+    name: path,
+    files,
+    open: (file) => openWeightsFile(join(path, file)),
+    readText: (file) => readFile(join(path, file), "utf8"),
+  };
+}
+
+async function remotePlace(ref: HubRef): Promise<Place> {
+  const { client, offline } = await hubSettings();
+  if (offline)
+    return localPlace(await resolveModel(`${ref.repo}@${ref.revision}${ref.path && `:${ref.path}`}`));
+  const commit = await resolveRevision(client, ref.repo, ref.revision);
+  const tree = await listTree(client, ref.repo, commit);
+  const within = tree.filter(
+    ({ path }) => path === ref.path || ref.path === "" || path.startsWith(`${ref.path}/`),
   );
+  const byPath = new Map(within.filter(({ path }) => isWeightsFile(path)).map((file) => [file.path, file]));
+  const source = (path: string) => {
+    const file = byPath.get(path);
+    if (file === undefined) throw new FormatError(`${ref.repo}: an index names ${path}, which is not there.`);
+    return rangeSource(client, ref.repo, commit, file);
+  };
+  return {
+    name: ref.repo,
+    files: [...byPath.keys()].sort(),
+    open: async (file) =>
+      openAnyWeights(source(file), { crc32: (bytes, previous) => crc32(bytes, previous) }),
+    readText: async (file) => {
+      const bytes = source(file);
+      return new TextDecoder().decode(await bytes.read(0, bytes.size));
+    },
+  };
+}
+
+function byName(a: { name: string }, b: { name: string }): number {
+  return a.name < b.name ? -1 : 1;
 }

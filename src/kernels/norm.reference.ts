@@ -1,0 +1,48 @@
+/** norm.ts and qk-norm.ts in plain float64 loops. */
+import type { NormKind } from "./norm.ts";
+
+/** x̂ of every row of x (rows, dim). */
+export function normReference(
+  x: ArrayLike<number>,
+  dim: number,
+  kind: NormKind,
+  epsilon: number,
+): Float64Array {
+  const y = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += dim) {
+    let mean = 0;
+    if (kind === "layer") {
+      for (let i = 0; i < dim; i++) mean += x[start + i] / dim;
+    }
+    let squares = 0;
+    for (let i = 0; i < dim; i++) squares += (x[start + i] - mean) ** 2;
+    const factor =
+      kind === "l2"
+        ? Math.sqrt(dim) / Math.max(Math.sqrt(squares), epsilon)
+        : 1 / Math.sqrt(squares / dim + epsilon);
+    for (let i = 0; i < dim; i++) y[start + i] = (x[start + i] - mean) * factor;
+  }
+  return y;
+}
+
+/** Half-split rotation of every head; angles (tokens, d/2). */
+export function rotateReference(
+  x: ArrayLike<number>,
+  heads: number,
+  dim: number,
+  tokens: number,
+  angles: ArrayLike<number>,
+): Float64Array {
+  const y = new Float64Array(x.length);
+  const half = dim / 2;
+  for (let head = 0; head * dim < x.length; head++) {
+    const token = Math.floor(head / heads) % tokens;
+    for (let c = 0; c < half; c++) {
+      const [a, b] = [x[head * dim + c], x[head * dim + half + c]];
+      const angle = angles[token * half + c];
+      y[head * dim + c] = a * Math.cos(angle) - b * Math.sin(angle);
+      y[head * dim + half + c] = b * Math.cos(angle) + a * Math.sin(angle);
+    }
+  }
+  return y;
+}

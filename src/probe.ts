@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+/** `mimic-video-probe`: hands the process to the command. See `--help`. */
+import { runCommand } from "./probe/command.node.ts";
+
+const interrupt = new AbortController();
+// The first interrupt lets the running dispatch end and keeps finished episodes; a second one does not wait.
+process.on("SIGINT", () => {
+  if (interrupt.signal.aborted) process.exit(130);
+  interrupt.abort(new Error("interrupted"));
+});
+// A reader such as `head` may close the pipe before everything is written.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+process.exitCode = await runCommand(process.argv.slice(2), {
+  // biome-ignore lint/suspicious/noTsIgnore: delete both lines once run.ts exists
+  // @ts-ignore
+  loadRunner: async () => (await import("./probe/run.ts")).runProbe,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: interrupt.signal,
+});

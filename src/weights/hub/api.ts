@@ -1,0 +1,118 @@
+/**
+ * Two calls of the Hub's public API: a revision to its commit, and the files of a commit. Facts from the Hub's
+ * API documentation: `/api/models/{repo}/revision/{revision}` and `/api/models/{repo}/tree/{revision}`, paged by
+ * `Link: <…>; rel="next"`; large files carry `lfs.oid`, their sha256, all files `oid`, their git hash.
+ */
+import { HubError } from "../../errors.ts";
+import { type HubClient, request } from "./http.ts";
+import { checkListedPath } from "./ref.ts";
+
+export interface HubFile {
+  readonly path: string;
+  /** bytes */
+  readonly size: number;
+  /** what its content hashes to: sha256 of LFS files, the git blob id of others. Also its name in the cache */
+  readonly hash: string;
+  readonly algorithm: "sha256" | "git-sha1";
+}
+
+/** More pages than this are not a model's files but a server gone wrong. */
+const maxPages = 1000;
+
+/**
+ * The full commit id of a branch, tag or commit.
+ * @throws HubError
+ */
+export async function resolveRevision(client: HubClient, repo: string, revision: string): Promise<string> {
+  const url = `${client.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
+  const response = await request(client, url, { repo, what: `revision ${revision}` });
+  const answer = (await readJson(response, repo)) as { sha?: unknown } | null;
+  const sha = answer?.sha;
+  if (typeof sha !== "string" || !/^[0-9a-f]{40}$/.test(sha)) throw strange(client, repo, "no commit id");
+  return sha;
+}
+
+/**
+ * All files of a commit below `path`.
+ * @throws HubError, also if a path would leave its folder or a hash is not one: both become names on the disk
+ */
+export async function listTree(
+  client: HubClient,
+  repo: string,
+  commit: string,
+  path = "",
+): Promise<HubFile[]> {
+  const files: HubFile[] = [];
+  const below = path === "" ? "" : `/${encodePath(path)}`;
+  let next: string | undefined =
+    `${client.endpoint}/api/models/${repo}/tree/${commit}${below}?recursive=true`;
+  for (let page = 0; next !== undefined; page++) {
+    if (page >= maxPages) throw strange(client, repo, `more than ${maxPages} pages of files`);
+    const response: Response = await request(client, next, { repo, what: "the list of its files" });
+    const entries = await readJson(response, repo);
+    if (!Array.isArray(entries)) throw strange(client, repo, "no list of files");
+    for (const entry of entries) {
+      const file = readEntry(entry, client, repo);
+      if (file !== undefined) files.push(file);
+    }
+    next = nextPage(response, client, repo);
+  }
+  return files;
+}
+
+/** Where the content of a file is; answers with a redirect for large ones. */
+export function fileUrl(client: HubClient, repo: string, commit: string, path: string): string {
+  return `${client.endpoint}/${repo}/resolve/${commit}/${encodePath(path)}`;
+}
+
+function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
+function readEntry(entry: unknown, client: HubClient, repo: string): HubFile | undefined {
+  const { type, path, size, oid, lfs } = (entry ?? {}) as Record<string, unknown>;
+  const checked = checkListedPath(path, repo);
+  if (type === "directory") return undefined;
+  if (type !== "file") throw strange(client, repo, `${checked} is neither a file nor a folder`);
+  const sha256 = (lfs as { oid?: unknown } | undefined)?.oid;
+  const bytes = lfs === undefined ? size : (lfs as { size?: unknown }).size;
+  const hash = sha256 ?? oid;
+  const digits = sha256 === undefined ? 40 : 64;
+  if (typeof hash !== "string" || hash.length !== digits || !/^[0-9a-f]+$/.test(hash)) {
+    throw strange(client, repo, `${checked} has no hash of ${digits} hexadecimal digits`);
+  }
+  if (!Number.isSafeInteger(bytes) || (bytes as number) < 0)
+    throw strange(client, repo, `${checked} has no size`);
+  return {
+    path: checked,
+    size: bytes as number,
+    hash,
+    algorithm: sha256 === undefined ? "git-sha1" : "sha256",
+  };
+}
+
+function nextPage(response: Response, client: HubClient, repo: string): string | undefined {
+  const link = /<([^>]*)>\s*;\s*rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
+  if (link === undefined) return undefined;
+  const url = new URL(link, response.url || client.endpoint);
+  // The token goes with the request, so the next page may not be elsewhere.
+  if (url.origin !== new URL(client.endpoint).origin)
+    throw strange(client, repo, `a next page at ${url.origin}`);
+  return url.href;
+}
+
+async function readJson(response: Response, repo: string): Promise<unknown> {
+  try {
+    return await response.json();
+  } catch (error) {
+    throw new HubError(
+      `${repo}: the answer of ${response.url} is not JSON (${(error as Error).message}). Run again.`,
+    );
+  }
+}
+
+function strange(client: HubClient, repo: string, what: string): HubError {
+  return new HubError(
+    `${repo}: ${client.endpoint} answered strangely: ${what}. Check HF_ENDPOINT; run again.`,
+  );
+}

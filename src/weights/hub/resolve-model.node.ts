@@ -1,0 +1,132 @@
+/** `--model`: a local path, or a place on the Hub brought into the cache. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { FormatError, HubError } from "../../errors.ts";
+import { chooseWeights } from "../layout.ts";
+import { parseShardIndex } from "../sharded.ts";
+import { RepoCache } from "./cache.node.ts";
+import { hubSettings, type HubSettings } from "./environment.node.ts";
+import { fetchModel, type FetchOptions } from "./fetch-model.node.ts";
+import { isUnreachable } from "./http.ts";
+import { composedFolders } from "./needed.ts";
+import { ProgressLine } from "./progress.ts";
+import { formatHubRef, type HubRef, parseHubRef } from "./ref.ts";
+
+/**
+ * The local folder or file that `text` stands for. A path that exists is returned unchanged; otherwise
+ * `owner/name[@revision][:subfolder]` is downloaded into the cache of the Python client, only the files needed.
+ * Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE as in Python.
+ * @throws FormatError if it is neither a path nor a name; HubError if the Hub cannot give it
+ */
+export async function resolveModel(text: string, options: FetchOptions = {}): Promise<string> {
+  if (await exists(text)) return text;
+  const ref = parseHubRef(text);
+  if (ref === undefined) {
+    throw new FormatError(
+      `${text}: no such file or folder, and not owner/name[@revision][:subfolder] on the Hub. Check the path.`,
+    );
+  }
+  const settings = await hubSettings();
+  const progress = options.onProgress === undefined ? progressOnTerminal() : undefined;
+  try {
+    return await resolveHubRef(settings, ref, {
+      ...options,
+      onProgress: options.onProgress ?? progress?.show,
+    });
+  } finally {
+    progress?.end();
+  }
+}
+
+/** The same with settings at hand. */
+export async function resolveHubRef(
+  settings: HubSettings,
+  ref: HubRef,
+  options: FetchOptions = {},
+): Promise<string> {
+  const cached = await findInCache(settings, ref);
+  if (settings.offline) {
+    if (cached.missing === undefined) return cached.path;
+    throw new HubError(
+      `${formatHubRef(ref)}: HF_HUB_OFFLINE is set, and the cache ${settings.cache} lacks ${cached.missing}. ` +
+        "Unset it to download, or copy the cache of a machine that has it.",
+    );
+  }
+  try {
+    return await fetchModel(settings, ref, { ...options, impatient: cached.missing === undefined });
+  } catch (error) {
+    // As in Python: without an answer from the Hub, what was downloaded before serves.
+    if (isUnreachable(error) && cached.missing === undefined) return cached.path;
+    throw error;
+  }
+}
+
+/** Where the cache has `ref`, and the first thing it lacks. */
+async function findInCache(settings: HubSettings, ref: HubRef): Promise<{ path: string; missing?: string }> {
+  const cache = new RepoCache(settings.cache, ref.repo);
+  const commit = await cache.commitOf(ref.revision);
+  if (commit === undefined) return { path: "", missing: `revision ${ref.revision}` };
+  const path = join(cache.snapshot(commit), ref.path);
+  return { path, missing: await firstMissing(path) };
+}
+
+/** What a model folder still needs, as far as its own files tell. */
+async function firstMissing(path: string): Promise<string | undefined> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined) return path;
+  if (stats.isFile()) return undefined;
+  const files = await readdir(path);
+  if (!files.includes("model.json")) {
+    // Which parts a folder of parts should have, only the Hub knows; what lies here decides.
+    return (await missingShard(path, files)) ?? (files.length === 0 ? path : undefined);
+  }
+  for (const folder of composedFolders(
+    await readFile(join(path, "model.json"), "utf8"),
+    join(path, "model.json"),
+  )) {
+    const part = join(path, folder);
+    const inside = await readdir(part).catch(() => [] as string[]);
+    const isTokenizer = inside.includes("tokenizer.json");
+    if (!isTokenizer && !inside.includes("config.json")) return join(part, "config.json");
+    if (!isTokenizer && chooseWeights(part, inside) === undefined) return `weights in ${part}`;
+    const shard = await missingShard(part, inside);
+    if (shard !== undefined) return shard;
+  }
+  return undefined;
+}
+
+async function missingShard(folder: string, files: readonly string[]): Promise<string | undefined> {
+  const index = files.find((file) => file.endsWith(".safetensors.index.json"));
+  if (index === undefined) return undefined;
+  const shards = parseShardIndex(await readFile(join(folder, index), "utf8"), join(folder, index)).values();
+  for (const shard of shards) if (!files.includes(shard)) return join(folder, shard);
+  return undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** A line that renews itself on a terminal; in a log, one every ten seconds and one at the end. */
+function progressOnTerminal() {
+  const { stderr } = process;
+  const lines = new ProgressLine();
+  let [shownAt, shown, current] = [-Infinity, "", ""];
+  return {
+    show: ((progress) => {
+      const now = performance.now() / 1000;
+      if (now - shownAt < (stderr.isTTY ? 0.2 : 10) && progress.files < progress.totalFiles) return;
+      current = lines.line(progress, now);
+      if (current === shown) return;
+      // The remainder of a longer line before must not stand behind a shorter one.
+      stderr.write(stderr.isTTY ? `\r${current.padEnd(shown.length)}` : `${current}\n`);
+      [shownAt, shown] = [now, current];
+    }) satisfies FetchOptions["onProgress"],
+    end: () => {
+      if (stderr.isTTY && shown !== "") stderr.write("\n");
+    },
+  };
+}
