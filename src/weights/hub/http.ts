@@ -60,14 +60,8 @@ export async function request(
     const wait = outcome instanceof Response ? retryAfterMs(outcome, Date.now()) : undefined;
     if (outcome instanceof Response) await outcome.body?.cancel().catch(() => {});
     if (failures >= client.retry.attempts || (wait ?? 0) > longestWaitMs) {
-      throw givenUp(
-        client,
-        purpose,
-        reason,
-        failures,
-        wait,
-        outcome instanceof Response ? undefined : outcome,
-      );
+      const cause = outcome instanceof Error || outcome.status >= 500 ? new Error(reason) : undefined;
+      throw givenUp(client, purpose, reason, failures, wait, cause);
     }
     await pause(client, failures, reason, wait);
   }
