@@ -10,7 +10,7 @@ const f32 = Math.fround;
 export function timestepSinusoids(timesteps: readonly number[], width: number): Float32Array<ArrayBuffer> {
   const half = width / 2;
   const frequencies = Array.from({ length: half }, (_, k) =>
-    f32(Math.exp(f32(f32(-Math.log(10_000) * k) / half))),
+    f32(Math.exp(f32(f32(f32(-Math.log(10_000)) * k) / half))),
   );
   const values = new Float32Array(timesteps.length * width);
   timesteps.forEach((t, row) => {
