@@ -1,4 +1,5 @@
 /** attention.ts in plain float64 loops, softmax in two passes. */
+import { sigmoid } from "./activations.reference.ts";
 
 export interface AttentionShape {
   readonly batch: number;
@@ -11,6 +12,8 @@ export interface AttentionShape {
   readonly mask?: ArrayLike<number>;
   readonly relativeBias?: ArrayLike<number>;
   readonly causal?: boolean;
+  /** (B, N, H) logits of each head's gate */
+  readonly gate?: ArrayLike<number>;
 }
 
 const LOWEST = -3.4028234663852886e38;
@@ -22,7 +25,7 @@ export function attentionReference(
   v: ArrayLike<number>,
   shape: AttentionShape,
 ): Float64Array {
-  const { batch, queries, keys, heads, keyValueHeads, headDim: d, mask, relativeBias, causal } = shape;
+  const { batch, queries, keys, heads, keyValueHeads, headDim: d, mask, relativeBias, causal, gate } = shape;
   const scale = shape.scale ?? d ** -0.5;
   const out = new Float64Array(batch * queries * heads * d);
   const logits = new Float64Array(keys);
@@ -41,8 +44,9 @@ export function attentionReference(
         const highest = logits.reduce((a, x) => Math.max(a, x), LOWEST);
         let sum = 0;
         for (let j = 0; j < keys; j++) sum += Math.exp(logits[j] - highest);
+        const open = gate ? sigmoid(gate[(b * queries + i) * heads + h]) : 1;
         for (let j = 0; j < keys; j++) {
-          const weight = Math.exp(logits[j] - highest) / sum;
+          const weight = (Math.exp(logits[j] - highest) / sum) * open;
           const valueAt = ((b * keys + j) * keyValueHeads + g) * d;
           for (let c = 0; c < d; c++) out[queryAt + c] += weight * v[valueAt + c];
         }

@@ -1,5 +1,5 @@
 /**
- * out[b, i, h] = Σ_j softmax_j(scale · q[b, i, h]·k[b, j, g] + bias[h, j − i]) · v[b, j, g],   g = h mod G
+ * out[b, i, h] = Σ_j softmax_j(scale · q[b, i, h]·k[b, j, g] + bias[h, j − i]) · v[b, j, g] · σ(gate[b, i, h]),   g = h mod G
  *
  * b batch, i query, j key, h query head, g key-value head (G of them), d head width.
  * Layout: q (B, N, H·d), k and v (B, S, G·d), head-major; each may be a slice of a wider row (rowWidth, offset), so a
@@ -14,7 +14,7 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { EXP } from "./math.ts";
+import { SIGMOID } from "./math.ts";
 import { choose, invocations } from "./variants.ts";
 
 /** Columns `offset` to `offset + heads·d` of rows of a (B, S, width) tensor. */
@@ -37,12 +37,17 @@ export interface AttentionOptions {
   readonly relativeBias?: Tensor;
   /** hide keys after the query's own position */
   readonly causal?: boolean;
+  /** column of H gate logits in the rows of the queries' tensor: each head's output is multiplied by their σ */
+  readonly gateAt?: number;
+  /** (B, S′, width), laid out as the tensor that holds both keys and values: S′ keys seen before them */
+  readonly memory?: Tensor;
 }
 
 const HEADER = /* wgsl */ `
 struct Params {
   batch: u32, queries: u32, keys: u32, heads: u32, kvHeads: u32, dim: u32,
-  qWidth: u32, qAt: u32, kWidth: u32, kAt: u32, vWidth: u32, vAt: u32, chunks: u32, scale: f32,
+  qWidth: u32, qAt: u32, kWidth: u32, kAt: u32, vWidth: u32, vAt: u32, chunks: u32,
+  gateAt: u32, memory: u32, scale: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
@@ -50,13 +55,20 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<f32>;
 @group(0) @binding(4) var<storage, read> mask: array<u32>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
-@group(0) @binding(6) var<storage, read_write> out: array<f32>;
+@group(0) @binding(6) var<storage, read> memory: array<f32>;
+@group(0) @binding(7) var<storage, read_write> out: array<f32>;
 override WORKGROUP: u32;
 override MASK: bool;
 override BIAS: bool;
 override CAUSAL: bool;
+override GATE: bool;
 const LOWEST = -0x1.fffffep+127f;
-${EXP}
+${SIGMOID}
+// The gate of one head's output.
+fn gate(b: u32, i: u32, h: u32) -> f32 {
+  if (!GATE) { return 1.0; }
+  return sigmoid(q[(b * p.queries + i) * p.qWidth + p.gateAt + h]);
+}
 // The logit of one query and one key, given scale · q·k.
 fn biased(product: f32, b: u32, h: u32, i: u32, j: u32) -> f32 {
   var logit = product;
@@ -67,31 +79,64 @@ fn biased(product: f32, b: u32, h: u32, i: u32, j: u32) -> f32 {
 }
 `;
 
-/** Four channels from c of a row; the guarded reading makes channels past the head zero. */
-const READ = {
-  whole: /* wgsl */ `
-fn key4(row: u32, c: u32) -> vec4f { let at = row + c; return vec4f(k[at], k[at + 1u], k[at + 2u], k[at + 3u]); }
-fn value4(row: u32, c: u32) -> vec4f { let at = row + c; return vec4f(v[at], v[at + 1u], v[at + 2u], v[at + 3u]); }`,
-  guarded: /* wgsl */ `
-fn key4(row: u32, c: u32) -> vec4f {
-  var value = vec4f();
-  for (var e = 0u; e < 4u; e++) { if (c + e < p.dim) { value[e] = k[row + c + e]; } }
-  return value;
+/**
+ * Where key j stands, and four channels of one of its rows; the guarded reading makes channels past the head zero.
+ * Only a kernel with a memory looks into two buffers: the branch in the innermost loop would cost every other one.
+ */
+const READ = (source: "own" | "memory", aligned: boolean): string => {
+  const four = (name: string, buffer: string): string => /* wgsl */ `
+fn ${name}(at: u32, c: u32) -> vec4f {
+  ${
+    aligned
+      ? `return vec4f(${buffer}[at + c], ${buffer}[at + c + 1u], ${buffer}[at + c + 2u], ${buffer}[at + c + 3u]);`
+      : `var value = vec4f();
+  for (var e = 0u; e < 4u; e++) { if (c + e < p.dim) { value[e] = ${buffer}[at + c + e]; } }
+  return value;`
+  }
+}`;
+  if (source === "own") {
+    return /* wgsl */ `
+fn rowAt(b: u32, j: u32, width: u32) -> u32 { return (b * p.keys + j) * width; }
+${four("ownKey4", "k")}
+${four("ownValue4", "v")}
+fn key4(j: u32, at: u32, c: u32) -> vec4f { return ownKey4(at, c); }
+fn value4(j: u32, at: u32, c: u32) -> vec4f { return ownValue4(at, c); }
+fn key1(j: u32, at: u32) -> f32 { return k[at]; }
+fn value1(j: u32, at: u32) -> f32 { return v[at]; }`;
+  }
+  // Keys are numbered through: first the memory's, then the call's own.
+  return /* wgsl */ `
+fn rowAt(b: u32, j: u32, width: u32) -> u32 {
+  return select(b * p.keys + j - p.memory, b * p.memory + j, j < p.memory) * width;
 }
-fn value4(row: u32, c: u32) -> vec4f {
-  var value = vec4f();
-  for (var e = 0u; e < 4u; e++) { if (c + e < p.dim) { value[e] = v[row + c + e]; } }
-  return value;
-}`,
-} as const;
+${four("ownKey4", "k")}
+${four("ownValue4", "v")}
+${four("memory4", "memory")}
+fn key4(j: u32, at: u32, c: u32) -> vec4f {
+  if (j < p.memory) { return memory4(at, c); }
+  return ownKey4(at, c);
+}
+fn value4(j: u32, at: u32, c: u32) -> vec4f {
+  if (j < p.memory) { return memory4(at, c); }
+  return ownValue4(at, c);
+}
+fn key1(j: u32, at: u32) -> f32 {
+  if (j < p.memory) { return memory[at]; }
+  return k[at];
+}
+fn value1(j: u32, at: u32) -> f32 {
+  if (j < p.memory) { return memory[at]; }
+  return v[at];
+}`;
+};
 
 /** `quads` = ⌈d/4⌉; `wide` = vec4s of the output that one invocation owns. */
-const TILE = (quads: number, wide: number, aligned: boolean): string => {
+const TILE = (quads: number, wide: number, aligned: boolean, source: "own" | "memory"): string => {
   const each = (n: number, line: (i: number) => string): string =>
     Array.from({ length: n }, (_, i) => line(i)).join("\n");
   return /* wgsl */ `
 ${HEADER}
-${READ[aligned ? "whole" : "guarded"]}
+${READ(source, aligned)}
 fn query4(b: u32, i: u32, h: u32, c: u32) -> vec4f {
   let at = (b * p.queries + min(i, p.queries - 1u)) * p.qWidth + p.qAt + h * p.dim;
   var value = vec4f();
@@ -101,12 +146,17 @@ fn query4(b: u32, i: u32, h: u32, c: u32) -> vec4f {
 fn queries4(b: u32, i: u32, h: u32, c: u32) -> mat4x4f {
   return transpose(mat4x4f(query4(b, i, h, c), query4(b, i + 1u, h, c), query4(b, i + 2u, h, c), query4(b, i + 3u, h, c)));
 }
-fn storeOut(b: u32, i: u32, h: u32, c: u32, columns: mat4x4f, sum: vec4f) {
+fn gates4(b: u32, i: u32, h: u32) -> vec4f {
+  var open = vec4f();
+  for (var r = 0u; r < 4u; r++) { open[r] = gate(b, min(i + r, p.queries - 1u), h); }
+  return open;
+}
+fn storeOut(b: u32, i: u32, h: u32, c: u32, columns: mat4x4f, sum: vec4f, open: vec4f) {
   let rows = transpose(columns);
   for (var r = 0u; r < 4u; r++) {
     if (i + r < p.queries) {
       for (var e = 0u; e < 4u; e++) {
-        if (c + e < p.dim) { out[((b * p.queries + i + r) * p.heads + h) * p.dim + c + e] = rows[r][e] / sum[r]; }
+        if (c + e < p.dim) { out[((b * p.queries + i + r) * p.heads + h) * p.dim + c + e] = rows[r][e] / sum[r] * open[r]; }
       }
     }
   }
@@ -127,11 +177,11 @@ ${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${4 * n}u);`)}
 ${each(wide, (n) => `  var o${n} = mat4x4f();`)}
   var highest = vec4f(LOWEST);
   var sum = vec4f();
-  for (var j = 0u; j < p.keys; j++) {
-    let keyAt = (b * p.keys + j) * p.kWidth + p.kAt + g * p.dim;
-    let valueAt = (b * p.keys + j) * p.vWidth + p.vAt + g * p.dim;
+  for (var j = 0u; j < p.memory + p.keys; j++) {
+    let key = rowAt(b, j, p.kWidth) + p.kAt + g * p.dim;
+    let value = rowAt(b, j, p.vWidth) + p.vAt + g * p.dim;
     var logits = vec4f();
-${each(quads, (n) => `    logits += q${n} * key4(keyAt, ${4 * n}u);`)}
+${each(quads, (n) => `    logits += q${n} * key4(j, key, ${4 * n}u);`)}
     if (MASK || BIAS || CAUSAL) {
       logits = vec4f(biased(logits.x, b, h, i, j), biased(logits.y, b, h, min(i + 1u, p.queries - 1u), j),
                      biased(logits.z, b, h, min(i + 2u, p.queries - 1u), j), biased(logits.w, b, h, min(i + 3u, p.queries - 1u), j));
@@ -145,16 +195,18 @@ ${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink,
     }
     let weight = exp4(logits - highest);
     sum += weight;
-${each(wide, (n) => `    { let value = value4(valueAt, first + ${4 * n}u); o${n} += mat4x4f(weight * value.x, weight * value.y, weight * value.z, weight * value.w); }`)}
+${each(wide, (n) => `    { let v4 = value4(j, value, first + ${4 * n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
   }
-${each(wide, (n) => `  storeOut(b, i, h, first + ${4 * n}u, o${n}, sum);`)}
+  let open = gates4(b, i, h);
+${each(wide, (n) => `  storeOut(b, i, h, first + ${4 * n}u, o${n}, sum, open);`)}
 }
 `;
 };
 
 /** One invocation an output channel; it repeats the logits for each: the second reference. */
-const NAIVE = /* wgsl */ `
+const NAIVE = (source: "own" | "memory"): string => /* wgsl */ `
 ${HEADER}
+${READ(source, true)}
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
@@ -168,19 +220,19 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var highest = LOWEST;
   var sum = 0.0;
   var value = 0.0;
-  for (var j = 0u; j < p.keys; j++) {
-    let keyAt = (b * p.keys + j) * p.kWidth + p.kAt + g * p.dim;
+  for (var j = 0u; j < p.memory + p.keys; j++) {
+    let key = rowAt(b, j, p.kWidth) + p.kAt + g * p.dim;
     var product = 0.0;
-    for (var e = 0u; e < p.dim; e++) { product += q[queryAt + e] * k[keyAt + e]; }
+    for (var e = 0u; e < p.dim; e++) { product += q[queryAt + e] * key1(j, key + e); }
     let logit = biased(product * p.scale, b, h, i, j);
     let raised = max(highest, logit);
     let shrink = exp_(highest - raised);
     let weight = exp_(logit - raised);
     highest = raised;
     sum = sum * shrink + weight;
-    value = value * shrink + weight * v[(b * p.keys + j) * p.vWidth + p.vAt + g * p.dim + c];
+    value = value * shrink + weight * value1(j, rowAt(b, j, p.vWidth) + p.vAt + g * p.dim + c);
   }
-  out[index] = value / sum;
+  out[index] = value / sum * gate(b, i, h);
 }
 `;
 
@@ -201,6 +253,8 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     mask,
     relativeBias,
     causal = false,
+    gateAt,
+    memory,
   } = options;
   const [batch, queries] = q.tensor.shape;
   const keys = k.tensor.dim(1);
@@ -215,6 +269,18 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
       `attention: bias ${showShape(relativeBias.shape)} is not (${queries + keys - 1}, ${heads})`,
     );
   }
+  if (
+    memory &&
+    (mask || relativeBias || causal || k.tensor !== v.tensor || memory.dim(-1) !== k.tensor.dim(-1))
+  ) {
+    throw new UsageError(
+      `attention: a memory ${showShape(memory.shape)} must be laid out as ${showShape(k.tensor.shape)}, which holds both keys and values, without mask, bias or causality`,
+    );
+  }
+  if (memory && memory.dim(0) !== batch)
+    throw new UsageError(`attention: memory ${showShape(memory.shape)} of a batch of ${batch}`);
+  if (gateAt !== undefined && gateAt + heads > q.tensor.dim(-1))
+    throw new UsageError(`attention: no ${heads} gates at column ${gateAt} of ${showShape(q.tensor.shape)}`);
   const list = recording();
   const out = result([batch, queries, heads * headDim], "attention");
   const name = choose(list.gpu, "attention", VARIANTS, "tile");
@@ -222,28 +288,30 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
   const quads = Math.ceil(headDim / 4);
   const wide = Math.min(quads, MAX_WIDE);
   const chunks = Math.ceil(quads / wide);
+  const source = memory ? "memory" : "own";
   const aligned = headDim % (4 * wide) === 0;
   const total =
     name === "naive" ? batch * queries * heads * headDim : batch * heads * chunks * Math.ceil(queries / 4);
   list.dispatch({
     kernel: {
       name: "attention",
-      key: name === "naive" ? name : `${name} ${quads} ${wide} ${aligned}`,
-      wgsl: () => (name === "naive" ? NAIVE : TILE(quads, wide, aligned)),
-      inputs: 5,
+      key: name === "naive" ? `${name} ${source}` : `${name} ${quads} ${wide} ${aligned} ${source}`,
+      wgsl: () => (name === "naive" ? NAIVE(source) : TILE(quads, wide, aligned, source)),
+      inputs: 6,
       outputs: 1,
       constants: {
         WORKGROUP: workgroup,
         MASK: mask ? 1 : 0,
         BIAS: relativeBias ? 1 : 0,
         CAUSAL: causal ? 1 : 0,
+        GATE: gateAt === undefined ? 0 : 1,
       },
     },
     params: {
       u32: [
         ...[batch, queries, keys, heads, keyValueHeads, headDim],
         ...[q, k, v].flatMap(({ tensor, offset = 0 }) => [tensor.dim(-1), offset]),
-        chunks,
+        ...[chunks, gateAt ?? 0, memory?.dim(1) ?? 0],
       ],
       f32: [scale],
     },
@@ -253,6 +321,7 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
       v.tensor.storage,
       (mask ?? q.tensor).storage,
       (relativeBias ?? q.tensor).storage,
+      (memory ?? k.tensor).storage,
     ],
     outputs: [out.storage],
     workgroups: Math.ceil(total / workgroup),

@@ -1,5 +1,5 @@
 /**
- * y[m, n] = act(Σ_k x[m, k] · W[n, k] + bias[n]) + residual[m, n]
+ * y[m, n] = act(Σ_k x[m, k] · W[n, k] + bias[n]) · σ(M[rowOf[m], at + n] + shift) + residual[m, n]
  *
  * Layout: x (…, K) and y (…, N) row-major; W packed as Wᵀ (K, N padded to 8), see packed-weight.ts.
  *
@@ -16,6 +16,7 @@ import { recording } from "../gpu/recording.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
+import { SIGMOID } from "./math.ts";
 import { choose, invocations } from "./variants.ts";
 
 export interface LinearOptions {
@@ -24,10 +25,30 @@ export interface LinearOptions {
   readonly activation?: Activation;
   /** same shape as the result; added after the activation */
   readonly residual?: Tensor;
+  /** a gate a channel, by a row of a modulation table; not together with a residual */
+  readonly gate?: LinearGate;
+  /** where the rows of the result go, when not to a tensor of their own */
+  readonly into?: RowsOf;
+}
+
+/** σ(table[rowOf[m], at + n] + shift) */
+export interface LinearGate {
+  /** (R, width) */
+  readonly table: Tensor;
+  /** (rows of x), u32 */
+  readonly rowOf: Tensor;
+  readonly at: number;
+  readonly shift: number;
+}
+
+/** Consecutive rows of a larger tensor, written in place. */
+export interface RowsOf {
+  readonly tensor: Tensor;
+  readonly firstRow: number;
 }
 
 /** How eight columns of one row of Wᵀ are read as two vec4, for each storage type. */
-const READ_WEIGHT = {
+export const READ_WEIGHT = {
   f32: /* wgsl */ `
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 fn weight8(row: u32, group: u32) -> array<vec4f, 2> {
@@ -44,18 +65,31 @@ fn weight8(row: u32, group: u32) -> array<vec4f, 2> {
 }`,
 } as const;
 
-const HEADER = (dtype: "f32" | "bf16", activation: Activation): string => /* wgsl */ `
-struct Params { rows: u32, inner: u32, columns: u32, padded: u32, first: u32, width: u32 }
+/** The gate of one element; its table is bound in the place of the residual. */
+const GATE = {
+  open: /* wgsl */ `fn gate(m: u32, column: u32) -> f32 { return 1.0; }`,
+  gated: /* wgsl */ `${SIGMOID}
+fn gate(m: u32, column: u32) -> f32 {
+  return sigmoid(residual[rowOf[m] * p.gateWidth + p.gateAt + column] + p.gateShift);
+}`,
+} as const;
+
+const HEADER = (dtype: "f32" | "bf16", activation: Activation, gate: "open" | "gated"): string => /* wgsl */ `
+struct Params {
+  rows: u32, inner: u32, columns: u32, padded: u32, first: u32, width: u32, start: u32, gateWidth: u32, gateAt: u32, gateShift: f32,
+}
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> rowOf: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 override WORKGROUP: u32;
 override BIAS: bool;
 override RESIDUAL: bool;
 ${READ_WEIGHT[dtype]}
 ${ACTIVATIONS[activation]}
+${GATE[gate]}
 
 fn store(m: u32, n: u32, sum: f32) {
   if (m >= p.rows || n >= p.columns) { return; }
@@ -65,7 +99,7 @@ fn store(m: u32, n: u32, sum: f32) {
   value = activate(value);
   let at = m * p.width + column;
   if (RESIDUAL) { value += residual[at]; }
-  y[at] = value;
+  y[p.start + at] = value * gate(m, column);
 }
 `;
 
@@ -140,10 +174,10 @@ const VARIANTS = {
 
 /**
  * A linear map over the last axis: (…, K) → (…, N).
- * @throws UsageError when K, the bias or the residual do not fit
+ * @throws UsageError when K, the bias, the residual, the gate or the place for the result do not fit
  */
 export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}): Tensor {
-  const { bias, residual, activation = "identity" } = options;
+  const { bias, residual, gate, into, activation = "identity" } = options;
   const shape = [...x.shape.slice(0, -1), w.out];
   if (x.dim(-1) !== w.in) {
     throw new UsageError(
@@ -155,8 +189,19 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
   if (residual && residual.size !== x.rows * w.out) {
     throw new UsageError(`linear: residual is ${showShape(residual.shape)}, expected ${showShape(shape)}`);
   }
+  if (gate && (residual || activation !== "identity" || gate.rowOf.size !== x.rows)) {
+    throw new UsageError(
+      `linear: a gate needs a row number for each of ${x.rows} rows (it has ${gate.rowOf.size}), no residual, no activation`,
+    );
+  }
+  if (into && (into.tensor.dim(-1) !== w.out || into.firstRow + x.rows > into.tensor.rows)) {
+    throw new UsageError(
+      `linear: ${x.rows} rows of ${w.out} from row ${into.firstRow} do not fit into ${showShape(into.tensor.shape)}`,
+    );
+  }
   const list = recording();
-  const y = result(shape, "linear");
+  const y = into?.tensor ?? result(shape, "linear");
+  const kind = gate ? "gated" : "open";
   const name = choose(list.gpu, "linear", VARIANTS, "tile");
   const variant = VARIANTS[name];
   const workgroup = invocations(list.gpu);
@@ -169,14 +214,26 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
     list.dispatch({
       kernel: {
         name: "linear",
-        key: `${name} ${w.dtype} ${activation}`,
-        wgsl: () => HEADER(w.dtype, activation) + variant.body,
-        inputs: 4,
+        key: `${name} ${w.dtype} ${activation} ${kind}`,
+        wgsl: () => HEADER(w.dtype, activation, kind) + variant.body,
+        inputs: 5,
         outputs: 1,
         constants: { WORKGROUP: workgroup, BIAS: bias ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
       },
-      params: { u32: [x.rows, w.in, block.columns, padded, block.first, w.out] },
-      inputs: [x.storage, block.data.storage, (bias ?? x).storage, (residual ?? x).storage],
+      params: {
+        u32: [
+          ...[x.rows, w.in, block.columns, padded, block.first, w.out],
+          ...[(into?.firstRow ?? 0) * w.out, gate?.table.dim(-1) ?? 0, gate?.at ?? 0],
+        ],
+        f32: [gate?.shift ?? 0],
+      },
+      inputs: [
+        x.storage,
+        block.data.storage,
+        (bias ?? x).storage,
+        (gate?.table ?? residual ?? x).storage,
+        (gate?.rowOf ?? x).storage,
+      ],
       outputs: [y.storage],
       workgroups: Math.ceil(tiles / workgroup),
     });

@@ -79,4 +79,61 @@ describe.each(["tile", "naive"])("attention, %s", (variant) => {
     expect(relativeError(out, attentionReference(part(0), part(d), part(2 * d), shape))).toBeLessThan(5e-7);
     release(gpu, qkv);
   });
+
+  it.each([
+    [1, 1, 1, 1, 2, 2, 4],
+    [5, 7, 7, 7, 6, 2, 12],
+    [2, 5, 3, 4, 4, 2, 7],
+    [1, 9, 9, 9, 2, 2, 16],
+  ])(
+    "gates heads and sees a memory: batch %i, %i queries, %i keys, %i remembered, %i heads on %i, width %i",
+    async (B, N, S, R, heads, G, d) => {
+      const gpu = await testGpu({ variants: { attention: variant } });
+      // One packed row: queries, keys, values, gates; the memory is laid out the same.
+      const width = (heads + 2 * G) * d + heads;
+      const [own, old, q] = [
+        uniform(1, B * S * width),
+        uniform(2, B * R * width),
+        uniform(3, B * N * width, 2),
+      ];
+      const [keysAt, valuesAt, gateAt] = [heads * d, (heads + G) * d, (heads + 2 * G) * d];
+      const columns = (x: Float32Array, rows: number, at: number, n: number) =>
+        Array.from({ length: B }, (_, b) =>
+          Array.from(
+            { length: rows * n },
+            (_, i) => x[(b * rows + Math.floor(i / n)) * width + at + (i % n)],
+          ),
+        );
+      const joined = (at: number) => {
+        const [a, c] = [columns(old, R, at, G * d), columns(own, S, at, G * d)];
+        return Array.from({ length: B }, (_, b) => [...a[b], ...c[b]]).flat();
+      };
+      const truth = attentionReference(columns(q, N, 0, heads * d).flat(), joined(keysAt), joined(valuesAt), {
+        batch: B,
+        queries: N,
+        keys: R + S,
+        heads,
+        keyValueHeads: G,
+        headDim: d,
+        gate: columns(q, N, gateAt, heads).flat(),
+      });
+      const [tensor, memory, queries] = [
+        upload(gpu, [B, S, width], own),
+        upload(gpu, [B, R, width], old),
+        upload(gpu, [B, N, width], q),
+      ];
+      const out = await compute(gpu, () =>
+        attention(
+          { tensor: queries },
+          { tensor, offset: keysAt },
+          { tensor, offset: valuesAt },
+          {
+            ...{ heads, keyValueHeads: G, headDim: d, gateAt, memory },
+          },
+        ),
+      );
+      expect(relativeError(out, truth)).toBeLessThan(5e-7);
+      release(gpu, tensor, memory, queries);
+    },
+  );
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { linear } from "../../src/kernels/linear.ts";
 import { linearReference } from "../../src/kernels/linear.reference.ts";
 import type { Activation } from "../../src/kernels/activations.ts";
+import { sigmoid } from "../../src/kernels/activations.reference.ts";
 import { PackedWeight } from "../../src/tensor/packed-weight.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
@@ -59,6 +60,47 @@ describe.each(["tile", "naive"])("linear, %s", (variant) => {
         relativeError(y, linearReference(x, w, rows, inner, out, { activation, residual: r })),
       ).toBeLessThan(4e-7);
       release(gpu, tx, tr);
+      weight.release(gpu);
+    },
+  );
+
+  it.each([
+    [1, 1, 1],
+    [5, 9, 13],
+    [23, 16, 40],
+  ])(
+    "gates its result by rows of a table and writes it into a larger tensor: %i × %i → %i",
+    async (rows, inner, out) => {
+      const gpu = await testGpu(options);
+      const [times, at, shift, firstRow] = [3, 5, -2, 4];
+      const [x, w, table] = [
+        uniform(1, rows * inner),
+        uniform(2, out * inner),
+        uniform(3, times * (at + out), 4),
+      ];
+      const rowOf = Uint32Array.from({ length: rows }, (_, m) => (m * 7) % times);
+      const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+      weight.upload(gpu, w);
+      const target = upload(gpu, [rows + 9, out], new Float32Array((rows + 9) * out).fill(7));
+      const tensors = [
+        upload(gpu, [rows, inner], x),
+        upload(gpu, [times, at + out], table),
+        upload(gpu, [rows], rowOf),
+      ];
+      const y = await compute(gpu, () =>
+        linear(tensors[0], weight, {
+          gate: { table: tensors[1], rowOf: tensors[2], at, shift },
+          into: { tensor: target, firstRow },
+        }),
+      );
+      const plain = linearReference(x, w, rows, inner, out);
+      const truth = new Float64Array((rows + 9) * out).fill(7);
+      plain.forEach((value, i) => {
+        const [m, n] = [Math.floor(i / out), i % out];
+        truth[firstRow * out + i] = value * sigmoid(table[rowOf[m] * (at + out) + at + n] + shift);
+      });
+      expect(relativeError(y, truth)).toBeLessThan(5e-7);
+      release(gpu, target, ...tensors);
       weight.release(gpu);
     },
   );
