@@ -40,12 +40,13 @@ export async function fetchModel(
   const commit = await resolveRevision(asking, ref.repo, ref.revision);
   // The whole tree: a shared part may lie outside the subfolder's own listing, and one call is one call.
   const tree = await listTree(client, ref.repo, commit);
-  const get = (files: readonly HubFile[]) => fetchFiles(settings, cache, ref.repo, commit, files, options);
+  const get = (files: readonly HubFile[], onProgress?: FetchOptions["onProgress"]) =>
+    fetchFiles(settings, cache, ref.repo, commit, files, { ...options, onProgress });
   const needed = await neededFiles(ref.repo, tree, ref.path, async (file) => {
     await get([file]);
     return readFile(join(cache.snapshot(commit), file.path), "utf8");
   });
-  await get(needed);
+  await get(needed, options.onProgress);
   await cache.noteCommit(ref.revision, commit);
   return join(cache.snapshot(commit), ref.path);
 }

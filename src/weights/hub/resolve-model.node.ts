@@ -114,7 +114,7 @@ async function exists(path: string): Promise<boolean> {
 function progressOnTerminal() {
   const { stderr } = process;
   const lines = new ProgressLine();
-  let [shownAt, shown, current] = [-Infinity, "", ""];
+  let [shownAt, shown, current] = [performance.now() / 1000, "", ""];
   return {
     show: ((progress) => {
       const now = performance.now() / 1000;
