@@ -14,9 +14,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await runCommand(process.argv.slice(2), {
-  // biome-ignore lint/suspicious/noTsIgnore: delete both lines once run.ts exists
-  // @ts-ignore
+  /* eslint-disable */
+  // @ts-ignore -- delete this line and the two of eslint once run.ts exists
   loadRunner: async () => (await import("./probe/run.ts")).runProbe,
+  /* eslint-enable */
+  drawPng: async (figure) => (await import("./probe/plot.node.ts")).figureToPng(figure),
   stdout: process.stdout,
   stderr: process.stderr,
   signal: interrupt.signal,

@@ -7,12 +7,11 @@ import { rmdir, stat } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MimicVideoError, UsageError } from "../errors.ts";
-import { convergenceFigure } from "./figure.ts";
+import { convergenceFigure, type Figure } from "./figure.ts";
 import { encodeActions, prepareFolder, RESULT_FILES, refuseUsedFolder, writeAtomic } from "./files.node.ts";
 import { formatJson } from "./json.ts";
 import type { RunProbe } from "./measurement.ts";
 import { helpText, readOptions } from "./options.ts";
-import { figureToPng } from "./plot.node.ts";
 import { type ProgressStream, progressBar } from "./progress.node.ts";
 import { type ProbeResult, probeResult } from "./result.ts";
 import { type ProbeCommand, probeCommand } from "./settings.ts";
@@ -22,7 +21,9 @@ import { type FolderStore, folderStore } from "./unit-store.node.ts";
 /** What a command needs from its surroundings. */
 export interface Surroundings {
   /** Loads the runner; only called when there is something to run, so that `--help` needs no GPU. */
-  loadRunner(): Promise<RunProbe>;
+  loadRunner: () => Promise<RunProbe>;
+  /** Figure to PNG; loaded when it is needed, because plotly is 5 MB of text. */
+  drawPng: (figure: Figure) => Promise<Uint8Array>;
   stdout: ProgressStream;
   stderr: ProgressStream;
   /** Aborted by an interrupt. */
@@ -40,9 +41,10 @@ export async function runCommand(words: readonly string[], surroundings: Surroun
     return 0;
   } catch (error) {
     const ours = error instanceof MimicVideoError;
+    const stack = error instanceof Error ? error.stack : undefined;
     const text = ours
       ? error.message
-      : `${(error as Error)?.stack ?? error}\nThis is a fault of the program, not of its use.`;
+      : `${stack ?? String(error)}\nThis is a fault of the program, not of its use.`;
     stderr.write(`mimic-video-probe: ${text}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
@@ -53,7 +55,7 @@ async function measure(
   command: ProbeCommand,
   surroundings: Surroundings,
 ): Promise<number> {
-  const { stdout, stderr, signal, loadRunner } = surroundings;
+  const { stdout, stderr, signal, loadRunner, drawPng } = surroundings;
   const { settings, quiet, resume } = command;
   const started = performance.now();
   const out =
@@ -77,7 +79,9 @@ async function measure(
       command: ["mimic-video-probe", ...words.map(quoted)].join(" "),
       seconds: (performance.now() - started) / 1000,
     });
-    const files = await writeResult(out, result, await encodeActions(measurement), command);
+    const files = await writeResult(out, result, await encodeActions(measurement), (r) =>
+      drawPng(convergenceFigure(r, command.reference)),
+    );
     if (!quiet) (command.json ? stderr : stdout).write(`${summaryText(result, files, command.reference)}\n`);
     if (command.json) stdout.write(formatJson(result));
     return 0;
@@ -96,12 +100,12 @@ async function writeResult(
   out: string,
   result: ProbeResult,
   actions: Uint8Array,
-  { reference }: ProbeCommand,
+  draw: (result: ProbeResult) => Promise<Uint8Array>,
 ): Promise<[string, string][]> {
   const path = (name: keyof typeof RESULT_FILES) => join(out, RESULT_FILES[name]);
   await writeAtomic(path("actions"), actions);
   await writeAtomic(path("result"), formatJson(result));
-  await writeAtomic(path("figure"), await figureToPng(convergenceFigure(result, reference)));
+  await writeAtomic(path("figure"), await draw(result));
   return [
     ["figure", path("figure")],
     ["numbers", path("result")],
@@ -141,5 +145,6 @@ function packagePath(inside: string): string {
 }
 
 function projectVersion(): string {
-  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
 }

@@ -51,8 +51,10 @@ export function convergenceFigure(result: ProbeResult, reference: Reference = "b
       font: FONT,
       paper_bgcolor: "white",
       plot_bgcolor: "white",
-      ...Object.assign({}, ...panels.map(({ axes }) => axes)),
-      ...Object.assign({}, ...panels.map(({ legends }) => legends)),
+      ...panels[0].axes,
+      ...panels[1].axes,
+      ...panels[0].legends,
+      ...panels[1].legends,
       shapes: panels.flatMap(({ shapes }) => shapes),
       annotations: [
         ...heading(result),

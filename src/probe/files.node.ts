@@ -59,13 +59,23 @@ export async function prepareFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined);
   if (found && !found.isDirectory()) refuse("it is a file");
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await access(folder, constants.W_OK);
     await writeAtomic(join(folder, ".writable"), "");
     await rm(join(folder, ".writable"));
   } catch (error) {
     refuse(reasonOf(error instanceof FormatError ? error.cause : error), error);
   }
+}
+
+// Not mkdir's own `recursive`: on Node 20 it never returns where the system has no place for folders (/proc).
+async function makeFolder(folder: string): Promise<void> {
+  if (await stat(folder).catch(() => undefined)) return;
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolder(parent);
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
 }
 
 /**
@@ -173,7 +183,7 @@ function reasonOf(error: unknown): string {
     ENOSPC: "the disk is full",
     ENOTDIR: "a part of its path is a file",
     EEXIST: "a part of its path is a file",
-    ENOENT: "its folder does not exist",
+    ENOENT: "its folder does not exist and cannot be made",
   };
   const { code, message } = error as NodeJS.ErrnoException;
   return (code && known[code]) ?? message ?? String(error);

@@ -18,7 +18,7 @@ export function fontFiles(): { regular: string; bold: string } {
 /** Measures text of one font file. */
 export interface FontMetrics {
   /** Width of a line of text in units of the font size. */
-  width(text: string): number;
+  width: (text: string) => number;
   /** Height above and depth below the baseline in units of the font size. */
   ascent: number;
   descent: number;

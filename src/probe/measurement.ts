@@ -139,16 +139,16 @@ export interface UnitStore {
    * @returns the episodes that need not be computed again.
    * @throws UsageError when stored units depend on other values, naming those that differ.
    */
-  begin(fingerprint: Fingerprint): Promise<number[]>;
+  begin: (fingerprint: Fingerprint) => Promise<number[]>;
   /** @returns a finished unit, or undefined when this episode is not stored. */
-  load(episode: number): Promise<EpisodeMeasurement | undefined>;
+  load: (episode: number) => Promise<EpisodeMeasurement | undefined>;
   /** Keeps a finished unit; once this resolves it survives an interrupt. */
-  save(measurement: EpisodeMeasurement): Promise<void>;
+  save: (measurement: EpisodeMeasurement) => Promise<void>;
 }
 
 /** What a run reports to and obeys. */
 export interface ProbeHooks {
-  onProgress?(progress: ProbeProgress): void;
+  onProgress?: (progress: ProbeProgress) => void;
   /** Stops the run between two dispatches; `runProbe` then rejects with `signal.reason`. */
   signal?: AbortSignal;
   store?: UnitStore;

@@ -32,7 +32,7 @@ export async function figureToSvg(figure: Figure): Promise<string> {
     return decodeURIComponent(url.slice(url.indexOf(",") + 1));
   } catch (error) {
     throw new MimicVideoError(
-      `The figure could not be drawn: ${error instanceof Error ? error.message : error}`,
+      `The figure could not be drawn: ${error instanceof Error ? error.message : String(error)}`,
       {
         cause: error,
       },

@@ -16,9 +16,9 @@ const INTERVAL = { terminal: 0.1, plain: 10 };
 
 /** Draws what `onProgress` of a run reports. */
 export interface ProgressBar {
-  report(progress: ProbeProgress): void;
+  report: (progress: ProbeProgress) => void;
   /** Leaves the cursor on an empty line; call before anything else is printed. */
-  finish(): void;
+  finish: () => void;
 }
 
 /**

@@ -22,6 +22,7 @@ const ARRAYS = [
   "truth",
   "holdStill",
 ] as const;
+type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
 const OPTIONAL: readonly string[] = ["truth", "holdStill"];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */
@@ -47,7 +48,7 @@ export function folderStore(out: string): FolderStore {
         const match = /^episode-(\d+)\.safetensors$/.exec(name);
         if (!match) continue;
         const unit = await readUnit(join(folder, name));
-        refuseDifference(join(folder, name), JSON.parse(unit.metadata.fingerprint), expected);
+        refuseDifference(join(folder, name), JSON.parse(unit.metadata.fingerprint) as Fingerprint, expected);
         finished.add(Number(match[1]));
       }
       fingerprint = expected;
@@ -84,8 +85,9 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
 async function readUnit(
   path: string,
 ): Promise<{ measurement: EpisodeMeasurement; metadata: { fingerprint: string } }> {
-  const source = await openSafetensors(await openFile(path));
+  const file = await openFile(path);
   try {
+    const source = await openSafetensors(file);
     const { metadata, tensors } = source;
     const [version, unit, fingerprint] = ["version", "unit", "fingerprint"].map((key) => metadata.get(key));
     const missing = ARRAYS.filter((name) => !OPTIONAL.includes(name) && !tensors.has(name));
@@ -94,15 +96,16 @@ async function readUnit(
         `${path} is no finished episode of this version (${version ?? "none"}, ${UNIT_VERSION} is needed). ` +
           "Remove it to have the episode computed again.",
       );
-    const arrays: Record<string, Float32Array> = {};
-    for (const name of ARRAYS) {
-      if (!tensors.has(name)) continue;
-      // A copy, because the bytes of a file may begin anywhere and float32 needs a multiple of 4.
-      arrays[name] = new Float32Array(new Uint8Array(await source.read(name)).buffer);
-    }
-    return { measurement: { ...JSON.parse(unit), ...arrays }, metadata: { fingerprint } };
+    const arrays = new Map<string, Float32Array>();
+    // A copy, because the bytes of a file may begin anywhere and float32 needs a multiple of 4.
+    for (const name of ARRAYS)
+      if (tensors.has(name))
+        arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
+    const header = JSON.parse(unit) as Pick<EpisodeMeasurement, "episode" | "id" | "prompt">;
+    const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
+    return { measurement, metadata: { fingerprint } };
   } finally {
-    await source.close?.();
+    await file.close?.();
   }
 }
 

@@ -8,20 +8,35 @@ import type { EpisodeMeasurement, ProbeMeasurement } from "../../src/probe/measu
 
 const root = new URL("../../weights/toy/", import.meta.url);
 
-export function readJson(path: string) {
-  return JSON.parse(readFileSync(new URL(path, root), "utf8"));
+export function readJson<T>(path: string): T {
+  return JSON.parse(readFileSync(new URL(path, root), "utf8")) as T;
 }
+
+/** What PyTorch counted, in reference.json. */
+export interface Reference {
+  probe_steps: number[];
+  video_axis: Record<"mse_to_truth" | "mse_to_last", number[]>;
+  video_axis_per_episode: Record<"mse_to_truth" | "mse_to_last", number[][]>;
+  action_axis_at_last_video_step: Record<
+    "iterate_to_final" | "iterate_to_truth" | "one_jump_to_final" | "one_jump_to_truth",
+    number[]
+  >;
+  floors: Record<"hold_still_to_truth" | "dataset_mean_to_truth", number>;
+}
+
+interface ToyModel {
+  name: string;
+  action: { names: string[]; units: string[]; mean: number[][] };
+}
+
+type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
 
 export function readTensors(path: string): Record<string, { shape: number[]; data: Float32Array }> {
   const bytes = readFileSync(new URL(path, root));
   const headerLength = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString("utf8", 8, 8 + headerLength));
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + headerLength)) as Header;
   const tensors: Record<string, { shape: number[]; data: Float32Array }> = {};
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries<{
-    dtype: string;
-    shape: number[];
-    data_offsets: [number, number];
-  }>(header)) {
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
     if (dtype !== "F32") continue;
     const [start, end] = data_offsets.map((offset) => 8 + headerLength + offset);
     tensors[name] = { shape, data: new Float32Array(new Uint8Array(bytes.subarray(start, end)).buffer) };
@@ -39,12 +54,12 @@ export function referenceMeasurement({
   episodes = 8,
   trainedOn = "toy",
 }: FixtureOptions = {}): ProbeMeasurement {
-  const model = readJson("model.json");
-  const labels = readJson("episodes/episodes.json");
-  const reference = readJson("episodes/reference.json");
+  const model = readJson<ToyModel>("model.json");
+  const labels = readJson<{ id: string; prompt: string }[]>("episodes/episodes.json");
+  const reference = readJson<Reference>("episodes/reference.json");
   const { actions, action_iterates } = readTensors("episodes/reference.safetensors");
   const recorded = readTensors("episodes/episodes.safetensors");
-  const probeSteps: number[] = reference.probe_steps;
+  const probeSteps = reference.probe_steps;
   const [V, S, K, M, T, D] = [2, 1, probeSteps.length, 16, 24, 3];
   const size = T * D;
 

@@ -3,9 +3,9 @@ import { MimicVideoError, NonFiniteError, UsageError } from "../../src/errors.ts
 import { errorCurve } from "../../src/probe/curve.ts";
 import { fractions, nullToFinal, nullToTruth } from "../../src/probe/null-curve.ts";
 import { probeStatistics } from "../../src/probe/statistics.ts";
-import { readJson, referenceMeasurement } from "./fixture.ts";
+import { readJson, type Reference, referenceMeasurement } from "./fixture.ts";
 
-const reference = readJson("episodes/reference.json");
+const reference = readJson<Reference>("episodes/reference.json");
 const statistics = probeStatistics(referenceMeasurement());
 
 /** The issue asks for 0.01 %; the means were taken in float32 there. One-jump is rebuilt from float32 differences here. */

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { NonFiniteError } from "../../src/errors.ts";
+import { formatJson } from "../../src/probe/json.ts";
+import { probeResult } from "../../src/probe/result.ts";
+import { summaryText } from "../../src/probe/summary.ts";
+import { readJson, type Reference, referenceMeasurement } from "./fixture.ts";
+
+const early = { date: "2026-01-01T00:00:00Z", command: "a", seconds: 1 };
+const late = { date: "2026-12-31T00:00:00Z", command: "b", seconds: 99 };
+
+describe("probe.json", () => {
+  const result = probeResult(referenceMeasurement(), early);
+
+  it("is the same bytes for the same numbers, but for timing", () => {
+    const other = probeResult(referenceMeasurement(), late);
+    const [one, two] = [result, other].map((value) => formatJson(value).split('"timing"'));
+    expect(one[0]).toBe(two[0]);
+    expect(one[1]).not.toBe(two[1]);
+    expect(JSON.parse(formatJson(result))).toEqual(result);
+  });
+
+  it("has every key of the reference with the same meaning", () => {
+    const reference = readJson<Reference>("episodes/reference.json");
+    const relative = (a: number, b: number) => Math.abs(a - b) / Math.max(Math.abs(b), 1e-9);
+    for (const [key, values] of Object.entries(reference.video_axis))
+      result.video_axis[key as "mse_to_last"].forEach((value, k) =>
+        expect(relative(value, values[k])).toBeLessThan(1e-4),
+      );
+    expect(Object.keys(reference.action_axis_at_last_video_step).sort()).toEqual(
+      Object.keys(result.action_axis_at_last_video_step).sort(),
+    );
+    expect(relative(result.floors.hold_still_to_truth!, reference.floors.hold_still_to_truth)).toBeLessThan(
+      1e-4,
+    );
+  });
+
+  it("says what the weights are in words and by hash", () => {
+    expect(result.model).toMatchObject({ trained_on: "toy", weights_sha256: "5eed".repeat(16) });
+    const random = probeResult(referenceMeasurement({ trainedOn: "random" }), early);
+    expect(random.statement).toMatch(/^Random weights: nothing was learned/);
+  });
+});
+
+describe("json", () => {
+  it("keeps order, rows of numbers on a line, and exact numbers", () => {
+    const value = { b: [[1, 0.1], [1e-7]], a: { low: 1, high: 2 }, none: null, gone: undefined, empty: [] };
+    expect(formatJson(value)).toBe(
+      '{\n  "b": [\n    [1, 0.1],\n    [1e-7]\n  ],\n  "a": { "low": 1, "high": 2 },\n  "none": null,\n  "empty": []\n}\n',
+    );
+  });
+
+  it("refuses what JSON would turn into null, and says where", () => {
+    expect(() => formatJson({ a: [{ b: Number.NaN }] })).toThrow(NonFiniteError);
+    expect(() => formatJson({ a: [{ b: Number.NaN }] })).toThrow(/a\[0\]\.b is NaN/);
+  });
+});
+
+describe("summary", () => {
+  it("shows what is asked for and known", () => {
+    const result = probeResult(referenceMeasurement(), early);
+    const both = summaryText(result, [["numbers", "x/probe.json"]]);
+    expect(both).toMatch(/to truth.*to step 50/);
+    expect(both).toMatch(/0\.147 \[/);
+    expect(both).toContain("numbers  x/probe.json");
+    expect(both).toMatch(/With 8 episodes bootstrap intervals are too narrow/);
+    expect(summaryText(result, [], "final")).not.toMatch(/to truth/);
+    expect(summaryText(result, [], "truth")).not.toMatch(/to step 50|iterate to final/);
+  });
+
+  it("one episode without truth still makes sense", () => {
+    const measurement = referenceMeasurement({ episodes: 1 });
+    measurement.episodes[0].truth = undefined;
+    measurement.episodes[0].otherContext = new Float32Array(0);
+    const text = summaryText(probeResult(measurement, early), [], "truth");
+    expect(text).toMatch(/one episode, so no intervals/);
+    expect(text).toMatch(/undetermined. The true actions are not known/);
+    expect(text).toMatch(/another episode's context\s+not known/);
+    expect(text).not.toMatch(/undefined|NaN|null\b.*null\b.*null\b/);
+  });
+});
