@@ -37,6 +37,8 @@ export class Gpu {
   readonly variants: Readonly<Record<string, string>>;
   readonly maxBindingBytes: number;
   readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
+  /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
+  checkFinite = false;
   #running = "nothing";
   #lost: GPUDeviceLostInfo | undefined;
 

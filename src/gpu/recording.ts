@@ -8,6 +8,7 @@
  * That is sound because the recorded function is synchronous: nothing else can run before it returns.
  */
 import { GpuValidationError } from "../errors.ts";
+import { runChecked } from "./finite.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Storage } from "./memory.ts";
 import type { BuiltPipeline, Kernel } from "./pipelines.ts";
@@ -186,9 +187,10 @@ export class Replay<T = unknown> {
 
   /**
    * Submits every dispatch in order. The first run is validated and returns when the device has accepted it.
-   * @throws GpuValidationError, AdapterError (out of memory) or DeviceLostError
+   * @throws GpuValidationError, AdapterError (out of memory) or DeviceLostError; NonFiniteError while `gpu.checkFinite`
    */
   async run(): Promise<void> {
+    if (this.gpu.checkFinite) return runChecked(this);
     if (this.#proven) return this.submit(0, this.#planned.length);
     await this.gpu.validated(this.label, () => this.submit(0, this.#planned.length));
     this.#proven = true;

@@ -1,0 +1,97 @@
+/** Golden cases of the video tower: prefix frames, Euler steps on the future latents, tapped hidden states. */
+import { record } from "../gpu/recording.ts";
+import { permute } from "../kernels/copy.ts";
+import { CosmosVae } from "../model/cosmos-vae.ts";
+import { readCosmosVaeConfig } from "../model/cosmos-vae-config.ts";
+import { readCosmosTransformerConfig } from "../model/cosmos/config.ts";
+import { CosmosTransformer } from "../model/cosmos/transformer.ts";
+import { SINGLE_PASS_TIMESTEP, thousandfold, VideoTower } from "../model/video-tower.ts";
+import { sampleFlow } from "../sampler/flow.ts";
+import { videoGrid } from "../sampler/grid.ts";
+import { readTensor } from "../tensor/tensor.ts";
+import { WeightLoader } from "../weights/loader.ts";
+import { allowOnly, type CaseRunner, input, upload } from "./case.ts";
+
+// From this target on the reference makes a single pass from pure noise.
+const PURE_NOISE = 0.9999;
+
+export const rolloutCase: CaseRunner = async (gpu, golden) => {
+  allowOnly(golden, "inputs", [
+    /video/,
+    /encoder_hidden_states/,
+    /latents_mean/,
+    /latents_std/,
+    /future_noise/,
+  ]);
+  allowOnly(golden, "args", [/target_tau/, /steps/, /extract_layers/]);
+  allowOnly(golden, "config", [/transformer/, /vae/]);
+  const {
+    target_tau: target,
+    steps,
+    extract_layers: extractLayers,
+  } = golden.args as {
+    target_tau: number;
+    steps: number;
+    extract_layers: number[];
+  };
+  const loader = WeightLoader.from(gpu, golden.weights);
+  const transformer = new CosmosTransformer(
+    readCosmosTransformerConfig(golden.config.transformer, "transformer"),
+    loader.within("transformer"),
+  );
+  const vae = new CosmosVae(readCosmosVaeConfig(golden.config.vae, "vae"), loader.within("vae"));
+  await loader.load();
+
+  const onePass = target >= PURE_NOISE;
+  const tower = new VideoTower(vae, transformer, {
+    latentsMean: [...input(golden, "latents_mean").data],
+    latentsStd: [...input(golden, "latents_std").data],
+    extractLayers,
+    timestepOf: (tau) => (onePass && tau === 1 ? SINGLE_PASS_TIMESTEP : thousandfold(tau)),
+  });
+  const video = upload(gpu, input(golden, "video")); // (1, frames, 3, rows, columns)
+  const text = upload(gpu, input(golden, "encoder_hidden_states"));
+  const future = upload(gpu, input(golden, "future_noise"));
+  const prepared = await record(gpu, golden.name, () => ({
+    context: tower.encode(permute(video, 0, 2, 1, 3, 4)),
+    text: transformer.textContext(text),
+  }));
+  await prepared.run();
+  const { context } = prepared.outputs;
+  const prefix = await readTensor(gpu, context);
+
+  const trajectory: number[] = [];
+  const values = new Map<string, Float32Array>([["latents", prefix]]);
+  const flow = tower.flow(gpu, prepared.outputs.text, context);
+  await sampleFlow(gpu, flow, future, {
+    grid: onePass ? [1] : videoGrid(steps, target),
+    onStep: async ({ latents, tapped, nextTime }) => {
+      trajectory.push(...joinFrames(prefix, context.shape, await readTensor(gpu, latents), latents.shape));
+      if (nextTime !== undefined) return;
+      const layers = [...extractLayers].sort((a, b) => a - b);
+      for (const [i, layer] of layers.entries())
+        values.set(`hidden.${layer}`, await readTensor(gpu, tapped[i]));
+    },
+  });
+  values.set("trajectory", Float32Array.from(trajectory));
+  flow.dispose();
+  prepared.dispose();
+  loader.release();
+  return values;
+};
+
+/** (B, C, T1, …) and (B, C, T2, …) joined on the frame axis. */
+function joinFrames(
+  a: Float32Array,
+  shapeA: readonly number[],
+  b: Float32Array,
+  shapeB: readonly number[],
+): number[] {
+  const rows = shapeA[0] * shapeA[1];
+  const [widthA, widthB] = [a.length / rows, b.length / (shapeB[0] * shapeB[1])];
+  const joined: number[] = [];
+  for (let r = 0; r < rows; r++) {
+    joined.push(...a.subarray(r * widthA, (r + 1) * widthA), ...b.subarray(r * widthB, (r + 1) * widthB));
+  }
+  return joined;
+}

@@ -1,0 +1,59 @@
+/** A model folder on local disk. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { FormatError } from "../errors.ts";
+import type { ModelFiles } from "./model-files.ts";
+import { openWeights } from "./open.node.ts";
+
+/** Files that count as weights; configurations are part of the result file already. */
+const WEIGHTS = /\.(safetensors|pt|pth|bin)$/;
+
+/**
+ * A folder with a model.json, or any folder that is read the same way.
+ * @throws FormatError when it is no folder
+ */
+export async function openModelFolder(folder: string, revision = "unversioned"): Promise<ModelFiles> {
+  const found = await stat(folder).catch(() => undefined);
+  if (!found?.isDirectory()) {
+    throw new FormatError(
+      `${folder} is not a folder. Give a folder that holds a model.json, such as weights/toy.`,
+    );
+  }
+  return {
+    name: path.basename(path.resolve(folder)),
+    revision,
+    json: (file) => readJson(path.join(folder, file)),
+    weights: (file) => openWeights(path.join(folder, file)),
+    sha256: async (files) => {
+      const hash = createHash("sha256");
+      for (const file of files) {
+        for (const full of await weightFiles(path.join(folder, file))) {
+          for await (const chunk of createReadStream(full)) hash.update(chunk as Buffer);
+        }
+      }
+      return hash.digest("hex");
+    },
+  };
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new FormatError(`${file} cannot be read (${cause.code ?? cause.message})`);
+  });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(`${file} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+async function weightFiles(place: string): Promise<string[]> {
+  const found = await stat(place).catch(() => {
+    throw new FormatError(`${place} does not exist`);
+  });
+  if (!found.isDirectory()) return [place];
+  const names = (await readdir(place)).filter((name) => WEIGHTS.test(name)).sort();
+  return names.map((name) => path.join(place, name));
+}
