@@ -11,8 +11,8 @@ import {
   panelAxes,
   panelTitle,
   positive,
+  roundIndices,
   stripTitle,
-  thinned,
   verticalTitle,
 } from "./figure-panel.ts";
 import { band, COLOUR, line, type Plain } from "./figure-style.ts";
@@ -67,7 +67,7 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
     );
 
   const floors = levels(result, shown, UPPER, range, false);
-  const scale = logRange([...wanted.map(({ key }) => mean[key]!), floors.values], 4.5);
+  const scale = logRange([...wanted.map(({ key }) => mean[key]!), floors.values], 5);
   const data: Plain[] = [];
   for (const { key, color } of wanted) {
     const ends = interval[key];
@@ -95,7 +95,7 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
   data.push(...floors.traces);
 
   const strip = nullStrip(result, shown, steps);
-  const ticks = thinned(M + 1, 9);
+  const ticks = roundIndices(steps, 9);
   return {
     data: [...data, ...strip.data],
     axes: panelAxes(

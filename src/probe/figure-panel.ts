@@ -40,13 +40,34 @@ export function logTicks([low, high]: [number, number]): { tickvals: number[]; t
       const value = Number(`${mantissa}e${exponent}`);
       if (Math.log10(value) >= low && Math.log10(value) <= high) values.push(value);
     }
-  return { tickvals: values, ticktext: values.map((value) => String(value)) };
+  return { tickvals: values, ticktext: values.map(decadeLabel) };
 }
 
-/** At most `most` of the indices 0..count − 1, evenly, with the first and the last. */
-export function thinned(count: number, most: number): number[] {
-  if (count <= most) return Array.from({ length: count }, (_, i) => i);
-  return Array.from({ length: most }, (_, i) => Math.round((i * (count - 1)) / (most - 1)));
+/** "0.02", but "2·10⁻⁴" where zeros would need counting. */
+function decadeLabel(value: number): string {
+  if (value >= 0.001 && value < 100_000) return String(value);
+  const [mantissa, exponent] = value.toExponential(0).split("e");
+  const raised = Array.from(String(Number(exponent)), (digit) =>
+    digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)],
+  );
+  return `${mantissa === "1" ? "" : `${mantissa}·`}10${raised.join("")}`;
+}
+
+/**
+ * Indices of at most about `most` of ascending whole numbers, to label or list them: all while they are few, else the
+ * multiples of a round stride, and always the last.
+ */
+export function roundIndices(steps: number[], most: number): number[] {
+  const all = steps.map((_, i) => i);
+  const last = steps.length - 1;
+  if (steps.length <= most) return all;
+  const isKept = (i: number, stride: number) =>
+    i === last || (steps[i] % stride === 0 && steps[i] + stride / 2 < steps[last]);
+  for (let decade = 1; ; decade *= 10)
+    for (const stride of [decade, 2 * decade, 5 * decade]) {
+      const kept = all.filter((i) => isKept(i, stride));
+      if (kept.length <= most) return kept;
+    }
 }
 
 const FRAME = {

@@ -12,8 +12,8 @@ import {
   panelAxes,
   panelTitle,
   positive,
+  roundIndices,
   stripTitle,
-  thinned,
   verticalTitle,
 } from "./figure-panel.ts";
 import { band, COLOUR, FONT, faded, line, note, type Plain } from "./figure-style.ts";
@@ -59,7 +59,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const data: Plain[] = [];
   const floors = levels(result, shown, { ...UPPER, legend: "legend2" }, range, true);
   const bands = curves.flatMap(({ interval }) => interval?.flatMap(({ low, high }) => [low, high]) ?? []);
-  const scale = logRange([...curves.map(({ mean }) => mean), bands, floors.values], 3.5);
+  const scale = logRange([...curves.map(({ mean }) => mean), bands, floors.values], 5);
   for (const { mean, interval, color } of curves) {
     // A curve's zero at the last step has no place on a logarithmic axis, and its band ends with it.
     const kept = steps.map((_, k) => k).filter((k) => mean[k] > 0);
@@ -82,7 +82,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   data.push(...floors.traces);
 
   const strip = differenceStrip(result, range);
-  const ticks = thinned(steps.length, 9);
+  const ticks = roundIndices(steps, 9);
   const step = sufficient_step.step;
   const marked = step !== null && step < N;
   return {
@@ -157,7 +157,9 @@ function differenceStrip(result: ProbeResult, x: [number, number]) {
   });
   if (!difference) return message(reason);
   const ends = [...difference, ...(interval ?? []).flatMap(({ low, high }) => [low, high])];
-  const reach = 1.15 * Math.max(...ends.map(Math.abs), 1.3 * (tolerance ?? 0), 1e-12);
+  // Early steps may be far off; the strip is there to show who is inside the region, so it shows little more.
+  const widest = tolerance ? 5 * tolerance : Number.POSITIVE_INFINITY;
+  const reach = Math.min(widest, 1.15 * Math.max(...ends.map(Math.abs), 1.3 * (tolerance ?? 0), 1e-12));
   const data: Plain[] = [line(STRIP, "", x, [0, 0], { color: COLOUR.faint, width: 1, showlegend: false })];
   if (interval)
     data.push(

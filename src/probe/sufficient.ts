@@ -87,7 +87,7 @@ function explain(steps: number[], first: number, leavesAgain: number[], better: 
     parts.push(`The curve is not monotone: at ${list(leavesAgain)} the interval leaves the region again.`);
   else parts.push(`Every probed step from ${steps[first]} to ${N} matches the last.`);
   if (better.length > 0) parts.push(`The error at ${list(better)} is lower than at the last.`);
-  if (first > 0 && first < steps.length - 1)
+  if (first > 0 && first < steps.length - 1 && steps[first] - steps[first - 1] > 1)
     parts.push(`Between ${steps[first - 1]} and ${steps[first]} nothing was probed.`);
   return parts.join(" ");
 }

@@ -1,7 +1,7 @@
 /** The result for a terminal: what was measured, the two axes, floors and controls, the answer, and what it is not. */
 import type { Interval } from "./bootstrap.ts";
 import type { Reference } from "./figure.ts";
-import { thinned } from "./figure-panel.ts";
+import { roundIndices } from "./figure-panel.ts";
 import type { ProbeResult } from "./result.ts";
 import { sampleSentence, short, sufficientSentence, wrap } from "./sentences.ts";
 
@@ -74,7 +74,7 @@ function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[
     head,
     cells: steps.map((_, k) => withInterval(mean[key]![k], interval[key]?.[k])),
   });
-  const rows = thinned(steps.length, 21);
+  const rows = roundIndices(steps, 21);
   return table(
     [
       { head: "step", cells: steps.map(String) },
@@ -109,7 +109,10 @@ function actionTable(result: ProbeResult, truth: boolean, last: boolean): string
           ]
         : []),
     ],
-    thinned(times.length, 9),
+    roundIndices(
+      times.map((_, n) => n),
+      9,
+    ),
   );
 }
 

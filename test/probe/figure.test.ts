@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { convergenceFigure } from "../../src/probe/figure.ts";
-import { logTicks, thinned } from "../../src/probe/figure-panel.ts";
+import { logTicks, roundIndices } from "../../src/probe/figure-panel.ts";
 import { fontFiles, readFontMetrics } from "../../src/probe/font.node.ts";
 import { figureToSvg, svgToPng } from "../../src/probe/plot.node.ts";
 import { probeResult } from "../../src/probe/result.ts";
@@ -58,9 +58,12 @@ describe("what is drawn", () => {
 
   it("ticks", () => {
     expect(logTicks([-1.1, 0.4]).tickvals).toEqual([0.1, 0.2, 0.5, 1, 2]);
-    expect(logTicks([-5, 0]).ticktext).toEqual(["0.00001", "0.0001", "0.001", "0.01", "0.1", "1"]);
-    expect(thinned(3, 9)).toEqual([0, 1, 2]);
-    expect(thinned(101, 5)).toEqual([0, 25, 50, 75, 100]);
+    expect(logTicks([-5, 0]).ticktext).toEqual(["10⁻⁵", "10⁻⁴", "0.001", "0.01", "0.1", "1"]);
+    const upTo = (N: number) => Array.from({ length: N + 1 }, (_, i) => i);
+    expect(roundIndices([0, 5, 50], 9)).toEqual([0, 1, 2]);
+    expect(roundIndices(upTo(50), 9)).toEqual([0, 10, 20, 30, 40, 50]);
+    expect(roundIndices(upTo(16), 9)).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 16]);
+    expect(roundIndices(upTo(103), 9)).toEqual([0, 20, 40, 60, 80, 103]);
   });
 });
 
