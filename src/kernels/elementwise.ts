@@ -48,6 +48,7 @@ const OPERATIONS = {
   gatedGelu: { functions: GELU, expression: "a * gelu(b)" },
   sigmoidGate: { functions: SIGMOID, expression: "a * sigmoid(b)" },
   lerp: { expression: "select(b - (b - a) * (1.0 - s), a + s * (b - a), s < 0.5)" },
+  standardize: { expression: "(a - b) / max(c, s)" },
   clamp: { expression: "clamp(a, s, t)" },
 } as const satisfies Record<string, Elementwise>;
 
@@ -118,6 +119,10 @@ export const sigmoidGate = (a: Tensor, b: Tensor): Tensor =>
 /** a + s · (b − a), from the nearer end, as torch.lerp does */
 export const lerp = (a: Tensor, b: Tensor, s: number): Tensor =>
   elementwise("lerp", OPERATIONS.lerp, [a, b], [s]);
+
+/** (a − mean) / max(std, floor) */
+export const standardize = (a: Tensor, mean: Tensor, std: Tensor, floor: number): Tensor =>
+  elementwise("standardize", OPERATIONS.standardize, [a, mean, std], [floor]);
 
 /** a limited to [low, high] */
 export const clamp = (a: Tensor, low: number, high: number): Tensor =>

@@ -40,6 +40,9 @@ interface Plan {
   readonly dtype: WeightDtype;
   readonly requests: Request[];
   readonly ignored: RegExp[];
+  /** tensors worked out from others after these have been read, and how to free them */
+  readonly computed: (() => void)[];
+  readonly releases: (() => void)[];
 }
 
 /** Collects what a model asks for, then loads it. */
@@ -53,7 +56,10 @@ export class WeightLoader {
   }
 
   static from(gpu: Gpu, source: TensorSource, dtype: WeightDtype = "f32"): WeightLoader {
-    return new WeightLoader({ gpu, source, dtype, requests: [], ignored: [] }, "");
+    return new WeightLoader(
+      { gpu, source, dtype, requests: [], ignored: [], computed: [], releases: [] },
+      "",
+    );
   }
 
   get gpu(): Gpu {
@@ -106,6 +112,52 @@ export class WeightLoader {
     });
   }
 
+  /** The matrices (out, in) of several linear maps of one input, stacked in this order: one product for all. */
+  stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): PackedWeight {
+    const { gpu, source, dtype } = this.#plan;
+    const stored = parts.map(({ key }) => source.tensors.get(this.#prefix + key)?.dtype);
+    const kept = dtype === "bf16" && stored.every((d) => d === "BF16") ? "bf16" : "f32";
+    const total = parts.reduce((n, { out }) => n + out, 0);
+    const label = `${this.#prefix}${parts[0].key} and ${parts.length - 1} more`;
+    const weight = new PackedWeight(gpu, total, inner, kept, label);
+    let values: Float32Array | Uint16Array | undefined;
+    let filled = 0;
+    let first = 0;
+    for (const { key, out } of parts) {
+      const at = first * inner;
+      first += out;
+      this.#request(key, [out, inner], (weight.bytes * out) / total, {
+        fill: (bytes, storedDtype) => {
+          values ??= kept === "bf16" ? new Uint16Array(total * inner) : new Float32Array(total * inner);
+          values.set(
+            kept === "bf16"
+              ? new Uint16Array(bytes.slice().buffer, 0, bytes.byteLength / 2)
+              : toFloat32(bytes, storedDtype),
+            at,
+          );
+          if (++filled < parts.length) return;
+          weight.upload(gpu, values);
+          values = undefined;
+          filled = 0;
+        },
+        release: () => weight.release(gpu),
+      });
+    }
+    return weight;
+  }
+
+  /** A float32 tensor worked out on the CPU from host weights, once all of them are loaded. */
+  computed(label: string, shape: Shape, values: () => Float32Array): Tensor {
+    const { gpu, computed, releases } = this.#plan;
+    const tensor = new Tensor(shape, "f32", { bytes: sizeOf(shape) * 4, label: this.#prefix + label });
+    computed.push(() => {
+      tensor.storage.buffer = gpu.memory.acquire(tensor.storage.bytes, tensor.storage.label);
+      writeTensor(gpu, tensor, values());
+    });
+    releases.push(() => releaseTensor(gpu, tensor));
+    return tensor;
+  }
+
   /** A small weight for the CPU, float32 values. */
   host(key: string, shape: Shape): HostWeight {
     const weight: HostWeight = { data: new Float32Array(0) };
@@ -135,7 +187,7 @@ export class WeightLoader {
    */
   async load({ onProgress, signal }: LoadOptions = {}): Promise<void> {
     const { source, requests } = this.#plan;
-    this.#compare();
+    this.compare();
     const total = requests.reduce((n, r) => n + source.tensors.get(r.key)!.bytes, 0);
     let done = 0;
     for (const { key, fill } of requests) {
@@ -145,12 +197,14 @@ export class WeightLoader {
       done += info.bytes;
       onProgress?.(done, total);
     }
+    for (const compute of this.#plan.computed) compute();
     await this.gpu.idle();
   }
 
   /** Frees what `load` has put on the GPU. */
   release(): void {
     for (const r of this.#plan.requests) r.release();
+    for (const release of this.#plan.releases) release();
   }
 
   #packed(
@@ -182,7 +236,8 @@ export class WeightLoader {
     this.#plan.requests.push({ key: this.#prefix + key, shape, bytes, ...rest });
   }
 
-  #compare(): void {
+  /** Compares all that was asked for with all that is there; `load` does it too. @throws WeightsError */
+  compare(): void {
     const { source, requests, ignored } = this.#plan;
     const asked = new Set(requests.map((r) => r.key));
     const problems: string[] = [];

@@ -1,0 +1,224 @@
+/**
+ * A gated recurrent unit over the tokens of each batch item, with the sum of its input and output as result:
+ *
+ *   r = σ(a_r + W_r·h + b_r)   z = σ(a_z + W_z·h + b_z)   ñ = tanh(a_n + r ⊙ (W_n·h + b_n))   h ← (1 − z) ⊙ ñ + z ⊙ h
+ *   y[b, first + i] = u[b, i] + h_i
+ *
+ * Layout: input projections a (B, n, 3D), biases included, gates in the order r, z, n; W packed by `packRecurrent` as
+ * (D, 3, D/4) vec4, so that neighbouring invocations read neighbouring words.
+ *
+ * fused: one dispatch. A workgroup owns ITEMS batch items and keeps their h in workgroup memory; between two barriers
+ * the invocations share out (four hidden units × a slice of k) and add up the slices. On a real GPU a workgroup is
+ * bound by reading W once a token, so items get workgroups of their own; on a CPU adapter four items share the reading.
+ * naive: one dispatch a token, one invocation a hidden unit: the second reference, for any width.
+ */
+import { UsageError } from "../errors.ts";
+import { recording } from "../gpu/recording.ts";
+import { constant, result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { SIGMOID, TANH } from "./math.ts";
+import { choose, invocations } from "./variants.ts";
+
+export interface GruWeights {
+  /** (D, 3, ⌈D/4⌉, 4), see `packRecurrent` */
+  readonly recurrent: Tensor;
+  /** (3D) bias of the recurrent product */
+  readonly bias: Tensor;
+}
+
+const HEADER = /* wgsl */ `
+struct Params { batch: u32, steps: u32, dim: u32, tokens: u32, first: u32, token: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read> start: array<f32>;
+@group(0) @binding(5) var<storage, read> u: array<f32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read_write> last: array<f32>;
+override WORKGROUP: u32;
+${SIGMOID}
+${TANH}
+// The next hidden value of unit d, given its three recurrent sums.
+fn next(b: u32, i: u32, d: u32, before: f32, sums: vec3f) -> f32 {
+  let at = (b * p.steps + i) * 3u * p.dim + d;
+  let r = sigmoid(a[at] + (sums.x + bias[d]));
+  let z = sigmoid(a[at + p.dim] + (sums.y + bias[p.dim + d]));
+  let n = tanh_(a[at + 2u * p.dim] + r * (sums.z + bias[2u * p.dim + d]));
+  return (1.0 - z) * n + z * before;
+}
+fn store(b: u32, i: u32, d: u32, h: f32) {
+  y[(b * p.tokens + p.first + i) * p.dim + d] = h + u[(b * p.steps + i) * p.dim + d];
+}
+`;
+
+const FUSED = (items: number): string => {
+  const each = (line: (m: number) => string): string =>
+    Array.from({ length: items }, (_, m) => line(m)).join("\n");
+  return /* wgsl */ `
+${HEADER}
+override DIM: u32;
+override SLICES: u32;
+const ITEMS = ${items}u;
+override QUADS: u32; // ⌈DIM / 4⌉
+var<workgroup> hidden: array<f32, ITEMS * DIM>;
+var<workgroup> partial: array<vec4f, SLICES * 3u * ITEMS * QUADS>;
+
+fn sum(gate: u32, m: u32, d: u32) -> f32 {
+  var total = 0.0;
+  for (var s = 0u; s < SLICES; s++) { total += partial[((s * 3u + gate) * ITEMS + m) * QUADS + d / 4u][d % 4u]; }
+  return total;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let first = (wg.x + wg.y * grid.x) * ITEMS;
+  // Items beyond the end follow the last one; they are not stored.
+  for (var i = lane; i < ITEMS * DIM; i += WORKGROUP) {
+    hidden[i] = start[min(first + i / DIM, p.batch - 1u) * DIM + i % DIM];
+  }
+  workgroupBarrier();
+  for (var token = 0u; token < p.steps; token++) {
+    for (var task = lane; task < QUADS * SLICES; task += WORKGROUP) {
+      let quad = task % QUADS;
+      let slice = task / QUADS;
+${each((m) => `      var r${m} = vec4f(); var z${m} = vec4f(); var n${m} = vec4f();`)}
+      for (var k = slice * DIM / SLICES; k < (slice + 1u) * DIM / SLICES; k++) {
+        let at = k * 3u * QUADS + quad;
+        let wr = w[at]; let wz = w[at + QUADS]; let wn = w[at + 2u * QUADS];
+${each((m) => `        { let h = hidden[${m}u * DIM + k]; r${m} += wr * h; z${m} += wz * h; n${m} += wn * h; }`)}
+      }
+${each(
+  (m) => `      partial[((slice * 3u) * ITEMS + ${m}u) * QUADS + quad] = r${m};
+      partial[((slice * 3u + 1u) * ITEMS + ${m}u) * QUADS + quad] = z${m};
+      partial[((slice * 3u + 2u) * ITEMS + ${m}u) * QUADS + quad] = n${m};`,
+)}
+    }
+    workgroupBarrier();
+    for (var i = lane; i < ITEMS * DIM; i += WORKGROUP) {
+      let m = i / DIM;
+      let d = i % DIM;
+      let b = min(first + m, p.batch - 1u);
+      let h = next(b, token, d, hidden[i], vec3f(sum(0u, m, d), sum(1u, m, d), sum(2u, m, d)));
+      hidden[i] = h;
+      if (first + m < p.batch) {
+        store(b, token, d, h);
+        if (token == p.steps - 1u) { last[b * DIM + d] = h; }
+      }
+    }
+    workgroupBarrier();
+  }
+}
+`;
+};
+
+const NAIVE = /* wgsl */ `
+${HEADER}
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  let b = index / p.dim;
+  let d = index % p.dim;
+  if (b >= p.batch) { return; }
+  let quads = (p.dim + 3u) / 4u;
+  var sums = vec3f();
+  for (var k = 0u; k < p.dim; k++) {
+    let at = k * 3u * quads + d / 4u;
+    let h = start[b * p.dim + k];
+    sums += h * vec3f(w[at][d % 4u], w[at + quads][d % 4u], w[at + 2u * quads][d % 4u]);
+  }
+  let h = next(b, p.token, d, start[b * p.dim + d], sums);
+  store(b, p.token, d, h);
+  last[b * p.dim + d] = h;
+}
+`;
+
+const VARIANTS = { fused: FUSED, naive: NAIVE } as const;
+
+/** torch's weight_hh (3D, D), gates r, z, n, as (D, 3, ⌈D/4⌉, 4) padded with zeros. */
+export function packRecurrent(weight: ArrayLike<number>, dim: number): Float32Array {
+  const width = Math.ceil(dim / 4) * 4;
+  const packed = new Float32Array(dim * 3 * width);
+  for (let gate = 0; gate < 3; gate++) {
+    for (let d = 0; d < dim; d++) {
+      for (let k = 0; k < dim; k++) packed[(k * 3 + gate) * width + d] = weight[(gate * dim + d) * dim + k];
+    }
+  }
+  return packed;
+}
+
+/**
+ * Runs the unit over u (B, n, D) with input projections a (B, n, 3D), writes u + h into tokens `first`… of `into`
+ * (B, N, D), or of its first B·N rows, and returns the last hidden state (B, D).
+ * @param start (B, D) hidden state before the first token; zeros when absent
+ * @throws UsageError when the shapes do not fit together
+ */
+export function gru(
+  u: Tensor,
+  a: Tensor,
+  weights: GruWeights,
+  start: Tensor | undefined,
+  into: { readonly tensor: Tensor; readonly tokens: number; readonly first: number },
+): Tensor {
+  const [batch, steps, dim] = u.shape;
+  const { tensor, tokens, first } = into;
+  if (a.size !== 3 * u.size || (start && start.size !== batch * dim) || weights.bias.size !== 3 * dim) {
+    throw new UsageError(
+      `gru: input ${showShape(u.shape)}, projections ${showShape(a.shape)} and start ${showShape(start?.shape ?? [])} do not fit`,
+    );
+  }
+  if (tensor.dim(-1) !== dim || first + steps > tokens || batch * tokens > tensor.rows) {
+    throw new UsageError(
+      `gru: ${steps} tokens at ${first} of ${tokens} do not fit into ${showShape(tensor.shape)}`,
+    );
+  }
+  const list = recording();
+  const begin = start ?? constant([batch, dim], new Float32Array(batch * dim), "gru start");
+  const name = choose(list.gpu, "gru", VARIANTS, "fused");
+  const plan = name === "fused" ? planFused(batch, dim) : undefined;
+  const dispatch = (from: Tensor, to: Tensor, token: number): void =>
+    list.dispatch({
+      kernel: {
+        name: "gru",
+        key: plan ? `fused ${plan.items}` : "naive",
+        wgsl: () => (plan ? FUSED(plan.items) : NAIVE),
+        inputs: 5,
+        outputs: 2,
+        constants: plan
+          ? { WORKGROUP: plan.lanes, DIM: dim, QUADS: Math.ceil(dim / 4), SLICES: plan.slices }
+          : { WORKGROUP: invocations(list.gpu) },
+      },
+      params: { u32: [batch, steps, dim, tokens, first, token] },
+      inputs: [a, weights.recurrent, weights.bias, from, u].map((t) => t.storage),
+      outputs: [tensor.storage, to.storage],
+      workgroups: plan ? Math.ceil(batch / plan.items) : Math.ceil((batch * dim) / invocations(list.gpu)),
+    });
+  if (plan) {
+    const last = result([batch, dim], "gru hidden");
+    dispatch(begin, last, 0);
+    return last;
+  }
+  let state = begin;
+  for (let token = 0; token < steps; token++) {
+    const after = result([batch, dim], "gru hidden");
+    dispatch(state, after, token);
+    state = after;
+  }
+  return state;
+}
+
+/** Batch items a workgroup, its invocations and slices of k; undefined when no hidden state fits. */
+function planFused(batch: number, dim: number): { items: number; lanes: number; slices: number } | undefined {
+  const { software } = recording().gpu.adapter;
+  const { maxComputeWorkgroupStorageSize: room, maxComputeInvocationsPerWorkgroup: most } =
+    recording().gpu.device.limits;
+  const quads = Math.ceil(dim / 4);
+  const bytes = (items: number, slices: number): number => items * (4 * dim + 48 * quads * slices) + 32;
+  const lanes = software ? 8 : Math.min(256, most);
+  const slices = software ? 1 : Math.max(1, Math.floor(lanes / quads));
+  for (const items of software ? [4, 2, 1] : batch > 128 ? [4, 2, 1] : [1]) {
+    for (const s of [slices, 1]) {
+      if ((items === 1 || items < 2 * batch) && bytes(items, s) <= room) return { items, lanes, slices: s };
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,50 @@
+/**
+ * y[b, j, d] = x[b, j − 1, d]   for d ≥ ⌈D/2⌉ and j > first; 0 for j = first
+ * y[b, j, d] = x[b, j, d]       elsewhere: in the first half of the channels, and in the tokens before `first`
+ *
+ * Half of every token's channels comes from the token before it. One invocation an element.
+ */
+import { recording } from "../gpu/recording.ts";
+import { result, type Tensor } from "../tensor/tensor.ts";
+import { invocations } from "./variants.ts";
+
+const WGSL = /* wgsl */ `
+struct Params { size: u32, tokens: u32, dim: u32, first: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+override WORKGROUP: u32;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  if (i >= p.size) { return; }
+  let d = i % p.dim;
+  let token = i / p.dim % p.tokens;
+  if (d < (p.dim + 1u) / 2u || token < p.first) { y[i] = x[i]; }
+  else if (token == p.first) { y[i] = 0.0; }
+  else { y[i] = x[i - p.dim]; }
+}
+`;
+
+/** x (B, N, D) with the second half of the channels moved one token on, from token `first`. */
+export function tokenShift(x: Tensor, first: number): Tensor {
+  const list = recording();
+  const y = result(x.shape, "token shift");
+  const workgroup = invocations(list.gpu);
+  list.dispatch({
+    kernel: {
+      name: "token shift",
+      key: "",
+      wgsl: () => WGSL,
+      inputs: 1,
+      outputs: 1,
+      constants: { WORKGROUP: workgroup },
+    },
+    params: { u32: [x.size, x.dim(-2), x.dim(-1), first] },
+    inputs: [x.storage],
+    outputs: [y.storage],
+    workgroups: Math.ceil(x.size / workgroup),
+  });
+  return y;
+}
