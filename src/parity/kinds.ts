@@ -3,11 +3,12 @@ import type { CaseRunner } from "./case.ts";
 import { rolloutCase } from "./rollout.ts";
 import { t5Case } from "./t5.ts";
 import { transformerCase } from "./transformer.ts";
-import { cosmosVaeCase } from "./vae.ts";
+import { cosmosVaeCase, wanVaeCase } from "./vae.ts";
 
 export const RUNNERS: Readonly<Record<string, CaseRunner>> = {
   "cosmos.transformer": transformerCase,
   "cosmos.vae": cosmosVaeCase,
   "t5.encoder": t5Case,
   "cosmos.video_rollout": rolloutCase,
+  "wan.vae": wanVaeCase,
 };
