@@ -14,10 +14,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await runCommand(process.argv.slice(2), {
-  /* eslint-disable */
-  // @ts-ignore -- delete this line and the two of eslint once run.ts exists
   loadRunner: async () => (await import("./probe/run.ts")).runProbe,
-  /* eslint-enable */
   drawPng: async (figure) => (await import("./probe/plot.node.ts")).figureToPng(figure),
   stdout: process.stdout,
   stderr: process.stderr,

@@ -1,5 +1,4 @@
 /** The action axis: how the estimate changes inside one decode, conditioned on the last video step. */
-import type { ShownReferences } from "./figure.ts";
 import {
   bandsOf,
   LEGEND_Y,
@@ -11,12 +10,12 @@ import {
   panelAxes,
   panelTitle,
   positive,
-  roundIndices,
   stripTitle,
   verticalTitle,
 } from "./figure-panel.ts";
-import { band, COLOUR, line, type Plain } from "./figure-style.ts";
+import { band, COLOUR, line, type Plain, type ShownReferences } from "./figure-style.ts";
 import type { ProbeResult } from "./result.ts";
+import { roundIndices } from "./sentences.ts";
 
 const UPPER = { xaxis: "x3", yaxis: "y3", legend: "legend3" };
 const STRIP = { xaxis: "x4", yaxis: "y4", legend: "legend3" };

@@ -1,6 +1,5 @@
 /** What both panels of the figure need: axes, ticks, the scale, and the levels of floors and controls. */
-import type { ShownReferences } from "./figure.ts";
-import { COLOUR, FONT, line, note, type Place, type Plain } from "./figure-style.ts";
+import { COLOUR, FONT, line, note, type Place, type Plain, type ShownReferences } from "./figure-style.ts";
 import type { ProbeResult } from "./result.ts";
 
 /** A panel: traces and its parts of the layout. */
@@ -51,23 +50,6 @@ function decadeLabel(value: number): string {
     digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)],
   );
   return `${mantissa === "1" ? "" : `${mantissa}·`}10${raised.join("")}`;
-}
-
-/**
- * Indices of at most about `most` of ascending whole numbers, to label or list them: all while they are few, else the
- * multiples of a round stride, and always the last.
- */
-export function roundIndices(steps: number[], most: number): number[] {
-  const all = steps.map((_, i) => i);
-  const last = steps.length - 1;
-  if (steps.length <= most) return all;
-  const isKept = (i: number, stride: number) =>
-    i === last || (steps[i] % stride === 0 && steps[i] + stride / 2 < steps[last]);
-  for (let decade = 1; ; decade *= 10)
-    for (const stride of [decade, 2 * decade, 5 * decade]) {
-      const kept = all.filter((i) => isKept(i, stride));
-      if (kept.length <= most) return kept;
-    }
 }
 
 const FRAME = {

@@ -12,6 +12,15 @@ export interface Figure {
   layout: Plain & { width: number; height: number };
 }
 
+/** Which references are drawn; probe.json always has all that are known. */
+export type Reference = "final" | "truth" | "both";
+
+/** The choice as two switches; what is not known is not drawn. */
+export interface ShownReferences {
+  last: boolean;
+  truth: boolean;
+}
+
 export const COLOUR = {
   truth: "#0072B2",
   last: "#D55E00",

@@ -1,6 +1,5 @@
 /** The video axis: how the decoded chunk changes with the video step whose hidden states condition it. */
 import type { Interval } from "./bootstrap.ts";
-import type { ShownReferences } from "./figure.ts";
 import {
   bandsOf,
   LEGEND_Y,
@@ -12,12 +11,12 @@ import {
   panelAxes,
   panelTitle,
   positive,
-  roundIndices,
   stripTitle,
   verticalTitle,
 } from "./figure-panel.ts";
-import { band, COLOUR, FONT, faded, line, note, type Plain } from "./figure-style.ts";
+import { band, COLOUR, FONT, faded, line, note, type Plain, type ShownReferences } from "./figure-style.ts";
 import type { ProbeResult } from "./result.ts";
+import { roundIndices } from "./sentences.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
 const STRIP = { xaxis: "x2", yaxis: "y2", legend: "legend" };

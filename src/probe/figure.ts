@@ -9,21 +9,20 @@
  * zero is left out and said in the legend.
  */
 import { actionPanel } from "./figure-action.ts";
-import { COLOUR, type Figure, FONT, note, type Plain } from "./figure-style.ts";
+import {
+  COLOUR,
+  type Figure,
+  FONT,
+  note,
+  type Plain,
+  type Reference,
+  type ShownReferences,
+} from "./figure-style.ts";
 import { videoPanel } from "./figure-video.ts";
 import type { ProbeResult } from "./result.ts";
 import { stampSentence, sufficientSentence, wrap } from "./sentences.ts";
 
-export type { Figure } from "./figure-style.ts";
-
-/** Which references are drawn; probe.json always has all that are known. */
-export type Reference = "final" | "truth" | "both";
-
-/** The choice as two switches; what is not known is not drawn. */
-export interface ShownReferences {
-  last: boolean;
-  truth: boolean;
-}
+export type { Figure, Reference } from "./figure-style.ts";
 
 /** Pixels; the plotting area is what the margins leave, and panels are fractions of it. */
 const PAGE = { width: 1440, height: 1010, left: 84, right: 24, top: 168, bottom: 262 };

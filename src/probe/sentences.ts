@@ -1,4 +1,4 @@
-/** Sentences that figure and summary share, so that both say the same with the same numbers. */
+/** What figure and summary share, so that both say the same with the same numbers. */
 import type { ProbeResult } from "./result.ts";
 
 /** A number for reading: three significant digits, plain between 0.001 and 10000. */
@@ -56,4 +56,21 @@ export function wrap(text: string, width: number): string[] {
     else lines.push(word);
   }
   return lines;
+}
+
+/**
+ * Indices of at most about `most` of ascending whole numbers, to label or list them: all while they are few, else the
+ * multiples of a round stride, and always the last.
+ */
+export function roundIndices(steps: number[], most: number): number[] {
+  const all = steps.map((_, i) => i);
+  const last = steps.length - 1;
+  if (steps.length <= most) return all;
+  const isKept = (i: number, stride: number) =>
+    i === last || (steps[i] % stride === 0 && steps[i] + stride / 2 < steps[last]);
+  for (let decade = 1; ; decade *= 10)
+    for (const stride of [decade, 2 * decade, 5 * decade]) {
+      const kept = all.filter((i) => isKept(i, stride));
+      if (kept.length <= most) return kept;
+    }
 }

@@ -1,6 +1,6 @@
 /** From typed options to the settings of a run: numbers are read strictly and every refusal says what to write instead. */
 import { UsageError } from "../errors.ts";
-import type { Reference } from "./figure.ts";
+import type { Reference } from "./figure-style.ts";
 import type { ProbeSettings } from "./measurement.ts";
 import type { TypedOptions } from "./options.ts";
 

@@ -1,9 +1,8 @@
 /** The result for a terminal: what was measured, the two axes, floors and controls, the answer, and what it is not. */
 import type { Interval } from "./bootstrap.ts";
-import type { Reference } from "./figure.ts";
-import { roundIndices } from "./figure-panel.ts";
+import type { Reference } from "./figure-style.ts";
 import type { ProbeResult } from "./result.ts";
-import { sampleSentence, short, sufficientSentence, wrap } from "./sentences.ts";
+import { roundIndices, sampleSentence, short, sufficientSentence, wrap } from "./sentences.ts";
 
 const WIDTH = 110;
 

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { convergenceFigure } from "../../src/probe/figure.ts";
-import { logTicks, roundIndices } from "../../src/probe/figure-panel.ts";
+import { logTicks } from "../../src/probe/figure-panel.ts";
+import { roundIndices } from "../../src/probe/sentences.ts";
 import { fontFiles, readFontMetrics } from "../../src/probe/font.node.ts";
 import { figureToSvg, svgToPng } from "../../src/probe/plot.node.ts";
 import { probeResult } from "../../src/probe/result.ts";
