@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** `mimic-video-probe`: hands the process to the command. See `--help`. */
+import { relative } from "node:path";
 import { runCommand } from "./probe/command.node.ts";
 
 const interrupt = new AbortController();
@@ -14,6 +15,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await runCommand(process.argv.slice(2), {
+  program: ["node", relative(process.cwd(), process.argv[1])],
   loadRunner: async () => (await import("./probe/run.ts")).runProbe,
   drawPng: async (figure) => (await import("./probe/plot.node.ts")).figureToPng(figure),
   stdout: process.stdout,

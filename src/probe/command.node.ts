@@ -20,6 +20,8 @@ import { type FolderStore, folderStore } from "./unit-store.node.ts";
 
 /** What a command needs from its surroundings. */
 export interface Surroundings {
+  /** Words that start this program, such as ["node", "dist/probe.js"]; for the advice after an interrupt. */
+  program: readonly string[];
   /** Loads the runner; only called when there is something to run, so that `--help` needs no GPU. */
   loadRunner: () => Promise<RunProbe>;
   /** Figure to PNG; loaded when it is needed, because plotly is 5 MB of text. */
@@ -90,7 +92,7 @@ async function measure(
     await removeIfEmpty(join(out, RESULT_FILES.units));
     await removeIfEmpty(out);
     if (!signal.aborted) throw error;
-    stderr.write(`${interruptMessage(words, out, store)}\n`);
+    stderr.write(`${interruptMessage([...surroundings.program, ...words], out, store)}\n`);
     return 130;
   }
 }
@@ -118,7 +120,7 @@ function interruptMessage(words: readonly string[], out: string, store: FolderSt
   const total = store.total();
   if (done === 0) return "Interrupted before the first episode was finished; nothing was kept.";
   const rest = words.filter((word, i) => !/^--(resume|out)(=|$)/.test(word) && words[i - 1] !== "--out");
-  const again = ["mimic-video-probe", ...rest, "--resume", "--out", out].map(quoted).join(" ");
+  const again = [...rest, "--resume", "--out", out].map(quoted).join(" ");
   return `Interrupted: ${done} of ${total} episodes saved; continue with\n  ${again}`;
 }
 

@@ -45,6 +45,7 @@ function playback(interruptAfter = Number.POSITIVE_INFINITY) {
 async function command(words: string[], runner: Partial<Surroundings> & { run: RunProbe }) {
   let [stdout, stderr] = ["", ""];
   const code = await runCommand(words, {
+    program: ["node", "dist/probe.js"],
     loadRunner: async () => runner.run,
     // Drawing takes seconds; one test below does it.
     drawPng: runner.drawPng ?? (async (figure) => new TextEncoder().encode(JSON.stringify(figure))),
@@ -89,7 +90,7 @@ describe("a run", () => {
     const stopped = await command(["--out", out, "--quiet"], first);
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain("2 of 4 episodes saved");
-    expect(stopped.stderr).toContain(`mimic-video-probe --quiet --resume --out ${out}`);
+    expect(stopped.stderr).toContain(`node dist/probe.js --quiet --resume --out ${out}`);
     expect(existsSync(join(out, "probe.json"))).toBe(false);
 
     const second = playback();
