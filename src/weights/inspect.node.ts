@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
-import { FormatError } from "../errors.ts";
+import { FormatError, HubError } from "../errors.ts";
 import { listTree, resolveRevision } from "./hub/api.ts";
 import { hubSettings } from "./hub/environment.node.ts";
 import { rangeSource } from "./hub/range-source.ts";
@@ -38,9 +38,20 @@ export async function* openForInspection(target: string): AsyncIterable<TensorSo
     return;
   }
   const ref = stats === undefined ? parseHubRef(target) : undefined;
-  const place = ref === undefined ? await localPlace(await resolveModel(target)) : await remotePlace(ref);
+  const place =
+    ref === undefined ? await localPlace(await resolveModel(target)) : await namedOnHub(target, ref);
   if (place.files.length === 0) throw new FormatError(`${place.name}: no weights in it.`);
   yield* openAll(place);
+}
+
+async function namedOnHub(target: string, ref: HubRef): Promise<Place> {
+  try {
+    return await remotePlace(ref);
+  } catch (error) {
+    if (!(error instanceof HubError)) throw error;
+    // A misspelt path of two parts looks like a name on the Hub.
+    throw new HubError(`There is no local "${target}". ${error.message}`, { cause: error });
+  }
 }
 
 /** The weights of a repository by HTTP ranges, for questions that must be answered before a download. */

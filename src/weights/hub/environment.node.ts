@@ -22,6 +22,7 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise
     client: {
       endpoint: (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, ""),
       token: await readToken(env, home),
+      userAgent: "mimic-video-webgpu",
       fetch: globalThis.fetch,
       retry: defaultRetry,
     },

@@ -18,6 +18,8 @@ export interface HubClient {
   /** without a slash at the end */
   readonly endpoint: string;
   readonly token?: string;
+  /** only outside browsers, where it would turn every request into two (a CORS preflight) */
+  readonly userAgent?: string;
   readonly fetch: typeof fetch;
   readonly retry: RetryPolicy;
   /** told before each wait */
@@ -106,13 +108,14 @@ async function tryOnce(client: HubClient, url: string, headers: Readonly<Record<
   const authorization: Record<string, string> = client.token
     ? { authorization: `Bearer ${client.token}` }
     : {};
+  const agent: Record<string, string> = client.userAgent ? { "user-agent": client.userAgent } : {};
   const abort = new AbortController();
   try {
     const answer = client.fetch(url, {
       // A compressed body could not be resumed by range, nor its length compared.
       headers: {
         "accept-encoding": "identity",
-        "user-agent": "mimic-video-webgpu",
+        ...agent,
         ...authorization,
         ...headers,
       },
