@@ -13,7 +13,7 @@ import { linear } from "../kernels/linear.ts";
 import { norm } from "../kernels/norm.ts";
 import { averagePool, doubleLaterFrames, enlargeFrames } from "../kernels/resample.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
-import { showShape, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
 import type { CosmosVaeLevel } from "./cosmos-vae-config.ts";
 
@@ -216,7 +216,7 @@ export class Downsampler implements Resampler {
       const [, , H, W] = x.shape;
       if (H % 2 !== 0 || W % 2 !== 0) {
         throw new UsageError(
-          `Cosmos VAE: a level that halves height and width got ${showShape(x.shape)} (frames × height × width from axis 1); both must be even`,
+          `Cosmos VAE: a level that halves height and width got ${H} × ${W} pixels; both must be even, so the video's must be multiples of the spatial compression`,
         );
       }
       x = this.#space.forward(x, averagePool(x, [1, 2, 2])); // (B, T, H/2, W/2, C)
