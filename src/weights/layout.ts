@@ -13,13 +13,17 @@ export function isWeightsFile(file: string): boolean {
 
 /**
  * Chooses among the names of a folder. The first of these that is there: `model.safetensors`,
- * `diffusion_pytorch_model.safetensors`, the only index of shards, the only `.safetensors`, `pytorch_model.bin`, the
+ * `diffusion_pytorch_model.safetensors`, an index of shards of these names, the only index, the only `.safetensors`, `pytorch_model.bin`, the
  * only `.pt` or `.pth`. Undefined if there are no weights.
  * @throws FormatError if several could be meant
  */
 export function chooseWeights(folder: string, files: readonly string[]): ChosenWeights | undefined {
   for (const usual of ["model.safetensors", "diffusion_pytorch_model.safetensors"]) {
     if (files.includes(usual)) return { kind: "file", file: usual };
+  }
+  for (const usual of ["model", "diffusion_pytorch_model"]) {
+    const index = `${usual}.safetensors.index.json`;
+    if (files.includes(index)) return { kind: "index", file: index };
   }
   const indexes = files.filter((file) => file.endsWith(".safetensors.index.json"));
   const singles = files.filter((file) => file.endsWith(".safetensors"));

@@ -13,6 +13,8 @@ import {
   checkRange,
   defaultChunkBytes,
   dtypeBytes,
+  maxDimensions,
+  quoted,
   type StoredDtype,
   streamRange,
   type TensorInfo,
@@ -98,19 +100,18 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
   checkRange(source, 8, headerBytes);
   const text = decodeUtf8(await source.read(8, headerBytes), file);
   if (text[0] !== "{") {
-    throw new FormatError(
-      `${file}: a safetensors header begins with "{", this one with ${JSON.stringify(text[0])}.`,
-    );
+    throw new FormatError(`${file}: a safetensors header begins with "{", this one with ${quoted(text[0])}.`);
   }
-  const json = parseStrictJson(text, `${file}: header`, 4);
-  if (!(json instanceof Map)) throw new FormatError(`${file}: its header is not a JSON object.`);
-
   const entries = new Map<string, Entry>();
   let metadata: ReadonlyMap<string, string> = new Map();
-  for (const [name, value] of json) {
-    if (name === "__metadata__") metadata = checkMetadata(value, file);
-    else entries.set(name, checkEntry(name, value, file, dataStart));
-  }
+  parseStrictJson(text, `${file}: header`, {
+    maxDepth: 4,
+    maxItems: maxDimensions,
+    onEntry: (name, value) => {
+      if (name === "__metadata__") metadata = checkMetadata(value, file);
+      else entries.set(name, checkEntry(name, value, file, dataStart));
+    },
+  });
   checkCoverage(entries, file, dataStart, size);
   return { entries, metadata, dataStart };
 }
@@ -128,7 +129,7 @@ function checkMetadata(value: Json, file: string): ReadonlyMap<string, string> {
   if (!(value instanceof Map)) throw new FormatError(`${file}: __metadata__ is not a JSON object.`);
   for (const [key, text] of value) {
     if (typeof text !== "string") {
-      throw new FormatError(`${file}: __metadata__ holds ${JSON.stringify(key)}, which is not text.`);
+      throw new FormatError(`${file}: __metadata__ holds ${quoted(key)}, which is not text.`);
     }
   }
   return value as Map<string, string>;
@@ -136,18 +137,18 @@ function checkMetadata(value: Json, file: string): ReadonlyMap<string, string> {
 
 function checkEntry(name: string, value: Json, file: string, dataStart: number): Entry {
   const fail = (what: string): never => {
-    throw new FormatError(`${file}: tensor ${JSON.stringify(name)} ${what}; the file is damaged.`);
+    throw new FormatError(`${file}: tensor ${quoted(name)} ${what}; the file is damaged.`);
   };
   if (!(value instanceof Map)) return fail("is not described by an object");
   for (const key of value.keys()) {
     if (key !== "dtype" && key !== "shape" && key !== "data_offsets") {
-      return fail(`has a field ${JSON.stringify(key)}, which the format does not know`);
+      return fail(`has a field ${quoted(key)}, which the format does not know`);
     }
   }
   const [dtype, shape, offsets] = [value.get("dtype"), value.get("shape"), value.get("data_offsets")];
   if (typeof dtype !== "string" || !Object.hasOwn(dtypeBytes, dtype)) {
     throw new FormatError(
-      `${file}: tensor ${JSON.stringify(name)} has the element type ${JSON.stringify(dtype)}; ` +
+      `${file}: tensor ${quoted(name)} has the element type ${quoted(dtype)}; ` +
         `this reader knows ${Object.keys(dtypeBytes).join(" ")}.`,
     );
   }
@@ -188,7 +189,7 @@ function checkCoverage(
   for (const { name, offset, bytes } of inOrder) {
     if (offset !== covered) {
       throw new FormatError(
-        `${file}: tensor ${JSON.stringify(name)} begins at byte ${offset}, ${offset < covered ? "inside" : "beyond the end of"} ` +
+        `${file}: tensor ${quoted(name)} begins at byte ${offset}, ${offset < covered ? "inside" : "beyond the end of"} ` +
           `the one before it, which ends at ${covered}; the file is damaged.`,
       );
     }

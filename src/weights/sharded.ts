@@ -3,7 +3,7 @@
  * (`weight_map`), and all the files lie beside the index.
  */
 import { FormatError } from "../errors.ts";
-import { type TensorInfo, type TensorSource, tensorInfo } from "./source.ts";
+import { quoted, type TensorInfo, type TensorSource, tensorInfo } from "./source.ts";
 import { parseStrictJson } from "./strict-json.ts";
 
 /**
@@ -19,7 +19,7 @@ export function parseShardIndex(text: string, where: string): ReadonlyMap<string
   for (const [key, file] of map) {
     if (typeof file !== "string" || !isPlainFileName(file)) {
       throw new FormatError(
-        `${where}: key ${JSON.stringify(key)} points to ${JSON.stringify(file)}; only the name of a file beside ` +
+        `${where}: key ${quoted(key)} points to ${quoted(file)}; only the name of a file beside ` +
           "the index is allowed, so that an index cannot reach other files.",
       );
     }

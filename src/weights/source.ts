@@ -127,3 +127,14 @@ export function checkRange(source: { name: string; size: number }, offset: numbe
     );
   }
 }
+
+/** A value from a file for a message: as JSON, and never longer than a line or two, whatever the file holds. */
+export function quoted(value: unknown): string {
+  const text = typeof value === "string" ? value.slice(0, 200) : value;
+  const json = JSON.stringify(text) ?? String(text);
+  const shortened = json.length > 300 || (typeof value === "string" && value.length > 200);
+  return shortened ? `${json.slice(0, 300)}…` : json;
+}
+
+/** More dimensions than this no tensor library has (torch stops at 64). */
+export const maxDimensions = 64;

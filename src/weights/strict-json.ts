@@ -4,6 +4,21 @@
  * has. Otherwise it accepts exactly RFC 8259.
  */
 import { FormatError } from "../errors.ts";
+import { quoted } from "./source.ts";
+
+export interface StrictJsonOptions {
+  readonly maxDepth?: number;
+  /** items of one list */
+  readonly maxItems?: number;
+  /**
+   * given the entries of the outermost object as they are read, which are then not kept: a hundred megabytes of small
+   * objects would take gigabytes before the first could be refused
+   */
+  readonly onEntry?: (key: string, value: Json) => void;
+}
+
+/** JavaScript's Map ends at 2^24 entries; text this short cannot reach it. */
+const maxCharacters = 100_000_000;
 
 export type Json = null | boolean | number | string | Json[] | Map<string, Json>;
 
@@ -13,9 +28,10 @@ const spacePattern = /[ \t\n\r]*/y;
 /**
  * Parses `text`; objects become Maps, so that a key like `__proto__` is only a key.
  * @param where named in messages
- * @throws FormatError with the position: not JSON, an equal key twice, or nested deeper than `maxDepth`
+ * @throws FormatError with the position: not JSON, an equal key twice, nested or longer than allowed
  */
-export function parseStrictJson(text: string, where: string, maxDepth = 8): Json {
+export function parseStrictJson(text: string, where: string, options: StrictJsonOptions = {}): Json {
+  const { maxDepth = 8, maxItems = maxCharacters, onEntry } = options;
   let at = 0;
 
   const fail = (what: string): never => {
@@ -71,9 +87,12 @@ export function parseStrictJson(text: string, where: string, maxDepth = 8): Json
     if (take("}")) return entries;
     do {
       const key = string();
-      if (entries.has(key)) fail(`the key ${JSON.stringify(key)} for the second time`);
+      if (entries.has(key)) fail(`the key ${quoted(key)} for the second time`);
       if (!take(":")) fail("no colon after a key");
-      entries.set(key, value(depth + 1));
+      const item = value(depth + 1);
+      const passedOn = depth === 1 && onEntry !== undefined;
+      if (passedOn) onEntry(key, item);
+      entries.set(key, passedOn ? null : item);
     } while (take(","));
     return take("}") ? entries : fail("an object without its end");
   };
@@ -82,11 +101,14 @@ export function parseStrictJson(text: string, where: string, maxDepth = 8): Json
     const items: Json[] = [];
     at++;
     if (take("]")) return items;
-    do items.push(value(depth + 1));
-    while (take(","));
+    do {
+      if (items.length >= maxItems) fail(`a list of more than ${maxItems} items`);
+      items.push(value(depth + 1));
+    } while (take(","));
     return take("]") ? items : fail("a list without its end");
   };
 
+  if (text.length > maxCharacters) fail(`more than ${maxCharacters} characters`);
   const result = value(1);
   skipSpace();
   if (at !== text.length) fail("more text after the end of the JSON value");

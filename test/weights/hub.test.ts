@@ -156,6 +156,29 @@ describe("a model", () => {
     ]);
   });
 
+  test("of a diffusers pipeline: the parts, not the other formats at the root", async () => {
+    const names = [
+      "model_index.json",
+      "vae/config.json",
+      "tokenizer/spiece.model",
+      "scheduler/scheduler_config.json",
+    ];
+    const weights = [
+      "a.pt",
+      "b.pt",
+      "vae/diffusion_pytorch_model.safetensors",
+      "vae/diffusion_pytorch_model.fp16.safetensors",
+    ];
+    const files = [
+      ...names.map((name) => [name, text(name)]),
+      ...weights.map((name, i) => [name, large(9, i)]),
+    ];
+    hub.add("owner/pipeline", new Map(files as [string, MockFile][]));
+    const path = await get("owner/pipeline");
+    const found = readdirSync(path, { recursive: true }).filter((name) => String(name).includes("."));
+    expect(found.sort()).toEqual([...names, "vae/diffusion_pytorch_model.safetensors"].sort());
+  });
+
   test("files of equal content are one download", async () => {
     hub.add(
       "owner/twins",
@@ -259,6 +282,13 @@ describe("interruptions", () => {
     mkdirSync(blobs, { recursive: true });
     writeFileSync(partial(4_194_303), new Uint8Array(250_000));
     await arrived(get("owner/one"));
+  });
+
+  test("a list of files cut short is asked for again", async () => {
+    faults(2, { status: 200, headers: { "content-length": "5000" } }, ({ path }) => path.includes("/tree/"));
+    await arrived(resolveHubRef(await settings({}, 200), parseHubRef("owner/one")!));
+    faults(9, { status: 200 }, ({ path }) => path.includes("/tree/"));
+    await expect(get("owner/one")).rejects.toThrow(/list of its files could not be had.*4 attempts.*JSON/);
   });
 
   test("two at once in one process share the download", async () => {

@@ -90,6 +90,11 @@ describe("pickles", () => {
     ["with an offset beyond", tensor("0", 4, [1], [1], 4), /reaches element 5/],
     ["of more than 2^53 bytes", tensor("0", 4, [2 ** 40, 2 ** 40], [0, 0]), /2\^53/],
     ["of strides 0, larger than the file", tensor("0", 4, [2 ** 40], [0]), /would take 4398046511104 bytes/],
+    [
+      "of 65 dimensions",
+      tensor("0", 4, new Array<number>(65).fill(1), new Array<number>(65).fill(1)),
+      /65 dimensions/,
+    ],
     ["on a storage that is not there", tensor("1", 4, [4], [1]), /none of that name/],
     ["on a path", tensor("../../etc/passwd", 4, [4], [1]), /none of that name/],
     ["on a storage of another length", tensor("0", 5, [5], [1]), /20 bytes; the zip has 16/],

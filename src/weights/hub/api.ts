@@ -4,7 +4,7 @@
  * `Link: <…>; rel="next"`; large files carry `lfs.oid`, their sha256, all files `oid`, their git hash.
  */
 import { HubError } from "../../errors.ts";
-import { type HubClient, request } from "./http.ts";
+import { type HubClient, requestJson } from "./http.ts";
 import { checkListedPath } from "./ref.ts";
 
 export interface HubFile {
@@ -25,9 +25,8 @@ const maxPages = 1000;
  */
 export async function resolveRevision(client: HubClient, repo: string, revision: string): Promise<string> {
   const url = `${client.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
-  const response = await request(client, url, { repo, what: `revision ${revision}` });
-  const answer = (await readJson(response, repo)) as { sha?: unknown } | null;
-  const sha = answer?.sha;
+  const { json } = await requestJson(client, url, { repo, what: `revision ${revision}` });
+  const sha = (json as { sha?: unknown } | null)?.sha;
   if (typeof sha !== "string" || !/^[0-9a-f]{40}$/.test(sha)) throw strange(client, repo, "no commit id");
   return sha;
 }
@@ -48,8 +47,10 @@ export async function listTree(
     `${client.endpoint}/api/models/${repo}/tree/${commit}${below}?recursive=true`;
   for (let page = 0; next !== undefined; page++) {
     if (page >= maxPages) throw strange(client, repo, `more than ${maxPages} pages of files`);
-    const response: Response = await request(client, next, { repo, what: "the list of its files" });
-    const entries = await readJson(response, repo);
+    const { json: entries, response } = await requestJson(client, next, {
+      repo,
+      what: "the list of its files",
+    });
     if (!Array.isArray(entries)) throw strange(client, repo, "no list of files");
     for (const entry of entries) {
       const file = readEntry(entry, client, repo);
@@ -99,16 +100,6 @@ function nextPage(response: Response, client: HubClient, repo: string): string |
   if (url.origin !== new URL(client.endpoint).origin)
     throw strange(client, repo, `a next page at ${url.origin}`);
   return url.href;
-}
-
-async function readJson(response: Response, repo: string): Promise<unknown> {
-  try {
-    return await response.json();
-  } catch (error) {
-    throw new HubError(
-      `${repo}: the answer of ${response.url} is not JSON (${(error as Error).message}). Run again.`,
-    );
-  }
 }
 
 function strange(client: HubClient, repo: string, what: string): HubError {

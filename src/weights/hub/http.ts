@@ -69,6 +69,41 @@ export async function request(
   }
 }
 
+/** Longer answers are not lists of files. */
+const maxJsonBytes = 64 * 1024 * 1024;
+
+/**
+ * The answer as JSON, with its headers; asked for again when the connection is lost on the way.
+ * @throws HubError
+ */
+export async function requestJson(
+  client: HubClient,
+  url: string,
+  purpose: Purpose,
+): Promise<{ readonly json: unknown; readonly response: Response }> {
+  for (let failures = 1; ; failures++) {
+    const response = await request(client, url, purpose);
+    let reason: string;
+    try {
+      const decoder = new TextDecoder();
+      let [text, bytes] = ["", 0];
+      for await (const chunk of bodyChunks(response, client.retry.idleMs)) {
+        bytes += chunk.byteLength;
+        if (bytes > maxJsonBytes) break;
+        text += decoder.decode(chunk, { stream: true });
+      }
+      if (bytes <= maxJsonBytes) return { json: JSON.parse(text + decoder.decode()) as unknown, response };
+      reason = `more than ${maxJsonBytes} bytes`;
+    } catch (error) {
+      reason = describeFailure(error);
+    }
+    if (failures >= client.retry.attempts) {
+      throw givenUp(client, purpose, reason, failures, undefined, undefined);
+    }
+    await pause(client, failures, reason);
+  }
+}
+
 /** True if the Hub is down or out of reach, so that what the cache holds may serve instead. */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof HubError && error.cause !== undefined;

@@ -68,7 +68,9 @@ export function composedFolders(text: string, where: string): string[] {
 }
 
 async function folderOrParts(files: readonly HubFile[], root: string, read: ReadText): Promise<HubFile[]> {
-  const own = await partFiles(files, root, read);
+  // In a repository of a diffusers pipeline, weights at the root are the same once more in another format.
+  const isPipeline = files.some(({ path }) => path === `${root}model_index.json`);
+  const own = await partFiles(files, root, read, !isPipeline);
   const folders = new Set(
     files
       .map((file) => file.path.slice(root.length).split("/"))
@@ -80,13 +82,19 @@ async function folderOrParts(files: readonly HubFile[], root: string, read: Read
 }
 
 /** Configuration, tokenizer and weights that lie directly in `folder`. */
-async function partFiles(files: readonly HubFile[], folder: string, read: ReadText): Promise<HubFile[]> {
+async function partFiles(
+  files: readonly HubFile[],
+  folder: string,
+  read: ReadText,
+  withWeights = true,
+): Promise<HubFile[]> {
   const direct = new Map<string, HubFile>();
   for (const file of files) {
     const name = file.path.slice(folder.length);
     if (file.path.startsWith(folder) && !name.includes("/")) direct.set(name, file);
   }
   const needed = [...direct].filter(([name]) => isConfiguration(name)).map(([, file]) => file);
+  if (!withWeights) return needed;
   const chosen = chooseWeights(folder || "the repository", [...direct.keys()]);
   if (chosen === undefined) return needed;
   const weights = direct.get(chosen.file)!;

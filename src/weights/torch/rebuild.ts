@@ -4,7 +4,7 @@
  * (`torch/_utils.py`, `torch/serialization.py`).
  */
 import { FormatError } from "../../errors.ts";
-import { dtypeBytes, type StoredDtype } from "../source.ts";
+import { dtypeBytes, maxDimensions, quoted, type StoredDtype } from "../source.ts";
 import { PickleDict, PickleGlobal, type PickleHost, PickleTuple, readPickle } from "./pickle.ts";
 
 const storageTypes: ReadonlyMap<string, StoredDtype> = new Map([
@@ -67,8 +67,7 @@ export function readTorchPickle(
       );
     }
     if (value instanceof TorchTensor) {
-      if (tensors.has(name))
-        throw new FormatError(`${where}: two tensors come to be named ${JSON.stringify(name)}.`);
+      if (tensors.has(name)) throw new FormatError(`${where}: two tensors come to be named ${quoted(name)}.`);
       characters += name.length;
       tensors.set(name, value);
     } else if (value instanceof PickleDict) {
@@ -94,7 +93,7 @@ function torchHost(where: string): PickleHost {
       const full = `${module}.${name}`;
       if (storageTypes.has(full) || callables.has(full)) return new PickleGlobal(full);
       throw new FormatError(
-        `${where}: it names ${JSON.stringify(full)}, which is not allowed: only tensors, dicts, lists and scalars are ` +
+        `${where}: it names ${quoted(full)}, which is not allowed: only tensors, dicts, lists and scalars are ` +
           "read, and nothing in a file is executed. In Python, save the plain state dict again.",
       );
     },
@@ -130,6 +129,7 @@ function rebuildTensor(args: readonly unknown[], fail: (what: string) => never):
   if (!(storage instanceof TorchStorage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides)) {
     return fail("a tensor that is not described as torch does");
   }
+  if (shape.length > maxDimensions) return fail(`a tensor of ${shape.length} dimensions`);
   if (shape.length !== strides.length)
     return fail(`a tensor of shape [${shape.join(", ")}] with strides [${strides.join(", ")}]`);
   const itemBytes = dtypeBytes[storage.dtype];
@@ -144,7 +144,7 @@ function rebuildTensor(args: readonly unknown[], fail: (what: string) => never):
   if (end > storage.elements) {
     return fail(
       `a tensor of shape [${shape.join(", ")}], strides [${strides.join(", ")}], offset ${offset} reaches element ${end} ` +
-        `of storage ${storage.key}, which has ${storage.elements}`,
+        `of storage ${quoted(storage.key)}, which has ${storage.elements}`,
     );
   }
   return new TorchTensor(storage, offset, shape, strides);

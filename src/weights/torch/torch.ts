@@ -9,6 +9,7 @@ import {
   defaultChunkBytes,
   dtypeBytes,
   elementCount,
+  quoted,
   streamRange,
   type TensorInfo,
   type TensorSource,
@@ -100,7 +101,7 @@ function describe(
   const stored = elements * dtypeBytes[dtype];
   if (storage === undefined || storage.bytes !== stored) {
     throw new FormatError(
-      `${source.name}: tensor ${JSON.stringify(name)} lies in storage ${JSON.stringify(key)} of ${stored} bytes; the zip has ` +
+      `${source.name}: tensor ${quoted(name)} lies in storage ${quoted(key)} of ${stored} bytes; the zip has ` +
         `${storage === undefined ? "none of that name" : storage.bytes}. The file is damaged.`,
     );
   }
@@ -108,7 +109,7 @@ function describe(
   // Strides of 0 repeat elements without storing them, so a few bytes could ask for any amount of memory.
   if (bytes > source.size) {
     throw new FormatError(
-      `${source.name}: tensor ${JSON.stringify(name)} [${tensor.shape.join(", ")}] would take ${bytes} bytes from a file of ${source.size}. ` +
+      `${source.name}: tensor ${quoted(name)} [${tensor.shape.join(", ")}] would take ${bytes} bytes from a file of ${source.size}. ` +
         "In Python, save it as .contiguous().",
     );
   }
@@ -131,7 +132,7 @@ function entryReader(source: ByteSource, crc32: Crc32 | undefined) {
   const compare = (entry: ZipEntry, actual: number): void => {
     if (actual !== entry.crc32) {
       throw new FormatError(
-        `${source.name}: the checksum of "${entry.name}" (${entry.bytes} bytes) is ${actual.toString(16)}, ` +
+        `${source.name}: the checksum of ${quoted(entry.name)} (${entry.bytes} bytes) is ${actual.toString(16)}, ` +
           `recorded was ${entry.crc32.toString(16)}. The file is damaged; fetch it again.`,
       );
     }
@@ -168,7 +169,7 @@ function entryReader(source: ByteSource, crc32: Crc32 | undefined) {
   const whole = async (entry: ZipEntry, limit: number): Promise<Uint8Array> => {
     if (entry.bytes > limit) {
       throw new FormatError(
-        `${source.name}: "${entry.name}" has ${entry.bytes} bytes; at most ${limit} are allowed.`,
+        `${source.name}: ${quoted(entry.name)} has ${entry.bytes} bytes; at most ${limit} are allowed.`,
       );
     }
     return range(entry, 0, entry.bytes);

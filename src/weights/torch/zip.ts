@@ -4,7 +4,7 @@
  * files written by torch. Nothing is ever decompressed, so an entry cannot be larger than the file.
  */
 import { FormatError } from "../../errors.ts";
-import { type ByteSource, checkRange } from "../source.ts";
+import { type ByteSource, checkRange, quoted } from "../source.ts";
 
 export interface ZipEntry {
   readonly name: string;
@@ -23,7 +23,8 @@ const end64Record = 0x06064b50;
 const centralHeader = 0x02014b50;
 const localHeader = 0x04034b50;
 
-const maxDirectoryBytes = 100_000_000;
+/** About 100 bytes an entry. */
+const maxDirectoryBytes = 16_000_000;
 
 /**
  * Reads the central directory.
@@ -46,13 +47,13 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
     const needed = 30 + new TextEncoder().encode(entry.name).length + entry.bytes;
     if (limit - entry.headerOffset < needed) {
       throw new FormatError(
-        `${source.name}: zip entry "${entry.name}" needs ${needed} bytes from ${entry.headerOffset}, but something else ` +
+        `${source.name}: zip entry ${quoted(entry.name)} needs ${needed} bytes from ${entry.headerOffset}, but something else ` +
           `begins at ${limit}. Overlapping entries are refused; the file is damaged.`,
       );
     }
     if (entries.has(entry.name)) {
       throw new FormatError(
-        `${source.name}: two zip entries are named "${entry.name}"; the file is damaged.`,
+        `${source.name}: two zip entries are named ${quoted(entry.name)}; the file is damaged.`,
       );
     }
     entries.set(entry.name, { ...entry, limit });
@@ -79,7 +80,7 @@ export async function locateZipEntry(source: ByteSource, entry: ZipEntry): Promi
     start + entry.bytes <= entry.limit;
   if (!agrees) {
     throw new FormatError(
-      `${source.name}: zip entry "${entry.name}" is not where the directory says, at byte ${entry.headerOffset}; ` +
+      `${source.name}: zip entry ${quoted(entry.name)} is not where the directory says, at byte ${entry.headerOffset}; ` +
         "the file is damaged.",
     );
   }
@@ -148,11 +149,11 @@ function parseDirectory(bytes: Uint8Array, count: number, file: string): Omit<Zi
     const method = view.getUint16(at + 10, true);
     if (method !== 0) {
       throw new FormatError(
-        `${file}: zip entry "${name}" is compressed (method ${method}); torch stores. Only files as torch.save writes them are read.`,
+        `${file}: zip entry ${quoted(name)} is compressed (method ${method}); torch stores. Only files as torch.save writes them are read.`,
       );
     }
     if ((view.getUint16(at + 8, true) & 1) !== 0)
-      throw new FormatError(`${file}: zip entry "${name}" is encrypted.`);
+      throw new FormatError(`${file}: zip entry ${quoted(name)} is encrypted.`);
     let size = view.getUint32(at + 24, true);
     let stored = view.getUint32(at + 20, true);
     let headerOffset = view.getUint32(at + 42, true);
@@ -163,7 +164,7 @@ function parseDirectory(bytes: Uint8Array, count: number, file: string): Omit<Zi
     if (headerOffset === 0xffffffff) headerOffset = extra();
     if (size !== stored) {
       throw new FormatError(
-        `${file}: stored zip entry "${name}" claims ${size} bytes from ${stored}; the file is damaged.`,
+        `${file}: stored zip entry ${quoted(name)} claims ${size} bytes from ${stored}; the file is damaged.`,
       );
     }
     entries.push({ name, bytes: size, crc32: view.getUint32(at + 16, true), headerOffset });
