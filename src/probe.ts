@@ -16,7 +16,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 process.exitCode = await runCommand(process.argv.slice(2), {
   program: ["node", relative(process.cwd(), process.argv[1])],
-  loadRunner: async () => (await import("./probe/run.ts")).runProbe,
+  loadRunner: async () => (await import("./probe/run.node.ts")).runProbeHere,
   drawPng: async (figure) => (await import("./probe/plot.node.ts")).figureToPng(figure),
   stdout: process.stdout,
   stderr: process.stderr,

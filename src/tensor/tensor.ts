@@ -125,3 +125,25 @@ export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array
 export function releaseTensor(gpu: Gpu, tensor: Tensor): void {
   gpu.memory.release(tensor.storage);
 }
+
+/**
+ * Copies `count` elements from element `at.from` of one tensor to element `at.to` of another; all of them by default.
+ * @throws UsageError when they do not fit
+ */
+export function copyTensor(
+  gpu: Gpu,
+  from: Tensor,
+  to: Tensor,
+  at: { readonly from?: number; readonly to?: number; readonly count?: number } = {},
+): void {
+  const { from: start = 0, to: target = 0, count = from.size } = at;
+  if (start + count > from.size || target + count > to.size || from.dtype !== to.dtype) {
+    throw new UsageError(
+      `copy of ${count} elements: ${start} of ${showShape(from.shape)} to ${target} of ${showShape(to.shape)}`,
+    );
+  }
+  const each = BYTES_PER_ELEMENT[from.dtype];
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.copyBufferToBuffer(from.storage.buffer!, start * each, to.storage.buffer!, target * each, count * each);
+  gpu.submit(encoder.finish(), `copy of ${from.storage.label}`, 0);
+}

@@ -1,0 +1,166 @@
+/** A video-action model assembled from its folder: text encoder, VAE, video transformer, action decoder. */
+import type { Gpu } from "../gpu/gpu.ts";
+import { record, type Replay, scope } from "../gpu/recording.ts";
+import { expand } from "../kernels/copy.ts";
+import { createTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
+import { type LoadOptions, type WeightDtype, WeightLoader } from "../weights/loader.ts";
+import type { ModelFiles } from "../weights/model-files.ts";
+import type { TensorSource } from "../weights/source.ts";
+import { ActionDecoder } from "./action/decoder.ts";
+import { readActionConfig } from "./action/config.ts";
+import { readCosmosTransformerConfig } from "./cosmos/config.ts";
+import { CosmosTransformer, type TextContext } from "./cosmos/transformer.ts";
+import { CosmosVae, type VaeParts } from "./cosmos-vae.ts";
+import { readCosmosVaeConfig } from "./cosmos-vae-config.ts";
+import { type ModelDescription, type Part, readModelDescription } from "./description.ts";
+import { readT5Config, T5Encoder } from "./t5-encoder.ts";
+import { PromptTokenizer } from "./tokenizer.ts";
+import { VideoTower } from "./video-tower.ts";
+
+export interface MimicVideoOptions extends LoadOptions {
+  /** how matrices are kept on the GPU; default "f32" */
+  readonly dtype?: WeightDtype;
+  /** which half of the VAE is needed; default "encoder", as imagined frames are not decoded to be acted on */
+  readonly vae?: VaeParts;
+}
+
+/** What a prompt and context frames become before denoising; free it with `dispose`. */
+export interface Prepared {
+  /** (B, C, context latents, H, W) */
+  readonly context: Tensor;
+  readonly text: TextContext;
+  dispose(): void;
+}
+
+export class MimicVideo {
+  readonly gpu: Gpu;
+  readonly description: ModelDescription;
+  readonly tokenizer: PromptTokenizer;
+  readonly textEncoder: T5Encoder;
+  readonly vae: CosmosVae;
+  readonly tower: VideoTower;
+  readonly actionDecoder: ActionDecoder;
+  readonly #loaders: readonly WeightLoader[];
+
+  private constructor(
+    gpu: Gpu,
+    description: ModelDescription,
+    parts: Pick<MimicVideo, "tokenizer" | "textEncoder" | "vae" | "tower" | "actionDecoder">,
+    loaders: readonly WeightLoader[],
+  ) {
+    this.gpu = gpu;
+    this.description = description;
+    this.tokenizer = parts.tokenizer;
+    this.textEncoder = parts.textEncoder;
+    this.vae = parts.vae;
+    this.tower = parts.tower;
+    this.actionDecoder = parts.actionDecoder;
+    this.#loaders = loaders;
+  }
+
+  /**
+   * Reads the parts named in model.json.
+   * @throws UsageError for another kind of model, FormatError for broken files, WeightsError for weights that do not fit
+   */
+  static async load(gpu: Gpu, files: ModelFiles, options: MimicVideoOptions = {}): Promise<MimicVideo> {
+    const { dtype = "f32", vae: vaeParts = "encoder", onProgress, signal } = options;
+    const description = readModelDescription(await files.json("model.json"), files.name);
+    const { parts } = description;
+    const config = (part: Part): Promise<unknown> => files.json(`${parts[part]}/config.json`);
+    const tokenizer = new PromptTokenizer(await files.json(`${parts.tokenizer}/tokenizer.json`));
+
+    const sources: TensorSource[] = [];
+    const loaders: WeightLoader[] = [];
+    const loaderOf = async (part: Part): Promise<WeightLoader> => {
+      const source = await files.weights(parts[part]);
+      sources.push(source);
+      const loader = WeightLoader.from(gpu, source, dtype);
+      loaders.push(loader);
+      return loader;
+    };
+    try {
+      const textEncoder = new T5Encoder(
+        readT5Config(await config("text_encoder")),
+        await loaderOf("text_encoder"),
+      );
+      const vae = new CosmosVae(readCosmosVaeConfig(await config("vae")), await loaderOf("vae"), vaeParts);
+      const transformer = new CosmosTransformer(
+        readCosmosTransformerConfig(await config("transformer")),
+        await loaderOf("transformer"),
+      );
+      const actionDecoder = new ActionDecoder(
+        readActionConfig(await config("action_decoder")),
+        await loaderOf("action_decoder"),
+      );
+      // Every file is compared with what its part needs before any tensor is read.
+      for (const loader of loaders) loader.compare();
+      const total = sources.reduce((n, s) => n + [...s.tensors.values()].reduce((m, t) => m + t.bytes, 0), 0);
+      let before = 0;
+      for (const [i, loader] of loaders.entries()) {
+        await loader.load({ signal, onProgress: (done) => onProgress?.(before + done, total) });
+        before += [...sources[i].tensors.values()].reduce((n, t) => n + t.bytes, 0);
+      }
+      const tower = new VideoTower(vae, transformer, {
+        latentsMean: description.latentsMean,
+        latentsStd: description.latentsStd,
+        extractLayers: description.extractLayers,
+        timestepOf: (tau) => description.videoTimestepScale * tau,
+      });
+      return new MimicVideo(gpu, description, { tokenizer, textEncoder, vae, tower, actionDecoder }, loaders);
+    } catch (error) {
+      for (const loader of loaders) loader.release();
+      throw error;
+    } finally {
+      await Promise.all(sources.map((s) => s.close()));
+    }
+  }
+
+  /** Shape (C, future latents, H, W) of the noise of one imagined video. */
+  get futureShape(): readonly [number, number, number, number] {
+    const { futureLatents, frameSize } = this.description;
+    const { spatialCompression, latentChannels } = this.vae.config;
+    return [
+      latentChannels,
+      futureLatents,
+      frameSize[0] / spatialCompression,
+      frameSize[1] / spatialCompression,
+    ];
+  }
+
+  /** Shape (n, A) of an action chunk. */
+  get chunkShape(): readonly [number, number] {
+    const { chunk, actionDim } = this.actionDecoder.config;
+    return [chunk, actionDim];
+  }
+
+  /**
+   * Encodes a prompt and context frames (3, frames, rows, columns) in [0, 1] for `copies` trajectories that share them.
+   */
+  async prepare(prompt: string, frames: Float32Array<ArrayBuffer>, copies: number): Promise<Prepared> {
+    const { contextFrames, frameSize } = this.description;
+    const ids = this.tokenizer.encode(prompt);
+    const idTensor = createTensor(this.gpu, [1, ids.length], Uint32Array.from(ids), "token ids");
+    const video = createTensor(this.gpu, [1, 3, contextFrames, ...frameSize], frames, "context frames");
+    const replay: Replay<{ context: Tensor; text: TextContext }> = await record(
+      this.gpu,
+      "encode prompt and context",
+      () => {
+        const features = scope("text_encoder", () => this.textEncoder.forward(idTensor)); // (1, S, d)
+        const text = scope("transformer", () =>
+          this.tower.transformer.textContext(expand(features, copies, ...features.shape.slice(1))),
+        );
+        const context = scope("vae", () => this.tower.encode(video)); // (1, C, T, H, W)
+        return { context: expand(context, copies, ...context.shape.slice(1)), text };
+      },
+    );
+    await replay.run();
+    releaseTensor(this.gpu, idTensor);
+    releaseTensor(this.gpu, video);
+    return { ...replay.outputs, dispose: () => replay.dispose() };
+  }
+
+  /** Frees the weights. */
+  release(): void {
+    for (const loader of this.#loaders) loader.release();
+  }
+}

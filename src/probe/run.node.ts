@@ -1,0 +1,102 @@
+/** Opening everything a run needs in Node: model, device, episodes, noise, and where they come from. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { createRequire } from "node:module";
+import { openGpu } from "../gpu/open.node.ts";
+import { MimicVideo } from "../model/mimic-video.ts";
+import { readModelDescription } from "../model/description.ts";
+import { openModelFolder } from "../weights/model-files.node.ts";
+import { resolveModel } from "../weights/hub/resolve-model.node.ts";
+import { openWeights } from "../weights/open.node.ts";
+import { EpisodeData, GivenNoise } from "./episodes.ts";
+import type { ProbeMeasurement, ProbeProvenance, RunProbe } from "./measurement.ts";
+import { runProbe } from "./run.ts";
+
+/** Runs the probe on a folder or Hub checkpoint, on the adapter that is asked for. */
+export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeasurement> => {
+  const { onProgress, signal } = hooks;
+  const clock = phases();
+  const folder = await resolveModel(settings.modelDir);
+  // The Hub's cache keeps each commit in a folder of its own.
+  const revision = /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1];
+  const files = await openModelFolder(folder, revision);
+  // A folder of the wrong kind is refused before a device is opened.
+  const description = readModelDescription(await files.json("model.json"), files.name);
+  const gpu = await openGpu({ adapter: settings.adapter });
+  clock.lap("open");
+  try {
+    const model = await MimicVideo.load(gpu, files, {
+      dtype: settings.dtype,
+      signal,
+      onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
+    });
+    const dataFolder = settings.dataDir ?? path.join(folder, "episodes");
+    const dataFiles = await openModelFolder(dataFolder);
+    const [chunk, action] = model.chunkShape;
+    const { jointDim } = model.actionDecoder.config;
+    const data = await EpisodeData.open(dataFiles, "", description, { jointState: jointDim, chunk, action });
+    const noiseSource = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
+    const noise =
+      noiseSource && (await GivenNoise.read(noiseSource, data.count, model.futureShape, model.chunkShape));
+    await noiseSource?.close();
+    const { vendor, architecture, device, description: driver, software, origin } = gpu.adapter;
+    const provenance: ProbeProvenance = {
+      model: {
+        name: description.name,
+        revision: files.revision,
+        weightsSha256: await files.sha256(Object.values(description.parts)),
+        trainedOn: description.trainedOn,
+      },
+      data: { name: dataFiles.name, sha256: await dataFiles.sha256(["episodes.safetensors"]) },
+      noiseSha256:
+        settings.noiseFile === undefined
+          ? null
+          : await (
+              await openModelFolder(path.dirname(settings.noiseFile))
+            ).sha256([path.basename(settings.noiseFile)]),
+      device: {
+        name: gpu.name,
+        driver: driver || origin,
+        adapter: [vendor, architecture, device, origin].filter(Boolean).join(", "),
+        software,
+      },
+      dtype: settings.dtype,
+      versions: {
+        project: version("../../package.json"),
+        node: process.versions.node,
+        webgpu: version("webgpu"),
+      },
+    };
+    clock.lap("load");
+    const measurement = await runProbe({ model, data, noise, provenance }, settings, hooks);
+    await data.close();
+    model.release();
+    return {
+      ...measurement,
+      timing: { ...measurement.timing, phases: [...clock.laps, ...measurement.timing.phases] },
+    };
+  } finally {
+    gpu.destroy();
+  }
+};
+
+function phases(): { lap(name: string): void; readonly laps: { name: string; seconds: number }[] } {
+  const laps: { name: string; seconds: number }[] = [];
+  let last = performance.now();
+  return {
+    laps,
+    lap: (name) => {
+      const now = performance.now();
+      laps.push({ name, seconds: (now - last) / 1000 });
+      last = now;
+    },
+  };
+}
+
+/** Version of this project (a path to its package.json) or of an installed package. */
+function version(of: string): string {
+  const file = of.startsWith(".")
+    ? new URL(of, import.meta.url)
+    : createRequire(import.meta.url).resolve(`${of}/package.json`);
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}
