@@ -29,6 +29,7 @@ export { WanVae } from "./model/wan-vae.ts";
 export { type FlowCallback, type FlowModel, type FlowState, sampleFlow } from "./sampler/flow.ts";
 export { linspace, videoGrid } from "./sampler/grid.ts";
 export { gaussian } from "./sampler/noise.ts";
+export { VideoFlow } from "./sampler/video-flow.ts";
 export { euler, heun, midpoint, type Solver, SOLVERS } from "./sampler/solver.ts";
 export { WeightLoader } from "./weights/loader.ts";
 export type { ModelFiles } from "./weights/model-files.ts";

@@ -1,18 +1,13 @@
 /**
  * The video side of a video-action model: context frames become clean latents, future latents are imagined from noise, and the
- * transformer's hidden states are tapped on the way (lucidrains specification section 2; cosmos_predict.py).
+ * transformer's hidden states are tapped on the way (lucidrains specification section 2; cosmos_predict.py). How the
+ * future is sampled stands in sampler/video-flow.ts.
  *
- * Axes: B batch, C latent channels, T latent frames = context + future, H and W latent rows and columns, N tokens, D
- * transformer width, R = 2 distinct times: that of the context, which is clean, and that of the future.
+ * Axes: B batch, C latent channels, T latent frames = context + future, H and W latent rows and columns.
  */
-import type { Gpu } from "../gpu/gpu.ts";
-import { concat, slice } from "../kernels/copy.ts";
 import { affine, multiply, subtract } from "../kernels/elementwise.ts";
-import type { FlowModel } from "../sampler/flow.ts";
-import { constant, createTensor, releaseTensor, type Tensor, writeTensor } from "../tensor/tensor.ts";
-import { widthOf } from "./cosmos/config.ts";
-import { timestepSinusoids } from "./cosmos/timesteps.ts";
-import type { CosmosTransformer, TextContext } from "./cosmos/transformer.ts";
+import { constant, type Tensor } from "../tensor/tensor.ts";
+import type { CosmosTransformer } from "./cosmos/transformer.ts";
 
 /** What the tower needs of a VAE: (B, 3, frames, rows, columns) in [−1, 1] → (B, C, T, H, W), deterministic. */
 export interface VideoEncoder {
@@ -35,7 +30,7 @@ export const thousandfold = (tau: number): number => 1000 * tau;
 /** The reference wrapper's timestep when a single pass starts from pure noise: 999, not 1000 (trap T8). */
 export const SINGLE_PASS_TIMESTEP = 999;
 
-/** Context frames to latents, and the flow of the future behind them. */
+/** Context frames to latents, and what the flow of the future behind them needs. */
 export class VideoTower {
   readonly vae: VideoEncoder;
   readonly transformer: CosmosTransformer;
@@ -57,65 +52,5 @@ export class VideoTower {
     };
     const { latentsMean, latentsStd } = this.config;
     return multiply(subtract(z, perElement(latentsMean)), perElement(latentsStd.map((s) => 1 / s)));
-  }
-
-  /** The flow of future latents behind clean context latents, or of the whole video without context. */
-  flow(gpu: Gpu, text: TextContext, context?: Tensor, slots = 1): VideoFlow {
-    return new VideoFlow(gpu, this, text, context, slots);
-  }
-}
-
-/** A `FlowModel` over the future latents (B, C, future, H, W); free it with `dispose`. */
-export class VideoFlow implements FlowModel {
-  readonly #gpu: Gpu;
-  readonly #tower: VideoTower;
-  readonly #text: TextContext;
-  readonly #context: Tensor | undefined;
-  /** (2, D) per slot: sinusoids of the context's time and of the future's */
-  readonly #sinusoids: readonly Tensor[];
-
-  constructor(gpu: Gpu, tower: VideoTower, text: TextContext, context: Tensor | undefined, slots: number) {
-    this.#gpu = gpu;
-    this.#tower = tower;
-    this.#text = text;
-    this.#context = context;
-    const width = widthOf(tower.transformer.config);
-    this.#sinusoids = Array.from({ length: slots }, () =>
-      createTensor(gpu, [2, width], undefined, "timestep sinusoids"),
-    );
-  }
-
-  evaluate(
-    future: Tensor,
-    slot: number,
-    wantVelocity: boolean,
-  ): { velocity?: Tensor; tapped: readonly Tensor[] } {
-    const { transformer, config } = this.#tower;
-    const latents = this.#context ? concat([this.#context, future], 2) : future; // (B, C, T, H, W)
-    const past = this.#context?.dim(2) ?? 0;
-    const [B, , T] = latents.shape;
-    const { velocity, captured } = transformer.forward({
-      latents,
-      text: this.#text,
-      sinusoids: this.#sinusoids[slot],
-      rowOfFrame: Uint32Array.from({ length: B * T }, (_, i) => (i % T < past ? 0 : 1)),
-      capture: config.extractLayers,
-      velocity: wantVelocity,
-    });
-    return {
-      velocity: velocity && (past > 0 ? slice(velocity, 2, past, T) : velocity),
-      // The reference keeps execution order, whatever order the layers were asked in (trap T12).
-      tapped: [...config.extractLayers].sort((a, b) => a - b).map((layer) => captured.get(layer)!),
-    };
-  }
-
-  setTime(slot: number, tau: number): void {
-    const width = widthOf(this.#tower.transformer.config);
-    const times = [this.#tower.config.timestepOf(0), this.#tower.config.timestepOf(tau)];
-    writeTensor(this.#gpu, this.#sinusoids[slot], timestepSinusoids(times, width));
-  }
-
-  dispose(): void {
-    for (const s of this.#sinusoids) releaseTensor(this.#gpu, s);
   }
 }

@@ -7,6 +7,7 @@ import { readCosmosTransformerConfig } from "../model/cosmos/config.ts";
 import { CosmosTransformer } from "../model/cosmos/transformer.ts";
 import { SINGLE_PASS_TIMESTEP, thousandfold, VideoTower } from "../model/video-tower.ts";
 import { sampleFlow } from "../sampler/flow.ts";
+import { VideoFlow } from "../sampler/video-flow.ts";
 import { videoGrid } from "../sampler/grid.ts";
 import { readTensor } from "../tensor/tensor.ts";
 import { WeightLoader } from "../weights/loader.ts";
@@ -62,7 +63,7 @@ export const rolloutCase: CaseRunner = async (gpu, golden) => {
 
   const trajectory: number[] = [];
   const values = new Map<string, Float32Array>([["latents", prefix]]);
-  const flow = tower.flow(gpu, prepared.outputs.text, context);
+  const flow = new VideoFlow(gpu, tower, prepared.outputs.text, context);
   await sampleFlow(gpu, flow, future, {
     grid: onePass ? [1] : videoGrid(steps, target),
     onStep: async ({ latents, tapped, nextTime }) => {

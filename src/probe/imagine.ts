@@ -1,6 +1,7 @@
 /** One episode's imagined futures: the video axis of the probe. */
 import { type MimicVideo, type Prepared } from "../model/mimic-video.ts";
 import { sampleFlow } from "../sampler/flow.ts";
+import { VideoFlow } from "../sampler/video-flow.ts";
 import { videoGrid } from "../sampler/grid.ts";
 import { copyTensor, createTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
 import type { Episode } from "./episodes.ts";
@@ -36,7 +37,7 @@ export async function imagine(
   const { gpu, tower } = model;
   const prepared: Prepared = await model.prepare(episode.prompt, episode.context, copies);
   const latents = createTensor(gpu, [copies, ...model.futureShape], noise, "future latents");
-  const flow = tower.flow(gpu, prepared.text, prepared.context);
+  const flow = new VideoFlow(gpu, tower, prepared.text, prepared.context);
   let layers: Tensor[] = [];
   try {
     await sampleFlow(gpu, flow, latents, {
