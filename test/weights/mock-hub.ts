@@ -106,6 +106,14 @@ export class MockHub {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse, storage: boolean): Promise<void> {
+    response.setHeader("access-control-allow-origin", "*");
+    response.setHeader(
+      "access-control-expose-headers",
+      "content-range, etag, link, retry-after, x-error-code",
+    );
+    if (request.method === "OPTIONS") {
+      return void response.writeHead(204, { "access-control-allow-headers": "authorization, range" }).end();
+    }
     const { range, authorization } = request.headers;
     const logged = { path: request.url!, range, authorization, storage };
     this.requests.push(logged);
