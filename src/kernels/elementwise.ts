@@ -8,7 +8,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
-import { GELU, SIGMOID } from "./math.ts";
+import { EXP, GELU, SIGMOID } from "./math.ts";
 import { invocations } from "./variants.ts";
 
 const WGSL = (functions: string, expression: string): string => /* wgsl */ `
@@ -48,6 +48,7 @@ const OPERATIONS = {
   gatedGelu: { functions: GELU, expression: "a * gelu(b)" },
   sigmoidGate: { functions: SIGMOID, expression: "a * sigmoid(b)" },
   lerp: { expression: "select(b - (b - a) * (1.0 - s), a + s * (b - a), s < 0.5)" },
+  gaussian: { functions: EXP, expression: "a + exp_(0.5 * b) * c" },
   standardize: { expression: "(a - b) / max(c, s)" },
   clamp: { expression: "clamp(a, s, t)" },
 } as const satisfies Record<string, Elementwise>;
@@ -119,6 +120,10 @@ export const sigmoidGate = (a: Tensor, b: Tensor): Tensor =>
 /** a + s · (b − a), from the nearer end, as torch.lerp does */
 export const lerp = (a: Tensor, b: Tensor, s: number): Tensor =>
   elementwise("lerp", OPERATIONS.lerp, [a, b], [s]);
+
+/** mean + e^(½·logVariance) · draw: a sample of a Gaussian from one of the standard Gaussian */
+export const gaussian = (mean: Tensor, logVariance: Tensor, draw: Tensor): Tensor =>
+  elementwise("gaussian", OPERATIONS.gaussian, [mean, logVariance, draw]);
 
 /** (a − mean) / max(std, floor) */
 export const standardize = (a: Tensor, mean: Tensor, std: Tensor, floor: number): Tensor =>

@@ -150,6 +150,7 @@ export function packRecurrent(weight: ArrayLike<number>, dim: number): Float32Ar
  * Runs the unit over u (B, n, D) with input projections a (B, n, 3D), writes u + h into tokens `first`… of `into`
  * (B, N, D), or of its first B·N rows, and returns the last hidden state (B, D).
  * @param start (B, D) hidden state before the first token; zeros when absent
+ * @param lastInto (B, D) where the last hidden state goes, when not to a tensor of its own; not `start`
  * @throws UsageError when the shapes do not fit together
  */
 export function gru(
@@ -158,10 +159,16 @@ export function gru(
   weights: GruWeights,
   start: Tensor | undefined,
   into: { readonly tensor: Tensor; readonly tokens: number; readonly first: number },
+  lastInto?: Tensor,
 ): Tensor {
   const [batch, steps, dim] = u.shape;
   const { tensor, tokens, first } = into;
-  if (a.size !== 3 * u.size || (start && start.size !== batch * dim) || weights.bias.size !== 3 * dim) {
+  if (
+    a.size !== 3 * u.size ||
+    (start && start.size !== batch * dim) ||
+    (lastInto && lastInto.size !== batch * dim) ||
+    weights.bias.size !== 3 * dim
+  ) {
     throw new UsageError(
       `gru: input ${showShape(u.shape)}, projections ${showShape(a.shape)} and start ${showShape(start?.shape ?? [])} do not fit`,
     );
@@ -193,13 +200,14 @@ export function gru(
       workgroups: plan ? Math.ceil(batch / plan.items) : Math.ceil((batch * dim) / invocations(list.gpu)),
     });
   if (plan) {
-    const last = result([batch, dim], "gru hidden");
+    const last = lastInto ?? result([batch, dim], "gru hidden");
     dispatch(begin, last, 0);
     return last;
   }
   let state = begin;
   for (let token = 0; token < steps; token++) {
-    const after = result([batch, dim], "gru hidden");
+    const kept = token === steps - 1 ? lastInto : undefined;
+    const after = kept ?? result([batch, dim], "gru hidden");
     dispatch(state, after, token);
     state = after;
   }

@@ -124,14 +124,14 @@ export class ActionSampler {
   #replays!: Replays;
 
   private constructor(gpu: Gpu, decoder: ActionDecoder, options: ActionSamplerOptions) {
-    const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
+    const { chunk, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
     const o = {
       ...{ steps: 16, memory: true, prefixLength: 0, distinctVideoTimes: options.batch },
       ...{ masked: false, withTasks: false, withAdvantages: false },
       ...options,
     };
-    if (o.prefixLength < 0 || o.prefixLength >= chunkLength)
-      throw new UsageError(`a prefix of ${o.prefixLength} actions; a chunk has ${chunkLength}`);
+    if (o.prefixLength < 0 || o.prefixLength >= chunk)
+      throw new UsageError(`a prefix of ${o.prefixLength} actions; a chunk has ${chunk}`);
     if (o.withTasks && taskIds === 0) throw new UsageError("task ids were given; this model has none");
     if (o.withAdvantages && advantageIds === 0)
       throw new UsageError("advantage ids were given; this model has none");
@@ -143,9 +143,9 @@ export class ActionSampler {
     const empty = (label: string, ...shape: number[]): Tensor => createTensor(gpu, shape, undefined, label);
     const ids = (label: string, ...shape: number[]): Tensor =>
       createTensor(gpu, shape, new Uint32Array(shape.reduce((a, b) => a * b, 1)), label);
-    const chunk = [batch, chunkLength, actionDim];
+    const shape = [batch, chunk, actionDim];
     this.#buffers = {
-      x: empty("actions", ...chunk),
+      x: empty("actions", ...shape),
       jointState: empty("joint state", batch, jointDim),
       hiddens: o.videoTokens.map((tokens) => empty("video hiddens", batch, tokens, videoDim)),
       prefix: o.prefixLength > 0 ? empty("prefix", batch, o.prefixLength, actionDim) : undefined,
@@ -153,8 +153,8 @@ export class ActionSampler {
       taskIds: o.withTasks ? ids("task ids", batch) : undefined,
       advantageRows: o.withAdvantages ? ids("advantage ids", batch) : undefined,
       step: ids("step", 1),
-      iterates: empty("iterates", steps + 1, ...chunk),
-      oneJump: empty("one jump", steps, ...chunk),
+      iterates: empty("iterates", steps + 1, ...shape),
+      oneJump: empty("one jump", steps, ...shape),
     };
     // A prefix has its own action time for each video time, and the condition tokens another pair.
     const rows = o.prefixLength > 0 ? 2 * o.distinctVideoTimes + 1 : o.distinctVideoTimes;
@@ -185,7 +185,7 @@ export class ActionSampler {
   /** N */
   get #tokens(): number {
     const { withTasks, withAdvantages } = this.options;
-    return this.#decoder.config.chunkLength + 1 + (withTasks ? 1 : 0) + (withAdvantages ? 1 : 0);
+    return this.#decoder.config.chunk + 1 + (withTasks ? 1 : 0) + (withAdvantages ? 1 : 0);
   }
 
   async #record(): Promise<void> {
@@ -266,16 +266,14 @@ export class ActionSampler {
   /** The times of step k. With a prefix they are per token: the prefix is clean, and so are the condition tokens. */
   #rows(k: number, videoTimes?: ArrayLike<number>): TokenRows {
     const { batch, prefixLength } = this.options;
-    const { chunkLength } = this.#decoder.config;
+    const { chunk } = this.#decoder.config;
     const video = Array.from({ length: batch }, (_, b) => videoTimes?.[b] ?? 0);
-    const conditions = this.#tokens - chunkLength;
+    const conditions = this.#tokens - chunk;
     const t = this.#grid[k];
     if (prefixLength === 0)
-      return tokenRows(new Array<number>(batch).fill(t), video, chunkLength, conditions, "item");
-    const times = Array.from({ length: batch * chunkLength }, (_, i) =>
-      i % chunkLength < prefixLength ? 1 : t,
-    );
-    return tokenRows(times, video, chunkLength, conditions, "token");
+      return tokenRows(new Array<number>(batch).fill(t), video, chunk, conditions, "item");
+    const times = Array.from({ length: batch * chunk }, (_, i) => (i % chunk < prefixLength ? 1 : t));
+    return tokenRows(times, video, chunk, conditions, "token");
   }
 
   #write(inputs: ActionSampleInputs): void {
@@ -329,8 +327,8 @@ export async function sampleActions(
   inputs: ActionSampleInputs & { readonly videoHiddens: readonly Float32Array[] },
   options: Pick<ActionSamplerOptions, "steps" | "memory"> & ActionRunOptions = {},
 ): Promise<ActionSamples> {
-  const { chunkLength, actionDim, videoDim } = decoder.config;
-  const batch = inputs.noise.length / (chunkLength * actionDim);
+  const { chunk, actionDim, videoDim } = decoder.config;
+  const batch = inputs.noise.length / (chunk * actionDim);
   const sampler = await ActionSampler.create(gpu, decoder, {
     ...{ batch, steps: options.steps ?? 16, memory: options.memory ?? true },
     videoTokens: inputs.videoHiddens.map((hidden) => hidden.length / (batch * videoDim)),
