@@ -4,7 +4,8 @@
  * `Link: <…>; rel="next"`; large files carry `lfs.oid`, their sha256, all files `oid`, their git hash.
  */
 import { HubError } from "../../errors.ts";
-import { type HubClient, requestJson } from "./http.ts";
+import { type HubClient } from "./client.ts";
+import { requestJson } from "./http.ts";
 import { checkListedPath } from "./ref.ts";
 
 export interface HubFile {

@@ -4,7 +4,8 @@
  */
 import { HubError } from "../../errors.ts";
 import { fileUrl, type HubFile } from "./api.ts";
-import { bodyChunks, describeFailure, type HubClient, pause, request } from "./http.ts";
+import { type HubClient } from "./client.ts";
+import { bodyChunks, describeFailure, pause, request } from "./http.ts";
 
 /** A file under construction. */
 export interface PartialFile {

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { defaultRetry, type HubClient } from "./http.ts";
+import { defaultRetry, type HubClient } from "./client.ts";
 
 export interface HubSettings {
   readonly client: HubClient;

@@ -3,45 +3,11 @@
  * with errors that tell a person what to do. Works wherever `fetch` does.
  */
 import { HubError } from "../../errors.ts";
-
-export interface RetryPolicy {
-  /** failures in a row that end it */
-  readonly attempts: number;
-  /** doubled with each failure in a row, with up to a quarter more by chance so that clients spread */
-  readonly firstDelayMs: number;
-  readonly maxDelayMs: number;
-  /** silence after which a connection counts as lost */
-  readonly idleMs: number;
-}
-
-export interface HubClient {
-  /** without a slash at the end */
-  readonly endpoint: string;
-  readonly token?: string;
-  /** only outside browsers, where it would turn every request into two (a CORS preflight) */
-  readonly userAgent?: string;
-  readonly fetch: typeof fetch;
-  readonly retry: RetryPolicy;
-  /** told before each wait */
-  readonly onRetry?: (reason: string, waitMs: number) => void;
-}
-
-export const defaultRetry: RetryPolicy = {
-  attempts: 6,
-  firstDelayMs: 500,
-  maxDelayMs: 30_000,
-  idleMs: 60_000,
-};
+import { type HubClient, type Purpose } from "./client.ts";
+import { givenUp, refusal } from "./explain.ts";
 
 /** Longer waits than this, asked for by Retry-After, are the person's to decide on. */
 const longestWaitMs = 300_000;
-
-/** What a request is about, for messages. */
-export interface Purpose {
-  readonly repo: string;
-  /** "the list of its files", "transformer/config.json" */
-  readonly what: string;
-}
 
 /**
  * A response that is 2xx, after as many repetitions as needed.
@@ -194,55 +160,4 @@ export function retryAfterMs(response: Response, now: number): number | undefine
 export function describeFailure(error: unknown): string {
   const cause = (error as Error).cause as (Error & { code?: string }) | undefined;
   return cause?.code ?? cause?.message ?? (error as Error).message;
-}
-
-function givenUp(
-  { endpoint }: HubClient,
-  { repo, what }: Purpose,
-  reason: string,
-  attempts: number,
-  waitMs: number | undefined,
-  cause: Error | undefined,
-): HubError {
-  const remedy =
-    waitMs !== undefined
-      ? `It asks to wait ${Math.ceil(waitMs / 1000)} s; run again then, what has arrived is kept.`
-      : cause !== undefined
-        ? "Check the network, and HF_ENDPOINT if a mirror is meant; HF_HUB_OFFLINE=1 uses what the cache holds."
-        : "Run again later; what has arrived is kept.";
-  return new HubError(
-    `${repo}: ${what} could not be had from ${endpoint} in ${attempts} attempt${attempts > 1 ? "s" : ""} (${reason}). ${remedy}`,
-    { cause },
-  );
-}
-
-async function refusal(client: HubClient, response: Response, { repo, what }: Purpose): Promise<HubError> {
-  await response.body?.cancel().catch(() => {});
-  const { status } = response;
-  const code = response.headers.get("x-error-code") ?? "";
-  const page = `${client.endpoint}/${repo}`;
-  const has = client.token !== undefined;
-  if (code === "GatedRepo" || (status === 403 && code === "")) {
-    return new HubError(
-      `${repo}: ${what} is gated (status ${status}). Open ${page}, accept its terms, then ` +
-        (has
-          ? "run again; the token in use must belong to that account and may read gated repositories."
-          : "set HF_TOKEN to a token of that account (or log in with the Python client: `hf auth login`)."),
-    );
-  }
-  if (status === 401 || status === 403) {
-    return new HubError(
-      `${repo}: no access to ${what} (status ${status}). It is private or does not exist: check the name at ${page}. ` +
-        (has
-          ? "The token in use (HF_TOKEN, or the token file of the Python client) is not valid for it."
-          : "If it is private, set HF_TOKEN to a token that may read it."),
-    );
-  }
-  if (status === 404) {
-    const missing = code === "RevisionNotFound" ? "no such branch, tag or commit" : "not found";
-    return new HubError(`${repo}: ${what}: ${missing} (status 404). See what exists at ${page}.`);
-  }
-  return new HubError(
-    `${repo}: ${what} was refused with status ${status} by ${client.endpoint}. Look at ${page}.`,
-  );
 }

@@ -14,7 +14,7 @@ import { type ByteSource } from "../source.ts";
 import { fileUrl, type HubFile, listTree, resolveRevision } from "./api.ts";
 import { downloadFile, type PartialFile } from "./download.ts";
 import { streamingHasher } from "./hash.ts";
-import { defaultRetry, type HubClient } from "./http.ts";
+import { defaultRetry, type HubClient } from "./client.ts";
 import { neededFiles } from "./needed.ts";
 import { type Progress } from "./progress.ts";
 import { type HubRef } from "./ref.ts";

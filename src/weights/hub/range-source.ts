@@ -2,7 +2,8 @@
 import { HubError } from "../../errors.ts";
 import { type ByteSource, checkRange } from "../source.ts";
 import { fileUrl, type HubFile } from "./api.ts";
-import { bodyChunks, describeFailure, type HubClient, pause, request } from "./http.ts";
+import { type HubClient } from "./client.ts";
+import { bodyChunks, describeFailure, pause, request } from "./http.ts";
 
 /** The file as a byte source; each read is one request, repeated where the connection is lost. */
 export function rangeSource(client: HubClient, repo: string, commit: string, file: HubFile): ByteSource {
