@@ -77,7 +77,7 @@ function prepareCall(gpu: Gpu, golden: GoldenCase, decoder: ActionDecoder) {
   const video = golden.inputs.get("time_video_denoise")?.data ?? new Float32Array(batch);
   const per = time.shape.length === 2 ? "token" : "item";
   const action = time.shape.length === 0 ? new Float32Array(batch).fill(time.data[0]) : time.data;
-  const rows = tokenRows(action, video, config.chunk, conditions, per);
+  const rows = tokenRows(action, video, config.chunkLength, conditions, per);
   const times = decoder.createTimes(gpu, rows.pairs.length, rows.rowOf.length);
   times.write(rows);
   return { actions, mask, inputs: { ...ids, times, jointState: upload(gpu, input(golden, "joint_state")) } };

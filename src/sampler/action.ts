@@ -124,14 +124,14 @@ export class ActionSampler {
   #replays!: Replays;
 
   private constructor(gpu: Gpu, decoder: ActionDecoder, options: ActionSamplerOptions) {
-    const { chunk, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
+    const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
     const o = {
       ...{ steps: 16, memory: true, prefixLength: 0, distinctVideoTimes: options.batch },
       ...{ masked: false, withTasks: false, withAdvantages: false },
       ...options,
     };
-    if (o.prefixLength < 0 || o.prefixLength >= chunk)
-      throw new UsageError(`a prefix of ${o.prefixLength} actions; a chunk has ${chunk}`);
+    if (o.prefixLength < 0 || o.prefixLength >= chunkLength)
+      throw new UsageError(`a prefix of ${o.prefixLength} actions; a chunk has ${chunkLength}`);
     if (o.withTasks && taskIds === 0) throw new UsageError("task ids were given; this model has none");
     if (o.withAdvantages && advantageIds === 0)
       throw new UsageError("advantage ids were given; this model has none");
@@ -143,7 +143,7 @@ export class ActionSampler {
     const empty = (label: string, ...shape: number[]): Tensor => createTensor(gpu, shape, undefined, label);
     const ids = (label: string, ...shape: number[]): Tensor =>
       createTensor(gpu, shape, new Uint32Array(shape.reduce((a, b) => a * b, 1)), label);
-    const shape = [batch, chunk, actionDim];
+    const shape = [batch, chunkLength, actionDim];
     this.#buffers = {
       x: empty("actions", ...shape),
       jointState: empty("joint state", batch, jointDim),
@@ -185,7 +185,7 @@ export class ActionSampler {
   /** N */
   get #tokens(): number {
     const { withTasks, withAdvantages } = this.options;
-    return this.#decoder.config.chunk + 1 + (withTasks ? 1 : 0) + (withAdvantages ? 1 : 0);
+    return this.#decoder.config.chunkLength + 1 + (withTasks ? 1 : 0) + (withAdvantages ? 1 : 0);
   }
 
   async #record(): Promise<void> {
@@ -266,14 +266,16 @@ export class ActionSampler {
   /** The times of step k. With a prefix they are per token: the prefix is clean, and so are the condition tokens. */
   #rows(k: number, videoTimes?: ArrayLike<number>): TokenRows {
     const { batch, prefixLength } = this.options;
-    const { chunk } = this.#decoder.config;
+    const { chunkLength } = this.#decoder.config;
     const video = Array.from({ length: batch }, (_, b) => videoTimes?.[b] ?? 0);
-    const conditions = this.#tokens - chunk;
+    const conditions = this.#tokens - chunkLength;
     const t = this.#grid[k];
     if (prefixLength === 0)
-      return tokenRows(new Array<number>(batch).fill(t), video, chunk, conditions, "item");
-    const times = Array.from({ length: batch * chunk }, (_, i) => (i % chunk < prefixLength ? 1 : t));
-    return tokenRows(times, video, chunk, conditions, "token");
+      return tokenRows(new Array<number>(batch).fill(t), video, chunkLength, conditions, "item");
+    const times = Array.from({ length: batch * chunkLength }, (_, i) =>
+      i % chunkLength < prefixLength ? 1 : t,
+    );
+    return tokenRows(times, video, chunkLength, conditions, "token");
   }
 
   #write(inputs: ActionSampleInputs): void {
@@ -327,8 +329,8 @@ export async function sampleActions(
   inputs: ActionSampleInputs & { readonly videoHiddens: readonly Float32Array[] },
   options: Pick<ActionSamplerOptions, "steps" | "memory"> & ActionRunOptions = {},
 ): Promise<ActionSamples> {
-  const { chunk, actionDim, videoDim } = decoder.config;
-  const batch = inputs.noise.length / (chunk * actionDim);
+  const { chunkLength, actionDim, videoDim } = decoder.config;
+  const batch = inputs.noise.length / (chunkLength * actionDim);
   const sampler = await ActionSampler.create(gpu, decoder, {
     ...{ batch, steps: options.steps ?? 16, memory: options.memory ?? true },
     videoTokens: inputs.videoHiddens.map((hidden) => hidden.length / (batch * videoDim)),

@@ -30,7 +30,7 @@ export class Actor {
     const model = w.within("model");
     this.config = config;
     this.#tower = new ActionTower(config, false, model);
-    this.#queries = w.tensor("action_queries", [config.chunk, config.actionDim]);
+    this.#queries = w.tensor("action_queries", [config.chunkLength, config.actionDim]);
     this.#head = model.linear("to_pred.0.weight", 2 * config.actionDim, config.dim);
     if (config.views > 1) model.ignore(/view_emb$/);
   }
@@ -44,16 +44,16 @@ export class Actor {
   forward(
     inputs: Pick<TowerInputs, "jointState" | "context" | "taskIds" | "advantageRows">,
   ): NoiseDistribution {
-    const { chunk, actionDim } = this.config;
+    const { chunkLength, actionDim } = this.config;
     const batch = inputs.jointState.dim(0);
-    const actions = expand(this.#queries.reshape(1, chunk, actionDim), batch, chunk, actionDim);
+    const actions = expand(this.#queries.reshape(1, chunkLength, actionDim), batch, chunkLength, actionDim);
     const { embedded } = this.#tower.forward({ ...inputs, actions });
     const tokens = embedded.dim(1);
-    const own = slice(embedded, 1, tokens - chunk, tokens);
+    const own = slice(embedded, 1, tokens - chunkLength, tokens);
     // Channels are pairs (mean, log variance), one an action dimension.
-    const pairs = linear(own, this.#head).reshape(batch, chunk, actionDim, 2);
+    const pairs = linear(own, this.#head).reshape(batch, chunkLength, actionDim, 2);
     const [mean, logVariance] = [0, 1].map((part) =>
-      slice(pairs, 3, part, part + 1).reshape(batch, chunk, actionDim),
+      slice(pairs, 3, part, part + 1).reshape(batch, chunkLength, actionDim),
     );
     return { mean, logVariance };
   }

@@ -19,7 +19,7 @@ export interface ActionConfig {
   /** V, width of the video hidden states */
   readonly videoDim: number;
   /** n, actions in a chunk */
-  readonly chunk: number;
+  readonly chunkLength: number;
   /** A */
   readonly actionDim: number;
   /** J */
@@ -106,7 +106,7 @@ export function readActionConfig(json: unknown, name = "action decoder"): Action
   }
   return {
     ...{ dim, depth, actionDim, videoDim, videoLayers, stateLayer },
-    chunk: c.count("action_chunk_len", 32),
+    chunkLength: c.count("action_chunk_len", 32),
     jointDim: c.count("dim_joint_state", 32),
     heads: even("heads", 8),
     headDim: c.count("dim_head", 64),

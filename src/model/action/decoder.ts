@@ -123,7 +123,7 @@ export class ActionDecoder {
 
   /** (B, D): the embedded joint-state token, the last before the actions. */
   jointStateLatent(embedded: Tensor): Tensor {
-    const at = embedded.dim(1) - this.config.chunk - 1;
+    const at = embedded.dim(1) - this.config.chunkLength - 1;
     return slice(embedded, 1, at, at + 1).reshape(embedded.dim(0), embedded.dim(2));
   }
 

@@ -163,11 +163,11 @@ export class ActionTower {
   /** Records one call. @param modulation of the adaptive norms */
   forward(inputs: TowerInputs, modulation?: Modulation): TowerOutputs {
     this.#check(inputs);
-    const { dim, chunk, depth } = this.config;
+    const { dim, chunkLength, depth } = this.config;
     const { context, memory, keep } = inputs;
     const batch = inputs.actions.dim(0);
     const conditions = ActionTower.conditions(inputs);
-    const tokens = conditions + chunk;
+    const tokens = conditions + chunkLength;
 
     const actions = this.normalize(inputs.actions);
     const history = result([3 * depth + 1, batch, tokens, dim], "history");
@@ -219,11 +219,11 @@ export class ActionTower {
   }
 
   #check({ actions, jointState, taskIds, advantageRows, context, memory }: TowerInputs): void {
-    const { chunk, actionDim, jointDim } = this.config;
+    const { chunkLength, actionDim, jointDim } = this.config;
     const [batch] = actions.shape;
-    if (showShape(actions.shape) !== showShape([batch, chunk, actionDim]))
+    if (showShape(actions.shape) !== showShape([batch, chunkLength, actionDim]))
       throw new UsageError(
-        `actions are ${showShape(actions.shape)}, expected (batch, ${chunk}, ${actionDim})`,
+        `actions are ${showShape(actions.shape)}, expected (batch, ${chunkLength}, ${actionDim})`,
       );
     if (showShape(jointState.shape) !== showShape([batch, jointDim]))
       throw new UsageError(
