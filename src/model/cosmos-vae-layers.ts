@@ -5,13 +5,13 @@
  * Every convolution in time sees copies of the first frame before the clip; space is padded with zeros.
  */
 import { UsageError } from "../errors.ts";
-import { attention } from "../kernels/attention.ts";
 import { conv3d, type ConvolutionOptions, type Triple } from "../kernels/conv3d.ts";
 import { permute } from "../kernels/copy.ts";
 import { activation } from "../kernels/elementwise.ts";
 import { linear } from "../kernels/linear.ts";
 import { norm } from "../kernels/norm.ts";
 import { averagePool, doubleLaterFrames, enlargeFrames } from "../kernels/resample.ts";
+import { wideAttention } from "../kernels/wide-attention.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
@@ -145,7 +145,7 @@ class Attention {
       ? permute(normed, 0, 2, 3, 1, 4).reshape(B * H * W, T, C)
       : normed.reshape(B * T, H * W, C);
     const [q, k, v] = (["q", "k", "v"] as const).map((name) => ({ tensor: this.#w[name].forward(tokens) }));
-    const mixed = attention(q, k, v, { heads: 1, headDim: C, causal });
+    const mixed = wideAttention(q, k, v, C, { causal });
     const frames = causal
       ? permute(mixed.reshape(B, H, W, T, C), 0, 3, 1, 2, 4)
       : mixed.reshape(B, T, H, W, C);

@@ -8,12 +8,12 @@
  * clip is passed on untouched.
  */
 import { UsageError } from "../errors.ts";
-import { attention } from "../kernels/attention.ts";
 import { conv3d, type ConvolutionShape, type Triple } from "../kernels/conv3d.ts";
 import { concat, permute, slice } from "../kernels/copy.ts";
 import { activation } from "../kernels/elementwise.ts";
 import { linear } from "../kernels/linear.ts";
 import { norm } from "../kernels/norm.ts";
+import { wideAttention } from "../kernels/wide-attention.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
@@ -139,12 +139,7 @@ export class FrameAttention implements Layer {
     const [B, T, H, W, C] = x.shape;
     const normed = this.#norm.forward(x).reshape(B * T, H * W, C);
     const tensor = linear(normed, this.#qkv.weight, { bias: this.#qkv.bias }); // (B·T, H·W, 3·C)
-    const mixed = attention(
-      { tensor },
-      { tensor, offset: C },
-      { tensor, offset: 2 * C },
-      { heads: 1, headDim: C },
-    );
+    const mixed = wideAttention({ tensor }, { tensor, offset: C }, { tensor, offset: 2 * C }, C);
     return linear(mixed.reshape(B, T, H, W, C), this.#out.weight, { bias: this.#out.bias, residual: x });
   }
 }
