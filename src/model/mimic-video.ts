@@ -129,8 +129,8 @@ export class MimicVideo {
 
   /** Shape (n, A) of an action chunk. */
   get chunkShape(): readonly [number, number] {
-    const { chunk, actionDim } = this.actionDecoder.config;
-    return [chunk, actionDim];
+    const { chunkLength, actionDim } = this.actionDecoder.config;
+    return [chunkLength, actionDim];
   }
 
   /**

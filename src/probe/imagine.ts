@@ -15,6 +15,21 @@ export interface Features {
   release(): void;
 }
 
+/** What a watcher sees at a probe step. Tensors stay on the GPU and are overwritten by the next step. */
+export interface ImaginedState {
+  readonly episode: Episode;
+  /** k */
+  readonly step: number;
+  /** τ_k */
+  readonly tau: number;
+  /** (V, C, T, H, W) normalised latents of the future */
+  readonly latents: Tensor;
+  /** (V, C, T, H, W) of the context */
+  readonly context: Tensor;
+  /** (V, N, D) hidden states of each captured layer */
+  readonly tapped: readonly Tensor[];
+}
+
 export interface ImagineOptions {
   readonly videoSteps: number;
   /** ascending, the last is `videoSteps` */
@@ -25,6 +40,8 @@ export interface ImagineOptions {
   readonly signal?: AbortSignal;
   /** after every state, 0 to `videoSteps` */
   readonly onStep?: () => void;
+  /** at every probe step; the flow waits for it */
+  readonly onState?: (state: ImaginedState) => Promise<void>;
 }
 
 /** Denoises the futures of one episode for V seeds at once and keeps the hidden states of the probe steps. */
@@ -33,7 +50,7 @@ export async function imagine(
   episode: Episode,
   options: ImagineOptions,
 ): Promise<Features> {
-  const { videoSteps, probeSteps, noise, copies, signal, onStep } = options;
+  const { videoSteps, probeSteps, noise, copies, signal, onStep, onState } = options;
   const { gpu, tower } = model;
   const prepared: Prepared = await model.prepare(episode.prompt, episode.context, copies);
   const latents = createTensor(gpu, [copies, ...model.futureShape], noise, "future latents");
@@ -43,7 +60,7 @@ export async function imagine(
     await sampleFlow(gpu, flow, latents, {
       grid: videoGrid(videoSteps),
       signal,
-      onStep: async ({ step, tapped }) => {
+      onStep: async ({ step, time, tapped }) => {
         if (layers.length === 0) {
           layers = tapped.map((x) =>
             createTensor(gpu, [probeSteps.length + 2, ...x.shape], undefined, "probed hidden states"),
@@ -54,6 +71,9 @@ export async function imagine(
         // Waiting keeps the progress honest and an interrupt prompt.
         await gpu.idle();
         onStep?.();
+        if (row >= 0) {
+          await onState?.({ episode, step, tau: time, latents, context: prepared.context, tapped });
+        }
       },
     });
   } catch (error) {

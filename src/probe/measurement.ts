@@ -8,6 +8,8 @@
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
 
+import type { ImaginedState } from "./imagine.ts";
+
 /** How the weights came about. Decides what may be concluded, so it is written across figures and files. */
 export type TrainedOn = "random" | "toy" | "pretrained";
 
@@ -152,6 +154,8 @@ export interface ProbeHooks {
   /** Stops the run between two dispatches; `runProbe` then rejects with `signal.reason`. */
   signal?: AbortSignal;
   store?: UnitStore;
+  /** Lets a page show what is imagined at every probe step; the run waits for it. */
+  onState?: (state: ImaginedState) => Promise<void>;
 }
 
 /** Drives the models. */

@@ -7,7 +7,7 @@ import type { MimicVideo } from "../model/mimic-video.ts";
 import { gaussian } from "../sampler/noise.ts";
 import { linspace, videoGrid } from "../sampler/grid.ts";
 import { copyTensor } from "../tensor/tensor.ts";
-import { decodeAll } from "./decode.ts";
+import { type DecodedRows, EpisodeDecoder } from "./decode.ts";
 import type { Episode, EpisodeData, GivenNoise } from "./episodes.ts";
 import { type Features, imagine } from "./imagine.ts";
 import {
@@ -90,6 +90,7 @@ class EpisodeRun {
   readonly #hooks: ProbeHooks;
   /** position in the list → features that are still needed */
   readonly #features = new Map<number, Features>();
+  #decoder: EpisodeDecoder | undefined;
   #done = 0;
   readonly #total: number;
 
@@ -119,13 +120,15 @@ class EpisodeRun {
   }
 
   release(): void {
+    this.#decoder?.dispose();
+    this.#decoder = undefined;
     for (const features of this.#features.values()) features.release();
     this.#features.clear();
   }
 
   async #measureOnce(at: number): Promise<EpisodeMeasurement> {
     const { model } = this.#inputs;
-    const { probeSteps, videoSeeds, episodes, actionSteps, actionSeeds, videoSteps } = this.#settings;
+    const { probeSteps, episodes, actionSeeds, videoSteps } = this.#settings;
     const before = this.#before(at);
     const other = before === at ? undefined : await this.#imagined(before);
     const features = await this.#imagined(at);
@@ -137,15 +140,17 @@ class EpisodeRun {
     });
     const episode = await this.#inputs.data.read(episodes[at]);
     const tau = videoGrid(videoSteps);
-    const decoded = await decodeAll(model, features.layers, {
+    const decoder = await this.#decoderFor(features);
+    const rows = await decoder.decode({
+      features,
       taus: [...probeSteps.map((k) => tau[k]), tau[videoSteps], tau[videoSteps]],
-      videoSeeds: videoSeeds.length,
       jointState: episode.jointState,
-      actionSteps,
       noises: actionSeeds.map((seed) => this.#actionNoise(episode, seed)),
       signal: this.#hooks.signal,
       onStep: () => this.#step(),
     });
+    const [probed, zeroed, others] = [rows(0, K), rows(K, K + 1), rows(K + 1, K + 2)];
+    assertFinite(episode, probed, zeroed, others);
     if (before !== episodes.length - 1 || at === episodes.length - 1) this.#forget(before);
     if (at === episodes.length - 1) this.#forget(at);
     return {
@@ -154,12 +159,21 @@ class EpisodeRun {
       prompt: episode.prompt,
       truth: episode.truth,
       holdStill: holdStill(model, episode),
-      actions: decoded.rows("actions", 0, K),
-      iterates: decoded.rows("iterates", 0, K),
-      oneJump: decoded.rows("oneJump", 0, K),
-      zeroedContext: decoded.rows("actions", K, K + 1),
-      otherContext: other ? decoded.rows("actions", K + 1, K + 2) : new Float32Array(0),
+      ...probed,
+      zeroedContext: zeroed.actions,
+      otherContext: other ? others.actions : new Float32Array(0),
     };
+  }
+
+  /** Episodes have equal shapes, so one recording of the decoder serves all. */
+  async #decoderFor({ layers }: Features): Promise<EpisodeDecoder> {
+    const { videoSeeds, actionSteps } = this.#settings;
+    return (this.#decoder ??= await EpisodeDecoder.create(this.#inputs.model, {
+      rows: layers[0].dim(0),
+      seeds: videoSeeds.length,
+      steps: actionSteps,
+      videoTokens: layers.map((layer) => layer.dim(2)),
+    }));
   }
 
   async #imagined(at: number): Promise<Features> {
@@ -216,6 +230,13 @@ class EpisodeRun {
       gpu.checkFinite = false;
     }
     throw error;
+  }
+}
+
+/** @throws NonFiniteError; the caller then looks for the tensor where it began */
+function assertFinite({ id }: Episode, ...decoded: DecodedRows[]): void {
+  if (decoded.some(({ actions, iterates }) => ![...actions, ...iterates].every(Number.isFinite))) {
+    throw new NonFiniteError(`the decoded actions of episode ${id} are not finite`);
   }
 }
 
