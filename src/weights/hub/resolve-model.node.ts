@@ -86,7 +86,7 @@ async function firstMissing(path: string): Promise<string | undefined> {
   )) {
     const part = join(path, folder);
     const inside = await readdir(part).catch(() => [] as string[]);
-    const isTokenizer = inside.includes("tokenizer.json");
+    const isTokenizer = inside.some((file) => /^(tokenizer\.json|(tokenizer|spiece)\.model)$/.test(file));
     if (!isTokenizer && !inside.includes("config.json")) return join(part, "config.json");
     if (!isTokenizer && chooseWeights(part, inside) === undefined) return `weights in ${part}`;
     const shard = await missingShard(part, inside);
