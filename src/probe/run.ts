@@ -22,7 +22,7 @@ import {
 /** What a run works on; whoever opens it closes it. */
 export interface ProbeInputs {
   readonly model: MimicVideo;
-  readonly data: EpisodeData;
+  readonly data: Pick<EpisodeData, "count" | "read">;
   /** noise from a file; otherwise it is drawn from the seeds */
   readonly noise?: GivenNoise;
   readonly provenance: ProbeProvenance;
@@ -76,6 +76,11 @@ export async function runProbe(
       peakGpuBytes: gpu.memory.usage.peak,
     },
   };
+}
+
+/** The noise that every decode of an episode starts from, where none is given. */
+export function actionNoise({ index, id }: Episode, seed: number, size: number): Float32Array {
+  return gaussian(`action/${id}/${index}`, seed, size);
 }
 
 type FullSettings = ProbeSettings & { readonly episodes: readonly number[]; readonly actionSteps: number };
@@ -192,6 +197,7 @@ class EpisodeRun {
       copies: videoSeeds.length,
       signal: this.#hooks.signal,
       onStep: () => this.#step(),
+      onState: this.#hooks.onState,
     });
     this.#features.set(at, features);
     return features;
@@ -208,10 +214,10 @@ class EpisodeRun {
     return noise ? noise.video(index, seed) : gaussian(`video/${id}/${index}`, seed, size);
   }
 
-  #actionNoise({ index, id }: Episode, seed: number): Float32Array {
+  #actionNoise(episode: Episode, seed: number): Float32Array {
     const { model, noise } = this.#inputs;
     const [n, A] = model.chunkShape;
-    return noise ? noise.action(index, seed) : gaussian(`action/${id}/${index}`, seed, n * A);
+    return noise ? noise.action(episode.index, seed) : actionNoise(episode, seed, n * A);
   }
 
   #step(): void {

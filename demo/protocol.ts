@@ -1,0 +1,119 @@
+/**
+ * What the page and its worker tell each other. The page draws and asks; everything that computes is in the worker.
+ *
+ * Axis letters as in src/probe/measurement.ts: V video seeds, S action seeds, K probe steps, M action steps, T positions in
+ * a chunk, D action dimensions.
+ */
+import type { ProbeSettings, TrainedOn } from "../src/probe/measurement.ts";
+import type { ProbeResult } from "../src/probe/result.ts";
+import type { DroppedFile } from "../src/weights/model-files.browser.ts";
+
+/** Where a model comes from. */
+export type ModelPlace =
+  | { readonly kind: "toy" }
+  | { readonly kind: "dropped"; readonly files: readonly DroppedFile[] }
+  /** owner/name[@revision][:folder] */
+  | { readonly kind: "hub"; readonly name: string };
+
+/** A run as the page asks for it. */
+export interface RunRequest {
+  readonly settings: ProbeSettings;
+  /** the watched episode's prompt when it is not the recorded one; there is then no truth to compare with */
+  readonly prompt?: { readonly episode: number; readonly text: string };
+  /** kept in the result file as the command that made it */
+  readonly link: string;
+}
+
+export type Request =
+  | { readonly type: "open"; readonly place: ModelPlace; readonly dtype: ProbeSettings["dtype"] }
+  | { readonly type: "run"; readonly run: RunRequest }
+  | { readonly type: "cancel" };
+
+/** An episode as it can be shown: RGBA frames one after another. */
+export interface EpisodeView {
+  readonly index: number;
+  readonly id: string;
+  readonly prompt: string;
+  readonly context: Uint8ClampedArray<ArrayBuffer>;
+  readonly jointState: Float32Array;
+  /** (T, D) */
+  readonly truth?: Float32Array;
+}
+
+/** A model as it can be shown, known before any weight is read. */
+export interface ModelView {
+  readonly name: string;
+  readonly trainedOn: TrainedOn;
+  /** what must not be concluded */
+  readonly statement: string;
+  /** (rows, columns) */
+  readonly frameSize: readonly [number, number];
+  readonly contextFrames: number;
+  readonly actionNames: readonly string[];
+  readonly actionUnits: readonly string[];
+  /** the model's own M */
+  readonly actionSteps: number;
+  /** T */
+  readonly chunkLength: number;
+  /** (T, D) */
+  readonly datasetMean?: Float32Array;
+  readonly episodes: readonly EpisodeView[];
+}
+
+/** The adapter and what it allows. */
+export interface DeviceView {
+  readonly name: string;
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly features: readonly string[];
+  readonly limits: readonly (readonly [name: string, value: number])[];
+}
+
+/** One probed state of one episode: what is imagined there, and the actions decoded from its hidden states. */
+export interface StateView {
+  readonly episode: number;
+  /** k */
+  readonly step: number;
+  readonly tau: number;
+  /** RGBA frames of the future imagined from the first video seed */
+  readonly frames: Uint8ClampedArray<ArrayBuffer>;
+  /** (V, S, M + 1, T, D) */
+  readonly iterates: Float32Array;
+}
+
+/** The decodes of one measured episode: (V, S, K, M + 1, T, D). */
+export interface MeasuredView {
+  readonly episode: number;
+  readonly iterates: Float32Array;
+}
+
+/** Seconds a step and bytes held, for the device panel. */
+export interface CostView {
+  readonly videoStep?: number;
+  readonly actionStep?: number;
+  readonly heldBytes: number;
+  readonly peakBytes: number;
+}
+
+export type Event =
+  | { readonly type: "opened"; readonly model: ModelView }
+  | { readonly type: "device"; readonly device: DeviceView }
+  | { readonly type: "ready" }
+  | {
+      readonly type: "progress";
+      readonly phase: string;
+      readonly done: number;
+      readonly total: number;
+      readonly unit: string;
+    }
+  | { readonly type: "state"; readonly state: StateView }
+  | { readonly type: "cost"; readonly cost: CostView }
+  | { readonly type: "done"; readonly result: ProbeResult; readonly measured: readonly MeasuredView[] }
+  | { readonly type: "cancelled" }
+  /** `kind` is the name of the error class, see src/errors.ts */
+  | {
+      readonly type: "failed";
+      readonly during: "open" | "run";
+      readonly kind: string;
+      readonly message: string;
+    };

@@ -1,0 +1,143 @@
+/** The worker: opens models, runs the probe of src/probe, and tells the page what happens. */
+import * as errors from "../src/errors.ts";
+import { type ProbeHooks, type ProbeMeasurement } from "../src/probe/measurement.ts";
+import { probeResult } from "../src/probe/result.ts";
+import { runProbe } from "../src/probe/run.ts";
+import type { Gpu } from "../src/gpu/gpu.ts";
+import { openPlace } from "./place.ts";
+import { Preview } from "./preview.ts";
+import type { Event, MeasuredView, ModelPlace, Request, RunRequest } from "./protocol.ts";
+import { deviceView, Session } from "./session.ts";
+import { Stopwatch } from "./stopwatch.ts";
+
+const tell = (event: Event): void => self.postMessage(event);
+const progress = (phase: string, unit: string) => (done: number, total: number) =>
+  tell({ type: "progress", phase, done, total, unit });
+
+/** Address of the page, which the worker's own lies below. */
+const page = new URLSearchParams(self.location.hash.slice(1)).get("page") ?? self.location.href;
+
+let session: Session | undefined;
+let abort: AbortController | undefined;
+/** One thing at a time, in the order it was asked for. */
+let turn: Promise<void> = Promise.resolve();
+
+self.onmessage = ({ data }: MessageEvent<Request>) => {
+  if (data.type === "cancel") {
+    abort?.abort();
+    return;
+  }
+  // A new wish makes what is under way superfluous.
+  abort?.abort();
+  turn = turn.then(async () => {
+    const controller = (abort = new AbortController());
+    try {
+      if (data.type === "open") await open(data.place, data.dtype, controller.signal);
+      else await run(data.run, controller);
+    } catch (error) {
+      report(data.type, error, controller.signal);
+    }
+  });
+};
+
+async function open(place: ModelPlace, dtype: "f32" | "bf16", signal: AbortSignal): Promise<void> {
+  const onDownload = (phase: string, done: number, total: number): void =>
+    tell({ type: "progress", phase, done, total, unit: "bytes" });
+  const opened = await Session.open(await openPlace(place, page, onDownload));
+  // Only a model that could be opened takes the place of the one before.
+  await session?.close();
+  session = opened;
+  tell({ type: "opened", model: opened.view });
+  const gpu = await opened.gpu(watch);
+  await opened.model(gpu, dtype, signal, progress("loading weights", "bytes"));
+  tell({ type: "ready" });
+}
+
+async function run({ settings, prompt, link }: RunRequest, controller: AbortController): Promise<void> {
+  if (!session) return;
+  const { signal } = controller;
+  const { data, view } = session;
+  const started = performance.now();
+  const gpu = await session.gpu(watch);
+  const model = await session.model(gpu, settings.dtype, signal, progress("loading weights", "bytes"));
+  tell({ type: "ready" });
+  const provenance = await session.provenance(gpu, settings.dtype);
+  const actionSteps = settings.actionSteps ?? view.actionSteps;
+  const times = new Stopwatch(gpu);
+  // The first recording compiles every pipeline of the transformer, which can take longer than all the steps.
+  tell({ type: "progress", phase: "compiling kernels", done: 0, total: 0, unit: "" });
+  let preview: Preview | undefined;
+  const hooks: ProbeHooks = {
+    signal,
+    onProgress: ({ phase, done, total, unit }) => {
+      times.step(done);
+      tell({ type: "progress", phase, done, total, unit });
+    },
+    onState: async (state) => {
+      times.pause();
+      preview ??= await Preview.create(model, state, actionSteps, settings.actionSeeds);
+      tell({ type: "state", state: await preview.show(state, signal) });
+      tell({ type: "cost", cost: times.cost("videoStep") });
+      times.resume();
+    },
+  };
+  // Edited words describe another future than the recorded one, so there is nothing true to compare with.
+  const words = {
+    count: data.count,
+    read: async (index: number) => {
+      const episode = await data.read(index);
+      if (prompt?.episode !== index) return episode;
+      return { ...episode, prompt: prompt.text, truth: undefined };
+    },
+  };
+  try {
+    const measurement = await runProbe({ model, data: words, provenance }, settings, hooks);
+    tell({ type: "cost", cost: times.cost("actionStep") });
+    const seconds = (performance.now() - started) / 1000;
+    const facts = { date: new Date().toISOString(), command: link, seconds };
+    tell({ type: "done", result: probeResult(measurement, facts), measured: decodes(measurement) });
+  } finally {
+    preview?.dispose();
+  }
+}
+
+const decodes = ({ episodes }: ProbeMeasurement): MeasuredView[] =>
+  episodes.map(({ episode, iterates }) => ({ episode, iterates }));
+
+/** Says what device it is, and speaks up when it is lost or refuses something outside of a checked scope. */
+function watch(gpu: Gpu): void {
+  tell({ type: "device", device: deviceView(gpu) });
+  void gpu.device.lost.then(({ reason, message }) => {
+    if (reason === "destroyed") return;
+    abort?.abort();
+    session?.dropDevice();
+    fail("run", "DeviceLostError", `the GPU device was lost (${message || reason}).`);
+  });
+  gpu.device.addEventListener("uncapturederror", ({ error }) => {
+    abort?.abort();
+    fail("run", error.constructor.name, error.message);
+  });
+}
+
+function report(during: "open" | "run", error: unknown, signal: AbortSignal): void {
+  if (signal.aborted) {
+    tell({ type: "cancelled" });
+    return;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const name = kindOf(error);
+  if (name === "DeviceLostError") session?.dropDevice();
+  fail(during, name, message);
+}
+
+/** The class of an error under its written name: a minifier renames what `error.name` was made from. */
+function kindOf(error: unknown): string {
+  const known = Object.entries(errors).find(
+    ([, kind]) => error instanceof kind && kind !== errors.MimicVideoError,
+  );
+  return known?.[0] ?? "Error";
+}
+
+function fail(during: "open" | "run", kind: string, message: string): void {
+  tell({ type: "failed", during, kind, message });
+}
