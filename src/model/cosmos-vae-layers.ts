@@ -5,11 +5,11 @@
  * Every convolution in time sees copies of the first frame before the clip; space is padded with zeros.
  */
 import { UsageError } from "../errors.ts";
+import type { Activation } from "../kernels/activations.ts";
 import { conv3d, type ConvolutionOptions, type Triple } from "../kernels/conv3d.ts";
 import { permute } from "../kernels/copy.ts";
-import { activation } from "../kernels/elementwise.ts";
+import { groupNorm } from "../kernels/group-norm.ts";
 import { linear } from "../kernels/linear.ts";
-import { norm } from "../kernels/norm.ts";
 import { averagePool, doubleLaterFrames, enlargeFrames } from "../kernels/resample.ts";
 import { wideAttention } from "../kernels/wide-attention.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
@@ -86,15 +86,11 @@ class FrameNorm {
     this.#bias = w.tensor("norm.bias", [channels]);
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, activation?: Activation): Tensor {
     const [B, T, H, W, C] = x.shape;
     const frames = x.reshape(B * T, H * W * C);
-    return norm(frames, {
-      kind: "layer",
-      epsilon: EPSILON,
-      weight: this.#weight,
-      bias: this.#bias,
-    }).reshape(...x.shape);
+    const [weight, bias] = [this.#weight, this.#bias];
+    return groupNorm(frames, { weight, bias, epsilon: EPSILON, activation }).reshape(...x.shape);
   }
 }
 
@@ -114,8 +110,8 @@ class ResidualBlock {
 
   forward(x: Tensor): Tensor {
     const shortcut = this.#shortcut?.forward(x) ?? x;
-    const h = this.#convs[0].forward(activation(this.#norms[0].forward(x), "silu"));
-    return this.#convs[1].forward(activation(this.#norms[1].forward(h), "silu"), shortcut);
+    const h = this.#convs[0].forward(this.#norms[0].forward(x, "silu"));
+    return this.#convs[1].forward(this.#norms[1].forward(h, "silu"), shortcut);
   }
 }
 
@@ -287,6 +283,6 @@ export class Head {
   }
 
   forward(x: Tensor): Tensor {
-    return this.#conv.forward(activation(this.#norm.forward(x), "silu"));
+    return this.#conv.forward(this.#norm.forward(x, "silu"));
   }
 }
