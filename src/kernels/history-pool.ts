@@ -15,6 +15,9 @@
  * first, D wide, and the mix is projected once. A workgroup owns TOKENS tokens: LANES invocations share out the dot
  * products (GROUP a pair of token and entry), then the channels of the mix, then (four columns × a slice of k) of the
  * two projections, each weight read serving all the tokens.
+ *
+ * SwiftShader 5.0.0, 2 cores, 2026-11-22, D = 128, R·r = 128, 350 tokens, 6 entries, CPU time (the machine was shared): 8
+ * lanes × 4 tokens 130 ms; 4 lanes 134, 16 lanes 127, 32 lanes 170, 1 lane 439, 2 tokens 163. Not yet timed on a real GPU.
  */
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";

@@ -130,7 +130,13 @@ export class ActionSampler {
       ...{ masked: false, withTasks: false, withAdvantages: false },
       ...options,
     };
-    if (o.prefixLength < 0 || o.prefixLength >= chunkLength)
+    for (const size of [o.batch, o.steps, o.distinctVideoTimes, ...o.videoTokens]) {
+      if (!Number.isInteger(size) || size < 1)
+        throw new UsageError(
+          `an action sampler for sizes ${[o.batch, ...o.videoTokens].join(", ")}: positive whole numbers are needed; check the lengths of the inputs`,
+        );
+    }
+    if (!Number.isInteger(o.prefixLength) || o.prefixLength < 0 || o.prefixLength >= chunkLength)
       throw new UsageError(`a prefix of ${o.prefixLength} actions; a chunk has ${chunkLength}`);
     if (o.withTasks && taskIds === 0) throw new UsageError("task ids were given; this model has none");
     if (o.withAdvantages && advantageIds === 0)
