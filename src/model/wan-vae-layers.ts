@@ -35,6 +35,8 @@ export class Past {
 }
 
 export interface Layer {
+  /** whether it changes the number of frames, and so must see those of a chunk together */
+  readonly resamplesTime?: boolean;
   forward(x: Tensor, past: Past): Tensor;
 }
 
@@ -165,10 +167,12 @@ const DOUBLE: ConvolutionShape = { kernel: IN_SPACE, enlarge: 2, padding: 1 };
 
 /** Half the rows and columns, and half the frames behind the first where `time` is set. */
 export class Downsampler implements Layer {
+  readonly resamplesTime: boolean;
   readonly #space: Weights;
   readonly #time: Weights | undefined;
 
   constructor(w: WeightLoader, channels: number, time: boolean) {
+    this.resamplesTime = time;
     this.#space = convolutionWeights(w.within("resample.1"), channels, channels, [3, 3]);
     if (time) this.#time = convolutionWeights(w.within("time_conv"), channels, channels, IN_TIME);
   }
@@ -194,10 +198,12 @@ export class Downsampler implements Layer {
 
 /** Twice the rows and columns at half the channels, and twice the frames behind the first where `time` is set. */
 export class Upsampler implements Layer {
+  readonly resamplesTime: boolean;
   readonly #space: Weights;
   readonly #time: Weights | undefined;
 
   constructor(w: WeightLoader, channels: number, time: boolean) {
+    this.resamplesTime = time;
     const half = Math.floor(channels / 2);
     this.#space = convolutionWeights(w.within("resample.1"), channels, half, [3, 3]);
     if (time) this.#time = convolutionWeights(w.within("time_conv"), channels, 2 * channels, IN_TIME);

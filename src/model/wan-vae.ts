@@ -42,6 +42,9 @@ export interface WanPosterior {
 
 const CHUNK = 4;
 
+// Below a frame of 240 × 320 and above one of 120 × 160: larger frames go one by one, smaller ones fill a GPU only together.
+const PIXELS_AT_ONCE = 2 ** 16;
+
 /** norm → silu → convolution: how encoder and decoder end. */
 class Head implements Layer {
   readonly #norm: ChannelNorm;
@@ -57,20 +60,54 @@ class Head implements Layer {
   }
 }
 
-/** Runs chunks of frames through all layers, one chunk after the other, and joins what comes out. */
+/**
+ * Runs chunks of frames through all layers, one chunk after the other, and joins what comes out. Between two changes of the number of
+ * frames a chunk is cut further, to about `pixelsAtOnce` pixels: the convolutions keep what they need either way.
+ */
 function stream(
   x: Tensor,
   chunks: readonly (readonly [number, number])[],
   layers: readonly NamedLayer[],
+  pixelsAtOnce: number,
 ): Tensor {
   const past = new Past();
+  const through = (h: Tensor, run: readonly NamedLayer[]): Tensor =>
+    run.reduce((y, { name, layer }) => scope(name, () => layer.forward(y, past)), h);
   const results = chunks.map(([start, end]) => {
     let h = slice(x, 1, start, end);
-    for (const { name, layer } of layers) h = scope(name, () => layer.forward(h, past));
+    for (const { frameWise, together } of segments(layers)) {
+      const [, T, H, W] = h.shape;
+      const frames = Math.max(1, Math.floor(pixelsAtOnce / (H * W)));
+      const pieces: Tensor[] = [];
+      for (let t = 0; t < T; t += frames) {
+        const piece = frames < T ? slice(h, 1, t, Math.min(t + frames, T)) : h;
+        pieces.push(through(piece, frameWise));
+      }
+      h = through(concat(pieces, 1), together);
+    }
     past.first = false;
     return h;
   });
   return concat(results, 1);
+}
+
+interface Segment {
+  /** layers that any number of frames may pass at a time */
+  readonly frameWise: NamedLayer[];
+  /** the layer behind them that resamples time; none at the end */
+  readonly together: NamedLayer[];
+}
+
+function segments(layers: readonly NamedLayer[]): Segment[] {
+  const list: Segment[] = [{ frameWise: [], together: [] }];
+  for (const named of layers) {
+    const open = list[list.length - 1];
+    if (named.layer.resamplesTime) {
+      open.together.push(named);
+      list.push({ frameWise: [], together: [] });
+    } else open.frameWise.push(named);
+  }
+  return list;
 }
 
 interface NamedLayer {
@@ -131,8 +168,19 @@ export class WanVae {
   readonly #encoder: { readonly layers: readonly NamedLayer[]; readonly quant: Pointwise } | undefined;
   readonly #decoder: { readonly layers: readonly NamedLayer[]; readonly quant: Pointwise } | undefined;
 
-  /** Asks for the weights of `parts`; the other half of the checkpoint is left unread. */
-  constructor(config: WanVaeConfig, loader: WeightLoader, parts: VaeParts = "both") {
+  readonly #pixelsAtOnce: number;
+
+  /**
+   * Asks for the weights of `parts`; the other half of the checkpoint is left unread. `pixelsAtOnce` is how many pixels of a chunk pass
+   * the layers together, at the least one frame: it changes memory and speed, not the result.
+   */
+  constructor(
+    config: WanVaeConfig,
+    loader: WeightLoader,
+    parts: VaeParts = "both",
+    pixelsAtOnce = PIXELS_AT_ONCE,
+  ) {
+    this.#pixelsAtOnce = pixelsAtOnce;
     const { latentChannels: Z, patchSize: p } = config;
     this.config = config;
     this.#patches = { size: [1, p, p], step: [0, 1, p] };
@@ -164,7 +212,7 @@ export class WanVae {
       const groups = Math.floor((pixels.dim(1) - 1) / CHUNK);
       const chunks: [number, number][] = [[0, 1]];
       for (let i = 0; i < groups; i++) chunks.push([1 + CHUNK * i, 1 + CHUNK * (i + 1)]);
-      const moments = quant.forward(stream(pixels, chunks, layers)); // (B, t, h, w, 2·Z)
+      const moments = quant.forward(stream(pixels, chunks, layers, this.#pixelsAtOnce)); // (B, t, h, w, 2·Z)
       const part = (from: number) => permute(slice(moments, 4, from, from + Z), 0, 4, 1, 2, 3);
       return { mean: part(0), logvar: clamp(part(Z), -30, 20) };
     });
@@ -180,7 +228,7 @@ export class WanVae {
     return scope("decoder", () => {
       const z = quant.forward(permute(latents, 0, 2, 3, 4, 1)); // (B, t, h, w, Z)
       const chunks = Array.from({ length: z.dim(1) }, (_, i): [number, number] => [i, i + 1]);
-      const pixels = unfoldPatches(stream(z, chunks, layers), this.#patches); // (B, T, H, W, C)
+      const pixels = unfoldPatches(stream(z, chunks, layers, this.#pixelsAtOnce), this.#patches); // (B, T, H, W, C)
       return clamp(permute(pixels, 0, 4, 1, 2, 3), -1, 1);
     });
   }
