@@ -163,7 +163,7 @@ class EpisodeRun {
       id: episode.id,
       prompt: episode.prompt,
       truth: episode.truth,
-      holdStill: holdStill(model, episode),
+      holdStill: holdStill(model.description.action.names, model.chunkShape[0], episode),
       ...probed,
       zeroedContext: zeroed.actions,
       otherContext: other ? others.actions : new Float32Array(0),
@@ -229,6 +229,8 @@ class EpisodeRun {
   async #explain(at: number, error: NonFiniteError): Promise<never> {
     const { gpu } = this.#inputs.model;
     this.release();
+    // New buffers are zero; reused ones would still hold what the failed run left in parts not yet written.
+    gpu.memory.trim();
     gpu.checkFinite = true;
     try {
       await this.#measureOnce(at);
@@ -250,9 +252,11 @@ function assertFinite({ id }: Episode, ...decoded: DecodedRows[]): void {
  * The chunk of a robot that does not move: relative actions are zero, and a gripper keeps its state, which is the last
  * entry of the robot's state (weights/toy/README.md, "hold still").
  */
-function holdStill(model: MimicVideo, { jointState }: Episode): Float32Array<ArrayBuffer> {
-  const [n, A] = model.chunkShape;
-  const { names } = model.description.action;
+export function holdStill(
+  names: readonly string[],
+  positions: number,
+  { jointState }: Pick<Episode, "jointState">,
+): Float32Array<ArrayBuffer> {
   const still = names.map((name) => (name === "gripper" ? jointState[jointState.length - 1] : 0));
-  return Float32Array.from({ length: n * A }, (_, i) => still[i % A]);
+  return Float32Array.from({ length: positions * names.length }, (_, i) => still[i % names.length]);
 }

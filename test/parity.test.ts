@@ -1,0 +1,89 @@
+/** The golden cases through the command that users and held-out cases go through. */
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const golden = join(root, "test/golden");
+
+interface Run {
+  code: number;
+  text: string;
+}
+
+const parity = (...words: string[]): Promise<Run> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [join(root, "dist/parity.js"), ...words], (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, text: stdout + stderr }),
+    );
+  });
+
+/** A copy of a case with its case.json changed. */
+async function changed(
+  name: string,
+  change: (description: Record<string, unknown>) => void,
+): Promise<string> {
+  const copy = await mkdtemp(join(tmpdir(), "case-"));
+  await cp(join(golden, name), copy, { recursive: true });
+  const file = join(copy, "case.json");
+  const description = JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
+  change(description);
+  await writeFile(file, JSON.stringify(description));
+  return copy;
+}
+
+describe("parity with the PyTorch reference", () => {
+  it("every golden case", { timeout: 400_000 }, async () => {
+    const { code, text } = await parity();
+    expect(text).toMatch(/^80 passed, 0 failed$/m);
+    expect(text).not.toContain("FAIL");
+    expect(code).toBe(0);
+  });
+
+  it("and with the naive kernels only", { timeout: 400_000 }, async () => {
+    const { code, text } = await parity("--variants", "linear=naive,attention=naive,historyPool=naive");
+    expect(text).toMatch(/^80 passed, 0 failed$/m);
+    expect(code).toBe(0);
+  });
+
+  it("fails when a result is wrong", { timeout: 60_000 }, async () => {
+    // Other attention heads on the same weights: everything fits, and every number is another.
+    const copy = await changed("dit-two-heads", (d) =>
+      Object.assign(d.config as object, { rope_scale: [1, 1, 1] }),
+    );
+    const { code, text } = await parity(copy);
+    expect(text).toMatch(/FAIL/);
+    expect(code).toBe(1);
+    await rm(copy, { recursive: true });
+  });
+
+  it.each([
+    [
+      "a kind",
+      "t5-tiny",
+      (d: Record<string, unknown>) => void (d.kind = "gpt"),
+      /kind "gpt" is not supported/,
+    ],
+    [
+      "a configuration value",
+      "t5-tiny",
+      (d: Record<string, unknown>) => Object.assign(d.config as object, { feed_forward_proj: "gated-gelu" }),
+      /feed_forward_proj = "gated-gelu" is not supported/,
+    ],
+    [
+      "an argument",
+      "dit-tiny",
+      (d: Record<string, unknown>) => Object.assign(d.args as object, { guidance: 3 }),
+      /args "guidance" is not supported/,
+    ],
+  ])("refuses %s it does not support", { timeout: 60_000 }, async (_, name, change, message) => {
+    const copy = await changed(name, change);
+    const { code, text } = await parity(copy);
+    expect(text).toMatch(message);
+    expect(code).toBe(1);
+    await rm(copy, { recursive: true });
+  });
+});
