@@ -6,8 +6,10 @@
  * is channels last, (B, T, H, W, C).
  *
  * Like the reference, both directions run in chunks: one frame, then four at a time into the encoder; one latent frame at a time
- * through the decoder. That bounds the memory whatever the length: at 480 × 640 and 96 channels a chunk is 472 MB in
- * each intermediate result, the frames kept between chunks 236 MB for each convolution at full resolution.
+ * through the decoder. Frames of more than PIXELS_AT_ONCE pixels go one by one where no layer needs them together. At 480 × 640
+ * the published model then plans 3.5 GB to encode 17 frames and 6.0 GB to decode them, in tensors of at most 0.4 GB; with whole chunks
+ * 5.8 and 9.1 GB (planned at 96 × 128 and scaled by the pixels, 2026-11-22). Most of it is what the convolutions keep
+ * between frames: twice a frame of 118 MB for each at full resolution.
  */
 import { UsageError } from "../errors.ts";
 import { scope } from "../gpu/recording.ts";
