@@ -99,11 +99,16 @@ beforeAll(async () => {
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
 });
 afterAll(async () => {
-  browser?.kill("SIGKILL");
+  if (browser?.pid !== undefined && browser.exitCode === null && browser.signalCode === null) {
+    // Its helper processes write to the profile until they are gone too.
+    const ended = new Promise((done) => browser!.once("close", done));
+    process.kill(-browser.pid, "SIGKILL");
+    await ended;
+  }
   server.closeAllConnections();
   server.close();
   await hub.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 
 test("a download in Chromium is resumed, verified and read from OPFS", async ({ skip }) => {
@@ -123,7 +128,7 @@ test("a download in Chromium is resumed, verified and read from OPFS", async ({ 
       `--user-data-dir=${folder}`,
       `${origin}/?hub=${hub.endpoint}`,
     ],
-    { stdio: "ignore" },
+    { stdio: "ignore", detached: true },
   );
   const ended = new Promise<Report>((_, reject) => {
     browser!.on("exit", (code, signal) => reject(new Error(`the browser ended: ${code ?? signal}`)));
