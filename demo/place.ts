@@ -19,11 +19,11 @@ export interface OpenedPlace {
 
 export type Download = (phase: string, done: number, total: number) => void;
 
-/** @param page address of the page: the toy lies beside it */
-export async function openPlace(place: ModelPlace, page: string, onDownload: Download): Promise<OpenedPlace> {
+/** @throws FormatError, UsageError or HubError for a place that gives no model */
+export async function openPlace(place: ModelPlace, onDownload: Download): Promise<OpenedPlace> {
   switch (place.kind) {
     case "toy":
-      return openToy(new URL("toy/", page).href, onDownload);
+      return openToy(new URL("toy/", place.page).href, onDownload);
     case "dropped":
       return { ...droppedFolder(place.files), revision: "unversioned" };
     case "hub":

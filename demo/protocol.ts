@@ -10,7 +10,8 @@ import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 
 /** Where a model comes from. */
 export type ModelPlace =
-  | { readonly kind: "toy" }
+  /** beside the page, whose address this is */
+  | { readonly kind: "toy"; readonly page: string }
   | { readonly kind: "dropped"; readonly files: readonly DroppedFile[] }
   /** owner/name[@revision][:folder] */
   | { readonly kind: "hub"; readonly name: string };
@@ -38,6 +39,8 @@ export interface EpisodeView {
   readonly jointState: Float32Array;
   /** (T, D) */
   readonly truth?: Float32Array;
+  /** (T, D) the chunk of a robot that does not move */
+  readonly holdStill: Float32Array;
 }
 
 /** A model as it can be shown, known before any weight is read. */
@@ -81,12 +84,6 @@ export interface StateView {
   readonly iterates: Float32Array;
 }
 
-/** The decodes of one measured episode: (V, S, K, M + 1, T, D). */
-export interface MeasuredView {
-  readonly episode: number;
-  readonly iterates: Float32Array;
-}
-
 /** Seconds a step and bytes held, for the device panel. */
 export interface CostView {
   readonly videoStep?: number;
@@ -108,7 +105,7 @@ export type Event =
     }
   | { readonly type: "state"; readonly state: StateView }
   | { readonly type: "cost"; readonly cost: CostView }
-  | { readonly type: "done"; readonly result: ProbeResult; readonly measured: readonly MeasuredView[] }
+  | { readonly type: "done"; readonly result: ProbeResult }
   | { readonly type: "cancelled" }
   /** `kind` is the name of the error class, see src/errors.ts */
   | {

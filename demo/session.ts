@@ -7,6 +7,7 @@ import { MimicVideo } from "../src/model/mimic-video.ts";
 import { EpisodeData } from "../src/probe/episodes.ts";
 import type { ProbeProvenance, ProbeSettings } from "../src/probe/measurement.ts";
 import { statementOf } from "../src/probe/result.ts";
+import { holdStill } from "../src/probe/run.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";
 import { rgbaFrames } from "./pixels.ts";
@@ -61,7 +62,8 @@ export class Session {
     for (const index of indices) {
       const { id, prompt, context, jointState, truth } = await data.read(index);
       const frames = rgbaFrames(context, description.contextFrames);
-      episodes.push({ index, id, prompt, context: frames, jointState, truth });
+      const still = holdStill(description.action.names, chunkLength, { jointState });
+      episodes.push({ index, id, prompt, context: frames, jointState, truth, holdStill: still });
     }
     return new Session(files, dataFiles, description, data, {
       name: description.name,

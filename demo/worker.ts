@@ -1,21 +1,18 @@
 /** The worker: opens models, runs the probe of src/probe, and tells the page what happens. */
 import * as errors from "../src/errors.ts";
-import { type ProbeHooks, type ProbeMeasurement } from "../src/probe/measurement.ts";
+import { type ProbeHooks } from "../src/probe/measurement.ts";
 import { probeResult } from "../src/probe/result.ts";
 import { runProbe } from "../src/probe/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { openPlace } from "./place.ts";
 import { Preview } from "./preview.ts";
-import type { Event, MeasuredView, ModelPlace, Request, RunRequest } from "./protocol.ts";
+import type { Event, ModelPlace, Request, RunRequest } from "./protocol.ts";
 import { deviceView, Session } from "./session.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 const tell = (event: Event): void => self.postMessage(event);
 const progress = (phase: string, unit: string) => (done: number, total: number) =>
   tell({ type: "progress", phase, done, total, unit });
-
-/** Address of the page, which the worker's own lies below. */
-const page = new URLSearchParams(self.location.hash.slice(1)).get("page") ?? self.location.href;
 
 let session: Session | undefined;
 let abort: AbortController | undefined;
@@ -27,8 +24,8 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
     abort?.abort();
     return;
   }
-  // A new wish makes what is under way superfluous.
-  abort?.abort();
+  // Another model makes what is under way superfluous; a run waits for the model that is being opened.
+  if (data.type === "open") abort?.abort();
   turn = turn.then(async () => {
     const controller = (abort = new AbortController());
     try {
@@ -43,7 +40,7 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
 async function open(place: ModelPlace, dtype: "f32" | "bf16", signal: AbortSignal): Promise<void> {
   const onDownload = (phase: string, done: number, total: number): void =>
     tell({ type: "progress", phase, done, total, unit: "bytes" });
-  const opened = await Session.open(await openPlace(place, page, onDownload));
+  const opened = await Session.open(await openPlace(place, onDownload));
   // Only a model that could be opened takes the place of the one before.
   await session?.close();
   session = opened;
@@ -95,14 +92,11 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
     tell({ type: "cost", cost: times.cost("actionStep") });
     const seconds = (performance.now() - started) / 1000;
     const facts = { date: new Date().toISOString(), command: link, seconds };
-    tell({ type: "done", result: probeResult(measurement, facts), measured: decodes(measurement) });
+    tell({ type: "done", result: probeResult(measurement, facts) });
   } finally {
     preview?.dispose();
   }
 }
-
-const decodes = ({ episodes }: ProbeMeasurement): MeasuredView[] =>
-  episodes.map(({ episode, iterates }) => ({ episode, iterates }));
 
 /** Says what device it is, and speaks up when it is lost or refuses something outside of a checked scope. */
 function watch(gpu: Gpu): void {
@@ -121,7 +115,7 @@ function watch(gpu: Gpu): void {
 
 function report(during: "open" | "run", error: unknown, signal: AbortSignal): void {
   if (signal.aborted) {
-    tell({ type: "cancelled" });
+    if (during === "run") tell({ type: "cancelled" });
     return;
   }
   const message = error instanceof Error ? error.message : String(error);

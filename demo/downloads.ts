@@ -1,0 +1,47 @@
+/** What can be taken away: the figure, the numbers, and a link to the settings. */
+import { formatJson } from "../src/probe/json.ts";
+import type { ProbeResult } from "../src/probe/result.ts";
+import { figurePng } from "./chart.ts";
+import { byId, make } from "./dom.ts";
+import { showFailure } from "./failure.ts";
+
+/** @returns where the page puts a result when it has one */
+export function prepareDownloads(link: () => string): { result: ProbeResult | undefined } {
+  const buttons = ["save-png", "save-json"].map((id) => byId<HTMLButtonElement>(id));
+  let current: ProbeResult | undefined;
+  const [png, json] = buttons;
+  png.addEventListener("click", () => {
+    figurePng(current!).then(
+      (blob) => save(blob, "action_convergence.png"),
+      (error: Error) => showFailure("Error", error.message),
+    );
+  });
+  json.addEventListener("click", () => {
+    save(new Blob([formatJson(current!)], { type: "application/json" }), "probe.json");
+  });
+  const copy = byId<HTMLButtonElement>("copy-link");
+  const words = copy.textContent;
+  copy.addEventListener("click", () => {
+    navigator.clipboard.writeText(link()).then(
+      () => (copy.textContent = "Copied"),
+      // Without permission the address bar still has it.
+      () => (copy.textContent = "It is in the address bar"),
+    );
+    setTimeout(() => (copy.textContent = words), 2000);
+  });
+  return {
+    get result() {
+      return current;
+    },
+    set result(result) {
+      current = result;
+      for (const button of buttons) button.disabled = !result;
+    },
+  };
+}
+
+function save(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

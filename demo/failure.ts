@@ -1,0 +1,34 @@
+/** What went wrong, as a sentence and what to do; the page stays usable. */
+import { byId } from "./dom.ts";
+
+/** Titles and remedies by error class, see src/errors.ts. */
+const KINDS: Record<string, readonly [title: string, remedy: string]> = {
+  AdapterError: ["There is no GPU this page can use", "The episodes can still be looked at."],
+  DeviceLostError: ["The GPU was lost", "Press Run to open it again and start over."],
+  GPUOutOfMemoryError: [
+    "The GPU is out of memory",
+    "Use fewer video seeds or episodes, or close other tabs that use it.",
+  ],
+  GPUValidationError: ["The GPU refused a command", "Another browser may accept it."],
+  GPUInternalError: ["The GPU’s driver failed", "Press Run to try again; a newer driver may help."],
+  GpuValidationError: ["The GPU refused a command", "Another browser may accept it."],
+  FormatError: ["A file cannot be used", "The model that was open stays open."],
+  WeightsError: ["The weights do not fit the model", "The model that was open stays open."],
+  HubError: ["The Hub did not give the model", "The model that was open stays open."],
+  UsageError: ["That cannot be run", "Change it and press Run again."],
+  NonFiniteError: ["The numbers left the range of floating point", "Try float32 weights, or another device."],
+};
+
+export function showFailure(kind: string, message: string): void {
+  const [title, remedy] = KINDS[kind] ?? ["Something went wrong", "Reload the page to start over."];
+  // The command line's options are this page's fields.
+  const words = message.replace(/--([a-z-]+)/g, (_, name: string) => `“${name.replaceAll("-", " ")}”`);
+  const sentence = words.charAt(0).toUpperCase() + words.slice(1);
+  byId("failure-title").textContent = title;
+  byId("failure-text").textContent = `${sentence.replace(/[^.!?]$/, "$&.")} ${remedy}`;
+  byId("failure").hidden = false;
+}
+
+export function hideFailure(): void {
+  byId("failure").hidden = true;
+}

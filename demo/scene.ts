@@ -1,0 +1,195 @@
+/** What is looked at: one episode, one of its probed steps, one step of the decode there, drawn on every clock tick. */
+import { chunksAt } from "./chunk.ts";
+import { Clock } from "./clock.ts";
+import { byId, paintFrame, prefersStill } from "./dom.ts";
+import { makeLanes } from "./lanes.ts";
+import { drawStrands, type Strand } from "./overlay.ts";
+import type { EpisodeView, ModelView, StateView } from "./protocol.ts";
+import { Strip } from "./strip.ts";
+
+/** Seconds in which a newly shown decode settles from noise. */
+const SETTLE = 0.9;
+
+/** The run whose states are shown. */
+export interface ShownRun {
+  readonly steps: readonly number[];
+  readonly videoSteps: number;
+  /** M */
+  readonly actionSteps: number;
+  /** the watched prompt was edited: the recorded actions belong to other words */
+  readonly edited?: number;
+}
+
+export class Scene {
+  readonly #picture = byId<HTMLCanvasElement>("picture");
+  readonly #overlay = byId<HTMLCanvasElement>("overlay");
+  readonly #caption = byId("caption");
+  readonly #videoStep = byId<HTMLInputElement>("video-step");
+  readonly #actionStep = byId<HTMLInputElement>("action-step");
+  readonly #strip: Strip;
+  readonly #clock: Clock;
+  readonly #onLook: (step: number | undefined, actionStep: number | undefined) => void;
+  #lanes: ((strands: readonly Strand[]) => void) | undefined;
+  #model: ModelView | undefined;
+  #run: ShownRun | undefined;
+  #episode = 0;
+  /** episode → a state for each probed step, as they arrive */
+  #states = new Map<number, (StateView | undefined)[]>();
+  /** index into the probed steps; the newest until a person chooses one */
+  #selected = 0;
+  #follows = true;
+  #settlingSince: number | undefined;
+  #drawn = "";
+
+  /** @param onLook told which steps are shown, when that changes */
+  constructor(onLook: (step: number | undefined, actionStep: number | undefined) => void) {
+    this.#onLook = onLook;
+    this.#strip = new Strip(byId("strip"), (index) => this.#choose(index));
+    this.#videoStep.addEventListener("input", () => this.#choose(Number(this.#videoStep.value)));
+    this.#actionStep.addEventListener("input", () => (this.#settlingSince = undefined));
+    this.#clock = new Clock((now) => this.#draw(now));
+    const play = byId("play");
+    const showPlay = (): void => {
+      play.textContent = this.#clock.playing ? "❚❚" : "▶";
+      play.setAttribute("aria-label", this.#clock.playing ? "Pause the frames" : "Play the frames");
+    };
+    play.addEventListener("click", () => {
+      this.#clock.toggle();
+      showPlay();
+    });
+    showPlay();
+    addEventListener("resize", () => (this.#drawn = ""));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (this.#drawn = ""));
+  }
+
+  get episode(): number {
+    return this.#episode;
+  }
+
+  /** All states of the watched episode, in the order of the probed steps. */
+  get states(): readonly (StateView | undefined)[] {
+    return this.#states.get(this.#episode) ?? [];
+  }
+
+  open(model: ModelView): void {
+    this.#model = model;
+    this.#lanes = makeLanes(byId("lanes"), model);
+    this.#episode = 0;
+  }
+
+  /** Empty tiles and sliders for a run that begins, or is only thought of. */
+  begin(run: ShownRun): void {
+    this.#run = run;
+    this.#states = new Map();
+    this.#follows = true;
+    this.#selected = 0;
+    this.#strip.reset(run.steps, run.videoSteps);
+    this.#videoStep.max = String(run.steps.length - 1);
+    this.#actionStep.max = this.#actionStep.value = String(run.actionSteps);
+    this.#videoStep.value = "0";
+    this.#drawn = "";
+  }
+
+  watch(episode: number): void {
+    if (episode === this.#episode) return;
+    this.#episode = episode;
+    this.#settlingSince = performance.now();
+    this.#clock.restart();
+  }
+
+  add(state: StateView): void {
+    const index = this.#run?.steps.indexOf(state.step) ?? -1;
+    if (index < 0) return;
+    const list = this.#states.get(state.episode) ?? new Array<StateView | undefined>(this.#run!.steps.length);
+    list[index] = state;
+    this.#states.set(state.episode, list);
+    if (state.episode === this.#episode && this.#follows) this.#select(index);
+  }
+
+  /** Every strand to draw: the truth, the ends of earlier steps, all seeds of the selected step, the first on top. */
+  strands(n: number): Strand[] {
+    const [model, run] = [this.#model, this.#run];
+    if (!model) return [];
+    const { truth } = this.#shownEpisode;
+    const known: Strand[] = truth && run?.edited !== this.#episode ? [{ chunk: truth, look: "truth" }] : [];
+    const state = this.states[this.#selected];
+    if (!state || !run) return known;
+    const earlier = this.states.slice(0, this.#selected).filter((s) => s !== undefined);
+    const [main, ...seeds] = chunksAt(state, model, run.actionSteps, n);
+    return [
+      ...earlier.map((s): Strand => ({
+        chunk: chunksAt(s, model, run.actionSteps, run.actionSteps)[0],
+        look: "earlier",
+      })),
+      ...known,
+      ...seeds.map((chunk): Strand => ({ chunk, look: "seed" })),
+      { chunk: main, look: "main" },
+    ];
+  }
+
+  get #shownEpisode(): EpisodeView {
+    return this.#model!.episodes[this.#episode];
+  }
+
+  #choose(index: number): void {
+    this.#follows = false;
+    this.#select(index);
+  }
+
+  #select(index: number): void {
+    if (!this.states[index]) {
+      // Only what has been reached can be looked at.
+      this.#videoStep.value = String(this.#selected);
+      return;
+    }
+    this.#selected = index;
+    this.#videoStep.value = String(index);
+    this.#settlingSince = performance.now();
+  }
+
+  #draw(now: number): void {
+    const [model, run] = [this.#model, this.#run];
+    if (!model || !run) return;
+    const state = this.states[this.#selected];
+    const { frameSize, contextFrames } = model;
+    const perFrame = frameSize[0] * frameSize[1] * 4;
+    const future = state ? state.frames.length / perFrame : 0;
+    this.#clock.length = contextFrames + future;
+    if (this.#settlingSince !== undefined) {
+      const share = prefersStill() ? 1 : Math.min(1, (now - this.#settlingSince) / 1000 / SETTLE);
+      this.#actionStep.value = String(Math.round(Math.max(0, share) * run.actionSteps));
+      if (share === 1) this.#settlingSince = undefined;
+    }
+    const n = Number(this.#actionStep.value);
+    const { frame } = this.#clock;
+    const reached = this.states.filter(Boolean).length;
+    const key = [this.#episode, this.#selected, n, frame, future, reached, this.#overlay.clientWidth].join();
+    if (key === this.#drawn) return;
+    this.#drawn = key;
+
+    const imagined = frame - contextFrames;
+    if (state && imagined >= 0) paintFrame(this.#picture, state.frames, imagined, frameSize);
+    else paintFrame(this.#picture, this.#shownEpisode.context, Math.min(frame, contextFrames - 1), frameSize);
+    const strands = this.strands(n);
+    const progress = imagined >= 0 ? (imagined + 1) / future : undefined;
+    drawStrands(this.#overlay, model, this.#shownEpisode, strands, progress);
+    this.#lanes?.(strands);
+    this.#strip.paint(this.states, this.#selected, Math.max(0, Math.min(imagined, future - 1)), frameSize);
+    this.#caption.textContent =
+      state && imagined >= 0
+        ? `imagined at step ${state.step} · frame ${imagined + 1} of ${future}`
+        : `seen · frame ${Math.min(frame, contextFrames - 1) + 1} of ${contextFrames}`;
+    this.#showSteps(state, n);
+  }
+
+  #showSteps(state: StateView | undefined, n: number): void {
+    const { steps, videoSteps, actionSteps } = this.#run!;
+    const words = state ? `${state.step} of ${videoSteps}` : "–";
+    byId("video-step-value").textContent = words;
+    byId("action-step-value").textContent = state ? `${n} of ${actionSteps}` : "–";
+    this.#videoStep.setAttribute("aria-valuetext", state ? `step ${words}` : "nothing yet");
+    this.#actionStep.setAttribute("aria-valuetext", state ? `step ${n} of ${actionSteps}` : "nothing yet");
+    this.#videoStep.disabled = this.#actionStep.disabled = !state;
+    this.#onLook(state && steps[this.#selected], state && n);
+  }
+}

@@ -1,0 +1,71 @@
+/** The form and the link that restores it. What is typed is read by the command line's own rules. */
+import type { ProbeSettings } from "../src/probe/measurement.ts";
+import { probeCommand } from "../src/probe/settings.ts";
+
+/** Fields that go to the probe as they are typed. */
+const TYPED = ["video-steps", "probe-steps", "action-steps", "video-seeds", "action-seeds", "dtype"] as const;
+const DEFAULTS: Record<string, string> = {
+  "video-steps": "50",
+  "probe-steps": "",
+  "action-steps": "",
+  "video-seeds": "2",
+  "action-seeds": "1",
+  dtype: "f32",
+  episodes: "this",
+};
+
+export class SettingsForm {
+  readonly #form: HTMLFormElement;
+
+  constructor(form: HTMLFormElement, onChange: () => void) {
+    this.#form = form;
+    this.restore(new URLSearchParams());
+    form.addEventListener("change", () => {
+      this.#showDefaults();
+      onChange();
+    });
+  }
+
+  /** @throws UsageError in the command line's words, with fields in place of options */
+  read(watched: number, count: number): ProbeSettings {
+    const typed = Object.fromEntries(TYPED.map((name) => [name, this.#field(name).value.trim()]));
+    const given = Object.fromEntries(Object.entries(typed).filter(([, value]) => value !== ""));
+    const { settings } = probeCommand(given, "toy");
+    return { ...settings, episodes: this.#episodes(watched, count) };
+  }
+
+  /** Settings other than the defaults, as parameters of a link. */
+  parameters(): URLSearchParams {
+    const names = Object.keys(DEFAULTS).filter((name) => this.#field(name).value !== DEFAULTS[name]);
+    return new URLSearchParams(names.map((name) => [name, this.#field(name).value]));
+  }
+
+  /** Takes settings from a link; what it does not name gets its default. */
+  restore(parameters: URLSearchParams): void {
+    for (const [name, value] of Object.entries(DEFAULTS))
+      this.#field(name).value = parameters.get(name) ?? value;
+    this.#showDefaults();
+  }
+
+  /** The watched episode comes first, so that its future is imagined as early as can be. */
+  #episodes(watched: number, count: number): number[] {
+    const choice = this.#field("episodes").value;
+    const wanted = choice === "this" ? 1 : choice === "all" ? count : Math.min(count, Number(choice));
+    return Array.from({ length: wanted }, (_, i) => (watched + i) % count);
+  }
+
+  /** An empty field shows what it stands for. */
+  #showDefaults(): void {
+    const { value } = this.#field("video-steps");
+    const field = this.#field("probe-steps") as HTMLInputElement;
+    try {
+      field.placeholder = probeCommand({ "video-steps": value }, "toy").settings.probeSteps.join(",");
+    } catch {
+      field.placeholder = "";
+    }
+  }
+
+  #field(name: string): HTMLInputElement | HTMLSelectElement {
+    return this.#form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement;
+  }
+}

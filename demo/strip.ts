@@ -1,0 +1,54 @@
+/** The imagined futures of the probed steps side by side; a tile is a button that selects its step. */
+import { make, paintFrame } from "./dom.ts";
+import type { StateView } from "./protocol.ts";
+
+interface Tile {
+  readonly button: HTMLButtonElement;
+  readonly canvas: HTMLCanvasElement;
+}
+
+export class Strip {
+  readonly #list: HTMLElement;
+  readonly #onSelect: (index: number) => void;
+  #tiles: Tile[] = [];
+  #painted = "";
+
+  constructor(list: HTMLElement, onSelect: (index: number) => void) {
+    this.#list = list;
+    this.#onSelect = onSelect;
+  }
+
+  /** Empty tiles for the steps that will be probed, so that nothing moves when they arrive. */
+  reset(steps: readonly number[], videoSteps: number): void {
+    this.#painted = "";
+    this.#list.style.setProperty("--tiles", String(steps.length));
+    this.#tiles = steps.map((step, index) => {
+      const canvas = make("canvas", { width: 1, height: 1 });
+      const tau = make("small", { textContent: `τ = ${Number((1 - step / videoSteps).toFixed(3))}` });
+      const button = make("button", { type: "button", disabled: true }, canvas, `step ${step}`, tau);
+      button.setAttribute("aria-pressed", "false");
+      button.addEventListener("click", () => this.#onSelect(index));
+      return { button, canvas };
+    });
+    this.#list.replaceChildren(...this.#tiles.map(({ button }) => make("li", {}, button)));
+  }
+
+  /** @param future frame of the imagined future that is shown now */
+  paint(
+    states: readonly (StateView | undefined)[],
+    selected: number,
+    future: number,
+    size: readonly [number, number],
+  ): void {
+    const key = [future, selected, ...states.map((s) => (s ? `${s.episode}/${s.step}` : "-"))].join();
+    if (key === this.#painted) return;
+    this.#painted = key;
+    this.#tiles.forEach(({ button, canvas }, i) => {
+      const state = states[i];
+      button.disabled = !state;
+      button.setAttribute("aria-pressed", String(i === selected && state !== undefined));
+      if (state) paintFrame(canvas, state.frames, future, size);
+      else canvas.width = 1;
+    });
+  }
+}
