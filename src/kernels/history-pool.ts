@@ -10,9 +10,11 @@
  *
  * naive: as written, every entry projected to keys and values, from the general kernels.
  *
- * fused: one dispatch whose cost hardly depends on M. As the query is constant, u_j = r^−½ · gain ⊙ (W_kᵀ·q_j) is
- * prepared once (`foldPool`), so a logit is one dot product with the entry; as values are linear, the entries are mixed
- * first, D wide, and the mix is projected once. A workgroup owns TOKENS tokens: LANES invocations share out the dot
+ * mixed: as the query is constant, u_j = r^−½ · gain ⊙ (W_kᵀ·q_j) is prepared once, so a logit is one dot product with the
+ * entry; as values are linear, the entries are mixed first (history-mix.ts) and only the mix is projected, by the general
+ * linear kernel. Eight small dispatches: for CPU adapters, where dispatches are cheap and barriers dear.
+ *
+ * fused: the same in one dispatch whose cost hardly depends on M, on weights folded by `foldPool`. A workgroup owns TOKENS tokens: LANES invocations share out the dot
  * products (GROUP a pair of token and entry), then the channels of the mix, then (four columns × a slice of k) of the
  * two projections, each weight read serving all the tokens.
  *
@@ -27,6 +29,7 @@ import { result, showShape, Tensor } from "../tensor/tensor.ts";
 import { attention } from "./attention.ts";
 import { expand, permute } from "./copy.ts";
 import { linear } from "./linear.ts";
+import { mixHistory } from "./history-mix.ts";
 import { EXP } from "./math.ts";
 import { type Modulation, modulatedNorm, norm } from "./norm.ts";
 import { tokenShift } from "./token-shift.ts";
@@ -50,6 +53,14 @@ export interface PoolShape {
 /** The weights as one variant wants them. */
 export type PoolWeights =
   | { readonly kind: "fused"; /** see `foldPool` */ readonly folded: Tensor }
+  | {
+      readonly kind: "mixed";
+      /** (D, ⌈R/4⌉, 4), see `mixedWeights` */
+      readonly u: Tensor;
+      /** per key-value head: W_v ⊙ gain (r, D), and the columns of W_out that its query heads fill (D, R/2 · r) */
+      readonly values: readonly PackedWeight[];
+      readonly outs: readonly PackedWeight[];
+    }
   | {
       readonly kind: "naive";
       /** (R·r) = W_q·query */
@@ -111,6 +122,37 @@ export function foldPool(
     for (let c = 0; c < R * r; c++) folded[outAt + c * oWidth + d] = out[d * R * r + c];
   }
   return folded;
+}
+
+/**
+ * Weights of the mixed variant, worked out in float64.
+ * @param weights as for `foldPool`
+ */
+export function mixedWeights(
+  weights: Parameters<typeof foldPool>[0],
+  shape: PoolShape,
+): { u: Float32Array; values: Float32Array[]; outs: Float32Array[] } {
+  const { dim: D, heads: R, headDim: r } = shape;
+  const { gain, keysValues, out } = weights;
+  const half = R / POOL_KV_HEADS;
+  const perGroup = <T>(make: (g: number) => T): T[] =>
+    Array.from({ length: POOL_KV_HEADS }, (_, g) => make(g));
+  return {
+    u: foldPool(weights, shape).slice(0, D * 4 * up4(R)),
+    values: perGroup((g) =>
+      Float32Array.from({ length: r * D }, (_, i) => {
+        const row = (POOL_KV_HEADS + g) * r + Math.floor(i / D);
+        return keysValues[row * D + (i % D)] * gain[i % D];
+      }),
+    ),
+    outs: perGroup((g) =>
+      Float32Array.from({ length: D * half * r }, (_, i) => {
+        const [d, c] = [Math.floor(i / (half * r)), i % (half * r)];
+        const head = Math.floor(c / r) * POOL_KV_HEADS + g;
+        return out[d * R * r + head * r + (c % r)];
+      }),
+    ),
+  };
 }
 
 /** W_q·query, in float64. */
@@ -309,12 +351,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
 `;
 };
 
-const VARIANTS = { fused: FUSED, naive: undefined } as const;
+const VARIANTS = { fused: FUSED, mixed: undefined, naive: undefined } as const;
 
 /** Which weights a pool of this shape needs on this device: the fused kernel's workgroup memory has to fit. */
-export function poolVariant(gpu: Gpu, shape: PoolShape, mostEntries: number): "fused" | "naive" {
-  const variant = choose(gpu, "historyPool", VARIANTS, "fused");
-  return variant === "fused" && !planFused(gpu, shape, mostEntries, 1) ? "naive" : variant;
+export function poolVariant(gpu: Gpu, shape: PoolShape, mostEntries: number): keyof typeof VARIANTS {
+  const variant = choose(gpu, "historyPool", VARIANTS, gpu.adapter.software ? "mixed" : "fused");
+  return variant === "fused" && !planFused(gpu, shape, mostEntries, 1) ? "mixed" : variant;
 }
 
 /**
@@ -341,8 +383,11 @@ export function historyPool(
   if (weights.kind === "naive") {
     return finish(poolNaive(view(history, entries), weights, shape).reshape(batch, perItem, dim), end);
   }
+  if (weights.kind === "mixed") {
+    return finish(poolMixed(view(history, entries), weights, shape).reshape(batch, perItem, dim), end);
+  }
   const plan = planFused(list.gpu, shape, most, tokens);
-  if (!plan) throw new UsageError(`historyPool: width ${dim} needs the variant "naive" on this adapter`);
+  if (!plan) throw new UsageError(`historyPool: width ${dim} needs the variant "mixed" on this adapter`);
   const y = result([batch, perItem, dim], "pool");
   const { norm: n, shiftFrom } = end;
   const l2 = n.kind === "l2" ? n : undefined;
@@ -412,6 +457,19 @@ function poolNaive(
     },
   );
   return linear(pooled, weights.out);
+}
+
+function poolMixed(
+  history: Tensor,
+  { u, values, outs }: Extract<PoolWeights, { kind: "mixed" }>,
+  { dim, heads, headDim }: PoolShape,
+): Tensor {
+  const entries = history.dim(0);
+  const tokens = history.rows / entries;
+  const mixes = mixHistory(history.reshape(entries, tokens, dim), u, heads, FLOAT32_EPSILON);
+  const inner = (heads / POOL_KV_HEADS) * headDim;
+  const [even, odd] = mixes.map((mix, g) => linear(mix, values[g]).reshape(tokens, inner));
+  return linear(odd, outs[1], { residual: linear(even, outs[0]) });
 }
 
 function finish(x: Tensor, { norm: n, shiftFrom }: PoolEnd): Tensor {

@@ -158,6 +158,20 @@ export class WeightLoader {
     return tensor;
   }
 
+  /** The matrix (out, in) of a linear map, worked out like `computed`. */
+  computedLinear(label: string, out: number, inner: number, values: () => Float32Array): PackedWeight {
+    const { gpu, computed, releases } = this.#plan;
+    const weight = new PackedWeight(gpu, out, inner, "f32", this.#prefix + label);
+    computed.push(() => weight.upload(gpu, values()));
+    releases.push(() => weight.release(gpu));
+    return weight;
+  }
+
+  /** Runs when everything is loaded and computed so far, to let go of what was only needed for that. */
+  afterLoad(action: () => void): void {
+    this.#plan.computed.push(action);
+  }
+
   /** A small weight for the CPU, float32 values. */
   host(key: string, shape: Shape): HostWeight {
     const weight: HostWeight = { data: new Float32Array(0) };

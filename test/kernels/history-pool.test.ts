@@ -4,6 +4,7 @@ import {
   foldedSize,
   foldPool,
   historyPool,
+  mixedWeights,
   type PoolEnd,
   type PoolWeights,
   projectQuery,
@@ -25,7 +26,7 @@ const CASES = [
   [1, 3, 3, 4, 16, 4, 64, 0, 1e-6],
 ] as const;
 
-describe.each(["fused", "naive"])("historyPool, %s", (variant) => {
+describe.each(["fused", "mixed", "naive"])("historyPool, %s", (variant) => {
   it.each(CASES)(
     "batch %i, %i tokens, %i of %i entries, width %i, %i heads of %i, shift from %s, history × %f",
     async (batch, perItem, entries, most, dim, heads, headDim, shiftFrom, scale) => {
@@ -49,20 +50,31 @@ describe.each(["fused", "naive"])("historyPool, %s", (variant) => {
         weight.upload(gpu, values);
         return weight;
       };
+      const mixed = (): PoolWeights => {
+        const { u, values, outs } = mixedWeights(raw, shape);
+        return {
+          kind: "mixed",
+          u: upload(gpu, [dim, Math.ceil(heads / 4), 4], u),
+          values: values.map((v) => packed(v, headDim, dim)),
+          outs: outs.map((o) => packed(o, dim, (heads / 2) * headDim)),
+        };
+      };
       const weights: PoolWeights =
         variant === "fused"
           ? { kind: "fused", folded: upload(gpu, [foldedSize(shape)], foldPool(raw, shape)) }
-          : {
-              kind: "naive",
-              query: upload(
-                gpu,
-                [heads * headDim],
-                Float32Array.from(projectQuery(raw.query, raw.queries, dim)),
-              ),
-              gain: upload(gpu, [dim], raw.gain),
-              keysValues: packed(raw.keysValues, 4 * headDim, dim),
-              out: packed(raw.out, dim, heads * headDim),
-            };
+          : variant === "mixed"
+            ? mixed()
+            : {
+                kind: "naive",
+                query: upload(
+                  gpu,
+                  [heads * headDim],
+                  Float32Array.from(projectQuery(raw.query, raw.queries, dim)),
+                ),
+                gain: upload(gpu, [dim], raw.gain),
+                keysValues: packed(raw.keysValues, 4 * headDim, dim),
+                out: packed(raw.out, dim, heads * headDim),
+              };
       const modulation = { table: upload(gpu, [3, width], rows), rowOf: upload(gpu, [tokens], rowOf) };
       const weight = upload(gpu, [dim], raw.gain);
       const l2: PoolEnd = {

@@ -3,6 +3,7 @@ import {
   foldedSize,
   foldPool,
   historyPool,
+  mixedWeights,
   type PoolEnd,
   POOL_KV_HEADS,
   type PoolShape,
@@ -12,6 +13,30 @@ import {
 } from "../../kernels/history-pool.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
+
+function mixedPool(
+  w: WeightLoader,
+  shape: PoolShape,
+  asStored: () => Parameters<typeof foldPool>[0],
+): Extract<PoolWeights, { kind: "mixed" }> {
+  const { dim, heads, headDim } = shape;
+  const inner = (heads / POOL_KV_HEADS) * headDim;
+  let made: ReturnType<typeof mixedWeights> | undefined;
+  const mixed = (): ReturnType<typeof mixedWeights> => (made ??= mixedWeights(asStored(), shape));
+  const groups = Array.from({ length: POOL_KV_HEADS }, (_, g) => g);
+  const weights = {
+    kind: "mixed",
+    u: w.computed("attn_pool.u", [dim, Math.ceil(heads / 4), 4], () => mixed().u),
+    values: groups.map((g) =>
+      w.computedLinear(`attn_pool.values.${g}`, headDim, dim, () => mixed().values[g]),
+    ),
+    outs: groups.map((g) => w.computedLinear(`attn_pool.out.${g}`, dim, inner, () => mixed().outs[g])),
+  } as const;
+  w.afterLoad(() => {
+    made = undefined;
+  });
+  return weights;
+}
 
 /** `AttentionAggregatedResidual` of the reference: what replaces residual additions. */
 export class HistoryPool {
@@ -29,23 +54,34 @@ export class HistoryPool {
       queries: pooler.host("to_queries.weight", [inner, dim]),
     };
     this.#shape = shape;
-    if (poolVariant(w.gpu, shape, mostEntries) === "fused") {
+    const variant = poolVariant(w.gpu, shape, mostEntries);
+    if (variant !== "naive") {
       const more = {
         gain: pooler.host("context_norm.weight", [dim]),
         keysValues: pooler.host("to_keys_values.weight", [keysValues, dim]),
         out: pooler.host("to_out.weight", [dim, inner]),
       };
-      const fold = (): Float32Array => {
-        const { query, queries, gain, keysValues: kv, out } = { ...host, ...more };
-        const folded = foldPool(
-          { query: query.data, queries: queries.data, gain: gain.data, keysValues: kv.data, out: out.data },
-          shape,
-        );
-        // Only the folded form is needed from here on.
-        for (const weight of [query, queries, gain, kv, out]) weight.data = new Float32Array(0);
-        return folded;
-      };
-      this.#weights = { kind: "fused", folded: w.computed("attn_pool (folded)", [foldedSize(shape)], fold) };
+      const all = { ...host, ...more };
+      const asStored = (): Parameters<typeof foldPool>[0] => ({
+        query: all.query.data,
+        queries: all.queries.data,
+        gain: all.gain.data,
+        keysValues: all.keysValues.data,
+        out: all.out.data,
+      });
+      this.#weights =
+        variant === "fused"
+          ? {
+              kind: "fused",
+              folded: w.computed("attn_pool (folded)", [foldedSize(shape)], () =>
+                foldPool(asStored(), shape),
+              ),
+            }
+          : mixedPool(w, shape, asStored);
+      // Only the prepared form is needed from here on.
+      w.afterLoad(() => {
+        for (const weight of Object.values(all)) weight.data = new Float32Array(0);
+      });
     } else {
       this.#weights = {
         kind: "naive",
