@@ -17,7 +17,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { READ_WEIGHT } from "./linear.ts";
+import { READ_WEIGHT } from "./linear.wgsl.ts";
 import { choose, invocations } from "./variants.ts";
 
 /** Three numbers for time, height, width. */

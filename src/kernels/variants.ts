@@ -2,22 +2,43 @@
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 
+/** What a variant must find on the device, and the WGSL extension it then enables; neither when it runs anywhere. */
+export interface Needs {
+  readonly feature: GPUFeatureName;
+  readonly enable: string;
+}
+
+export const SUBGROUPS: Needs = { feature: "subgroups", enable: "enable subgroups;\n" };
+
+const needs = (variant: unknown): Needs | undefined =>
+  typeof variant === "object" && variant ? (variant as { needs?: Needs }).needs : undefined;
+
+const runs = (gpu: Gpu, variant: unknown): boolean =>
+  !needs(variant) || gpu.device.features.has(needs(variant)!.feature);
+
 /**
- * The variant of `kernel` to use: the one forced on this device (`GpuOptions.variants`), or `preferred`.
- * @throws UsageError when the forced name does not exist
+ * The variant of `kernel` to use: the one forced on this device (`GpuOptions.variants`), or the first of `preferred`
+ * that the device can run.
+ * @throws UsageError when the forced name does not exist or does not run on this device
  */
 export function choose<T extends object>(
   gpu: Gpu,
   kernel: string,
   variants: T,
-  preferred: keyof T & string,
+  ...preferred: (keyof T & string)[]
 ): keyof T & string {
   const forced = gpu.variants[kernel];
-  if (forced === undefined) return preferred;
-  if (forced in variants) return forced as keyof T & string;
-  throw new UsageError(
-    `kernel "${kernel}" has no variant "${forced}"; it has ${Object.keys(variants).join(", ")}`,
-  );
+  if (forced === undefined) return preferred.find((name) => runs(gpu, variants[name]))!;
+  const names = Object.keys(variants).join(", ");
+  if (!(forced in variants))
+    throw new UsageError(`kernel "${kernel}" has no variant "${forced}"; it has ${names}`);
+  const variant = variants[forced as keyof T];
+  if (!runs(gpu, variant)) {
+    throw new UsageError(
+      `variant "${forced}" of kernel "${kernel}" needs ${needs(variant)?.feature}, which ${gpu.name} does not offer; there are ${names}`,
+    );
+  }
+  return forced as keyof T & string;
 }
 
 /**

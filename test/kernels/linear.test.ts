@@ -29,7 +29,7 @@ const widen = (x: Uint16Array): Float32Array => new Float32Array(Uint32Array.fro
 const bound = (variant: string, inner: number): number =>
   2e-7 + 2e-8 * Math.sqrt(variant === "naive" ? inner : Math.min(inner, 64));
 
-describe.each(["tile", "naive"])("linear, %s", (variant) => {
+describe.each(["quads", "tile", "naive"])("linear, %s", (variant) => {
   const options = { variants: { linear: variant } };
 
   it.each(SHAPES)("%i × %i → %i", async (rows, inner, out) => {
