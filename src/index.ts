@@ -18,6 +18,9 @@ export {
 export { type CosmosTransformerConfig, readCosmosTransformerConfig } from "./model/cosmos/config.ts";
 export { distinctTimes, timestepSinusoids } from "./model/cosmos/timesteps.ts";
 export { CosmosTransformer, type TextContext, type TransformerInput } from "./model/cosmos/transformer.ts";
+export { Actor } from "./model/action/actor.ts";
+export { type ActionConfig, readActionConfig } from "./model/action/config.ts";
+export { ActionDecoder } from "./model/action/decoder.ts";
 export { CosmosVae } from "./model/cosmos-vae.ts";
 export { readCosmosVaeConfig } from "./model/cosmos-vae-config.ts";
 export { type ModelDescription, readModelDescription } from "./model/description.ts";
@@ -26,6 +29,8 @@ export { readT5Config, T5Encoder } from "./model/t5-encoder.ts";
 export { PromptTokenizer } from "./model/tokenizer.ts";
 export { VideoTower, type VideoTowerConfig } from "./model/video-tower.ts";
 export { WanVae } from "./model/wan-vae.ts";
+export { ActionSampler, type ActionSamples, sampleActions } from "./sampler/action.ts";
+export { sampleSteered } from "./sampler/steering.ts";
 export { type FlowCallback, type FlowModel, type FlowState, sampleFlow } from "./sampler/flow.ts";
 export { linspace, videoGrid } from "./sampler/grid.ts";
 export { gaussian } from "./sampler/noise.ts";

@@ -16,7 +16,10 @@ import { runProbe } from "./run.ts";
 export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeasurement> => {
   const { onProgress, signal } = hooks;
   const clock = phases();
-  const folder = await resolveModel(settings.modelDir);
+  const folder = await resolveModel(settings.modelDir, {
+    onProgress: ({ bytes, totalBytes }) =>
+      onProgress?.({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
+  });
   // The Hub's cache keeps each commit in a folder of its own.
   const revision = /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1];
   const files = await openModelFolder(folder, revision);

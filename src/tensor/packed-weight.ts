@@ -6,10 +6,13 @@
  * columns.
  */
 import type { Gpu } from "../gpu/gpu.ts";
-import { BYTES_PER_ELEMENT, releaseTensor, Tensor, writeTensor } from "./tensor.ts";
+import { BYTES_PER_ELEMENT, releaseTensor, Tensor } from "./tensor.ts";
 
 /** Columns a kernel may read at once without a guard. */
 export const COLUMN_GROUP = 8;
+
+/** Bytes packed at a time while uploading. */
+const SLAB_BYTES = 1 << 24;
 
 /** Output columns `first` to `first + columns` as Wᵀ, shape (in, columns padded). */
 export interface WeightBlock {
@@ -55,7 +58,15 @@ export class PackedWeight {
   upload(gpu: Gpu, weight: Float32Array | Uint16Array): void {
     for (const { data, first, columns } of this.blocks) {
       data.storage.buffer ??= gpu.memory.acquire(data.storage.bytes, data.storage.label);
-      writeTensor(gpu, data, transpose(weight, this.in, first, columns, data.dim(-1)));
+      const padded = data.dim(-1);
+      // Slabs of rows of Wᵀ, so that a large weight is never in memory twice.
+      const slab = Math.max(1, Math.floor(SLAB_BYTES / (padded * weight.BYTES_PER_ELEMENT)));
+      for (let from = 0; from < this.in; from += slab) {
+        const to = Math.min(from + slab, this.in);
+        const packed = transpose(weight, this.in, { first, columns, padded, from, to });
+        const at = from * padded * weight.BYTES_PER_ELEMENT;
+        gpu.device.queue.writeBuffer(data.storage.buffer, at, packed.buffer, 0, packed.byteLength);
+      }
     }
   }
 
@@ -64,24 +75,24 @@ export class PackedWeight {
   }
 }
 
+/** Rows `from` to `to` of Wᵀ, columns `first` to `first + columns`, padded with zeros. */
 function transpose(
   weight: Float32Array | Uint16Array,
   inner: number,
-  first: number,
-  columns: number,
-  padded: number,
+  slab: { first: number; columns: number; padded: number; from: number; to: number },
 ): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
-  const packed =
-    weight instanceof Uint16Array ? new Uint16Array(inner * padded) : new Float32Array(inner * padded);
+  const { first, columns, padded, from, to } = slab;
+  const size = (to - from) * padded;
+  const packed = weight instanceof Uint16Array ? new Uint16Array(size) : new Float32Array(size);
   // Square tiles keep both the read and the written rows in the cache.
   const tile = 32;
   for (let c0 = 0; c0 < columns; c0 += tile) {
     const c1 = Math.min(c0 + tile, columns);
-    for (let k0 = 0; k0 < inner; k0 += tile) {
-      const k1 = Math.min(k0 + tile, inner);
+    for (let k0 = from; k0 < to; k0 += tile) {
+      const k1 = Math.min(k0 + tile, to);
       for (let c = c0; c < c1; c++) {
         const row = (first + c) * inner;
-        for (let k = k0; k < k1; k++) packed[k * padded + c] = weight[row + k];
+        for (let k = k0; k < k1; k++) packed[(k - from) * padded + c] = weight[row + k];
       }
     }
   }
