@@ -20,7 +20,7 @@ const CASES: [string, AttentionShape][] = [
   ["large logits", { ...base, scale: 60 }],
 ];
 
-describe.each(["tile", "naive"])("attention, %s", (variant) => {
+describe.each(["quads", "tile", "naive"])("attention, %s", (variant) => {
   it.each(CASES)("%s", async (_, shape) => {
     const gpu = await testGpu({ variants: { attention: variant } });
     const { batch: B, queries: N, keys: S, heads, keyValueHeads: G, headDim: d } = shape;
