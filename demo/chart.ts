@@ -11,9 +11,8 @@ import { linspace } from "../src/sampler/grid.ts";
 import { make, themeColour } from "./dom.ts";
 
 interface Plotly {
-  react(target: HTMLElement, data: unknown, layout: unknown, config: unknown): Promise<unknown>;
-  toImage(figure: unknown, options: Record<string, unknown>): Promise<string>;
-  Plots: { resize(target: HTMLElement): void };
+  readonly react: (target: HTMLElement, data: unknown, layout: unknown, config: unknown) => Promise<unknown>;
+  readonly toImage: (figure: unknown, options: Record<string, unknown>) => Promise<string>;
 }
 
 /** What is known before a run has ended; errors are means over the seeds of one episode. */

@@ -164,7 +164,6 @@ form.addEventListener("submit", (event) => {
   scene.begin(run);
   downloads.result = undefined;
   runButton.textContent = "Cancel";
-  byId("answer").textContent = "";
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
   ask({

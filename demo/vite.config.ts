@@ -60,5 +60,11 @@ export default defineConfig({
   define: { PROJECT_VERSION: JSON.stringify(version) },
   plugins: [toyBesidePage()],
   worker: { format: "es" },
-  build: { target: "es2022", outDir: "dist", emptyOutDir: true, modulePreload: false },
+  build: {
+    target: "es2022",
+    outDir: "dist",
+    emptyOutDir: true,
+    modulePreload: false,
+    chunkSizeWarningLimit: 1300,
+  },
 });

@@ -1,0 +1,300 @@
+/**
+ * The page in a real browser: headless Chromium, WebGPU on SwiftShader. One page goes through the tests in their order, as
+ * a person would; pictures of it are left in results/demo.
+ */
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ProbeResult } from "../../src/probe/result.ts";
+import { probeResult } from "../../src/probe/result.ts";
+import { runProbeHere } from "../../src/probe/run.node.ts";
+import { startChromium } from "../support/chromium.ts";
+import { buildDemo, compressedSizes, serve, type Site } from "./site.ts";
+
+const BUILT = "results/demo/built";
+const PICTURES = "results/demo";
+/** Few steps: SwiftShader computes on the processor that the tests run on. */
+const SETTINGS = "#video-steps=4&action-steps=4&video-seeds=1";
+
+let site: Site;
+let browser: Browser | undefined;
+let unavailable: string | undefined;
+let page: Page;
+const complaints: string[] = [];
+const requested: string[] = [];
+
+beforeAll(async () => {
+  mkdirSync(PICTURES, { recursive: true });
+  await buildDemo(BUILT);
+  site = await serve(BUILT);
+  browser = await startChromium().catch((error: Error) => {
+    unavailable = `no browser could be started: ${error.message.split("\n")[0]}`;
+    console.warn(`the demo is not tested, ${unavailable}`);
+    return undefined;
+  });
+  if (browser) page = await newPage({ viewport: { width: 1280, height: 900 } });
+});
+
+afterAll(async () => {
+  await browser?.close();
+  site.stop();
+  rmSync(BUILT, { recursive: true, force: true });
+});
+
+async function newPage(options: BrowserContextOptions): Promise<Page> {
+  const context = await browser!.newContext({ ...options, acceptDownloads: true });
+  const opened = await context.newPage();
+  opened.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  opened.on("pageerror", (error) => complaints.push(error.message));
+  opened.on("request", (request) => requested.push(request.url()));
+  await opened.addInitScript(() => {
+    const seen = { shift: 0, longest: 0 };
+    Object.assign(window, { seen });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) seen.longest = Math.max(seen.longest, entry.duration);
+    }).observe({ type: "longtask", buffered: true });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries())
+        seen.shift += (entry as PerformanceEntry & { value: number }).value;
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  return opened;
+}
+
+const status = async (wanted: RegExp, timeout = 90_000): Promise<void> => {
+  const source = wanted.source;
+  await page
+    .waitForFunction(
+      (text) => new RegExp(text).test(document.getElementById("status")!.textContent),
+      source,
+      {
+        timeout,
+      },
+    )
+    .catch(async () => {
+      const [said, failure] = [await page.textContent("#status"), await page.textContent("#failure-text")];
+      throw new Error(`the page never said ${source}, but "${said}" and "${failure}"`);
+    });
+};
+
+/** Where a browser cannot be started, tests of the page say so and are skipped. */
+const inBrowser = (name: string, body: () => Promise<void>): void => {
+  test(name, async ({ skip }) => (unavailable ? skip(unavailable) : body()));
+};
+
+test("the page is small", () => {
+  const sizes = compressedSizes(BUILT);
+  const total = (files: [string, number][]): number => files.reduce((sum, [, size]) => sum + size, 0);
+  const first = [...sizes].filter(([file]) => !/plotly/.test(file));
+  console.log(
+    `the page: ${total(first)} bytes compressed at first, ${total([...sizes])} with the plot library`,
+  );
+  expect(total(first)).toBeLessThan(300_000);
+  expect(total([...sizes])).toBeLessThan(2_000_000);
+});
+
+describe("from a path of a static host", () => {
+  inBrowser("opens with the toy, and a link restores its settings", async () => {
+    await page.goto(site.url + SETTINGS);
+    await status(/^Ready/);
+    expect(await page.inputValue('[name="video-steps"]')).toBe("4");
+    expect(await page.inputValue('[name="action-steps"]')).toBe("4");
+    expect(await page.inputValue("#prompt")).toBe("push the red block somewhere");
+    expect(await page.locator("#episodes input").count()).toBe(8);
+    expect(await page.textContent("#statement")).toContain("says anything about robots");
+    expect(page.url()).toContain("video-seeds=1");
+    await page.screenshot({ path: `${PICTURES}/opened.png` });
+  });
+
+  inBrowser("runs the probe: the numbers are those of Node", async () => {
+    await page.evaluate(() => Object.assign((window as unknown as Seen).seen, { shift: 0, longest: 0 }));
+    await page.focus("#prompt");
+    await page.keyboard.press("Enter");
+    await status(/^Probing/);
+    await status(/^Done/);
+    const { shift, longest } = await page.evaluate(() => (window as unknown as Seen).seen);
+    console.log(`while it ran: layout shift ${shift.toFixed(4)}, longest task ${Math.round(longest)} ms`);
+    expect(shift).toBeLessThan(0.02);
+
+    const saved = page.waitForEvent("download");
+    await page.click("#save-json");
+    const here = JSON.parse(readFileSync(await (await saved).path(), "utf8")) as ProbeResult;
+    const settings = { ...pick(here), modelDir: "weights/toy", adapter: "software", dtype: "f32" as const };
+    const measured = await runProbeHere(settings, {});
+    const there = probeResult(measured, { date: "", command: "", seconds: 0 });
+    expect(here.model).toEqual(there.model);
+    expect(here.data).toEqual(there.data);
+    const differences: string[] = [];
+    const compare = (a: unknown, b: unknown, at: string): void => {
+      if (typeof a === "number" && typeof b === "number") {
+        if (!(Math.abs(a - b) <= 1e-5)) differences.push(`${at}: ${a} here, ${b} in Node`);
+      } else if (typeof a === "object" && typeof b === "object" && a && b) {
+        expect(Object.keys(a)).toEqual(Object.keys(b));
+        for (const key of Object.keys(a)) compare(a[key as never], b[key as never], `${at}.${key}`);
+      } else expect(a, at).toEqual(b);
+    };
+    const numbers = (result: ProbeResult): unknown =>
+      Object.fromEntries(
+        Object.entries(result).filter(([key]) => !["timing", "device", "versions"].includes(key)),
+      );
+    compare(numbers(here), numbers(there), "probe");
+    expect(differences).toEqual([]);
+  });
+
+  inBrowser("shows every step again with the slider", async () => {
+    const slider = page.locator("#video-step");
+    await slider.focus();
+    await page.keyboard.press("Home");
+    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "0 of 4");
+    expect(await page.getAttribute("#strip li:first-child button", "aria-pressed")).toBe("true");
+    await page.keyboard.press("ArrowRight");
+    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "1 of 4");
+    await page.locator("#strip li:last-child button").click();
+    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "4 of 4");
+    await page.locator("#action-step").focus();
+    await page.keyboard.press("Home");
+    await page.waitForFunction(() => document.getElementById("action-step-value")!.textContent === "0 of 4");
+    await page.keyboard.press("End");
+  });
+
+  inBrowser("draws the figure as a PNG", async () => {
+    const saved = page.waitForEvent("download");
+    await page.click("#save-png");
+    const bytes = readFileSync(await (await saved).path());
+    expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+    expect(bytes.readUInt32BE(16)).toBe(2880);
+  });
+
+  inBrowser("is accessible, in light and dark, wide and narrow", async () => {
+    const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+    await page.evaluate(axe);
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const [name, width, height] of [
+        ["wide", 1280, 900],
+        ["narrow", 390, 844],
+      ] as const) {
+        await page.setViewportSize({ width, height });
+        for (const id of ["settings", "device", "another", "about"])
+          await page.evaluate((at) => document.getElementById(at)!.setAttribute("open", ""), id);
+        const violations = await page.evaluate(async () => {
+          const { axe } = window as unknown as { axe: { run(options: unknown): Promise<AxeResult> } };
+          const found = await axe.run({
+            runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+          });
+          return found.violations.map(
+            (v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`,
+          );
+        });
+        expect(violations, `${colorScheme}, ${name}`).toEqual([]);
+        for (const id of ["settings", "device", "another", "about"])
+          await page.evaluate((at) => document.getElementById(at)!.removeAttribute("open"), id);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(overflow, `${name} scrolls sideways`).toBeLessThanOrEqual(0);
+        // The plots are drawn again for the new width.
+        await page.waitForTimeout(800);
+        await page.screenshot({
+          path: `${PICTURES}/${colorScheme}-${name}.png`,
+          fullPage: name === "narrow",
+        });
+      }
+    }
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 1280, height: 900 });
+  });
+
+  inBrowser("is cancelled, and runs again with other words", async () => {
+    await page.click("#run");
+    await status(/^Probing/);
+    await page.click("#run");
+    await status(/^Cancelled/);
+    expect(await page.textContent("#run")).toBe("Run");
+    await page.fill("#prompt", "push the blue block up");
+    await page.keyboard.press("Enter");
+    await status(/^(Compiling|Probing)/);
+    await status(/^Done/);
+    // The recorded actions belong to the recorded words.
+    expect(await page.textContent("#legend")).not.toContain("true actions");
+    expect(page.url()).toContain("prompt=push+the+blue+block+up");
+  });
+
+  inBrowser("says what is wrong with a dropped file and stays usable", async () => {
+    const drop = (name: string, content: string): Promise<void> =>
+      page.evaluate(
+        ([file, text]) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([text], file));
+          window.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        },
+        [name, content] as const,
+      );
+    const failure = page.locator("#failure");
+    await drop("model.json", "{ broken");
+    await failure.waitFor({ state: "visible" });
+    expect(await failure.textContent()).toMatch(
+      /A file cannot be used.*model\.json is not JSON.*stays open/s,
+    );
+    await page.screenshot({ path: `${PICTURES}/failure.png` });
+    await page.click("#dismiss");
+    await drop("weights.safetensors", "not weights");
+    await failure.waitFor({ state: "visible" });
+    expect(await failure.textContent()).toMatch(/no model\.json among the 1 dropped files/);
+    await page.click("#dismiss");
+    expect(await page.isEnabled("#run")).toBe(true);
+  });
+
+  inBrowser("refuses settings in words", async () => {
+    await page.evaluate(() => document.getElementById("settings")!.setAttribute("open", ""));
+    await page.fill('[name="probe-steps"]', "3,2");
+    await page.click("#run");
+    expect(await page.textContent("#failure-text")).toMatch(/“probe steps” 3,2: 2 comes after 3/);
+    await page.fill('[name="probe-steps"]', "");
+    await page.click("#dismiss");
+  });
+
+  inBrowser("had nothing to complain about and asked nobody else", async () => {
+    expect(complaints).toEqual([]);
+    const own = new URL(site.url).origin;
+    expect(requested.filter((url) => !url.startsWith(own) && !/^(data|blob):/.test(url))).toEqual([]);
+  });
+
+  inBrowser("says so where there is no adapter, and still shows the episodes", async () => {
+    const plain = await startChromium(false);
+    try {
+      const there = await plain.newPage();
+      await there.goto(site.url);
+      await there.locator("#failure").waitFor({ state: "visible" });
+      expect(await there.textContent("#failure")).toMatch(/There is no GPU this page can use.*WebGPU/s);
+      expect(await there.locator("#episodes input").count()).toBe(8);
+      expect(await there.isEnabled("#run")).toBe(true);
+    } finally {
+      await plain.close();
+    }
+  });
+});
+
+interface Seen {
+  readonly seen: { readonly shift: number; readonly longest: number };
+}
+
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
+}
+
+/** The settings of a result, as the command line would be given them. */
+function pick(result: ProbeResult) {
+  return {
+    episodes: result.episodes.map(({ index }) => index),
+    videoSteps: result.video_steps,
+    probeSteps: result.probe_steps,
+    actionSteps: result.action_steps,
+    videoSeeds: result.video_seeds,
+    actionSeeds: result.action_seeds,
+  };
+}
