@@ -12,7 +12,7 @@
  *
  * mixed: as the query is constant, u_j = r^−½ · gain ⊙ (W_kᵀ·q_j) is prepared once, so a logit is one dot product with the
  * entry; as values are linear, the entries are mixed first (history-mix.ts) and only the mix is projected, by the general
- * linear kernel. Eight small dispatches: for CPU adapters, where dispatches are cheap and barriers dear.
+ * linear kernel. Nine small dispatches: for CPU adapters, where dispatches are cheap and barriers dear.
  *
  * fused: the same in one dispatch whose cost hardly depends on M, on weights folded by `foldPool`. A workgroup owns TOKENS tokens: LANES invocations share out the dot
  * products (GROUP a pair of token and entry), then the channels of the mix, then (four columns × a slice of k) of the
