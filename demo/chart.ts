@@ -49,18 +49,23 @@ const PLACE = { xaxis: "x", yaxis: "y", legend: "legend" };
 
 export class Charts {
   readonly #targets: readonly [HTMLElement, HTMLElement];
-  readonly #legend: HTMLElement;
+  readonly #legends: readonly [HTMLElement, HTMLElement];
   #panels: readonly [Panel, Panel] | undefined;
   #marks: readonly [number | undefined, number | undefined] = [undefined, undefined];
   #drawing = false;
   #again = false;
 
-  constructor(video: HTMLElement, action: HTMLElement, legend: HTMLElement) {
-    this.#targets = [video, action];
-    this.#legend = legend;
+  constructor(targets: readonly [HTMLElement, HTMLElement], legends: readonly [HTMLElement, HTMLElement]) {
+    this.#targets = targets;
+    this.#legends = legends;
     const redraw = (): void => void this.#draw();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-    new ResizeObserver(redraw).observe(video);
+    new ResizeObserver(redraw).observe(targets[0]);
+  }
+
+  /** Fetches the plot library, so that it is there when the first state arrives. */
+  prepare(): void {
+    plotly().catch(() => {});
   }
 
   showLive(curves: LiveCurves): void {
@@ -94,34 +99,28 @@ export class Charts {
         for (const i of [0, 1] as const) {
           const { data, layout } = themed(panels[i], this.#marks[i]);
           await react(this.#targets[i], data, layout, { displayModeBar: false, responsive: false });
+          showLegend(this.#legends[i], data, panels[i].data);
           // Each plot in a task of its own, so that the page stays responsive between them.
           await new Promise((done) => setTimeout(done));
         }
-        this.#showLegend(panels);
       }
     } finally {
       this.#drawing = false;
     }
   }
+}
 
-  #showLegend(panels: readonly Panel[]): void {
-    const named = new Map<string, Plain>();
-    for (const trace of panels.flatMap(({ data }) => data)) {
-      const name = trace.name as string | undefined;
-      if (name && !named.has(name)) named.set(name, trace);
-    }
-    const items = [...named].map(([name, trace]) => {
-      const { color = COLOUR.faint, dash = "solid" } = (trace.line ?? {}) as {
-        color?: string;
-        dash?: string;
-      };
-      const item = make("li", { textContent: name });
-      item.style.setProperty("--colour", `var(--${VARIABLES[color] ?? "soft"})`);
-      item.style.setProperty("--dash", dash === "solid" ? "solid" : dash === "dot" ? "dotted" : "dashed");
-      return item;
-    });
-    this.#legend.replaceChildren(...items);
-  }
+/** The names of a plot's curves, in the words that matter beside it. */
+function showLegend(list: HTMLElement, drawn: readonly Plain[], traces: readonly Plain[]): void {
+  const items = traces.flatMap(({ name, line: look }, i) => {
+    if (typeof name !== "string" || name === "" || traces.findIndex((t) => t.name === name) < i) return [];
+    const { dash = "solid" } = look as { dash?: string };
+    const item = make("li", { textContent: name.replace(/ \(.*\)$|, whatever.*$/, "") });
+    item.style.setProperty("--colour", (drawn[i].line as { color: string }).color);
+    item.style.setProperty("--dash", dash === "solid" ? "solid" : dash === "dot" ? "dotted" : "dashed");
+    return [item];
+  });
+  list.replaceChildren(...items);
 }
 
 /** The probe's figure as a PNG, as the command line writes it. */

@@ -12,20 +12,21 @@ const KINDS: Record<string, readonly [title: string, remedy: string]> = {
   GPUValidationError: ["The GPU refused a command", "Another browser may accept it."],
   GPUInternalError: ["The GPU’s driver failed", "Press Run to try again; a newer driver may help."],
   GpuValidationError: ["The GPU refused a command", "Another browser may accept it."],
-  FormatError: ["A file cannot be used", "The model that was open stays open."],
-  WeightsError: ["The weights do not fit the model", "The model that was open stays open."],
-  HubError: ["The Hub did not give the model", "The model that was open stays open."],
+  FormatError: ["A file cannot be used", "Choose another model, or go back to the toy."],
+  WeightsError: ["The weights do not fit the model", "Choose another model, or go back to the toy."],
+  HubError: ["The Hub did not give the model", "Choose another model, or go back to the toy."],
   UsageError: ["That cannot be run", "Change it and press Run again."],
   NonFiniteError: ["The numbers left the range of floating point", "Try float32 weights, or another device."],
 };
 
-export function showFailure(kind: string, message: string): void {
-  const [title, remedy] = KINDS[kind] ?? ["Something went wrong", "Reload the page to start over."];
+/** @param remedy what to do, where the page knows better than the kind of error does */
+export function showFailure(kind: string, message: string, remedy?: string): void {
+  const [title, usual] = KINDS[kind] ?? ["Something went wrong", "Reload the page to start over."];
   // The command line's options are this page's fields.
   const words = message.replace(/--([a-z-]+)/g, (_, name: string) => `“${name.replaceAll("-", " ")}”`);
   const sentence = words.charAt(0).toUpperCase() + words.slice(1);
   byId("failure-title").textContent = title;
-  byId("failure-text").textContent = `${sentence.replace(/[^.!?]$/, "$&.")} ${remedy}`;
+  byId("failure-text").textContent = `${sentence.replace(/[^.!?]$/, "$&.")} ${remedy ?? usual}`;
   byId("failure").hidden = false;
 }
 

@@ -16,7 +16,7 @@ export function liveCurves(
   if (!newest) return undefined;
   const M = run.actionSteps;
   const decoded = (state: StateView): Float32Array[] => chunksAt(state, model, M, M);
-  const truth = run.edited === episode.index ? undefined : episode.truth;
+  const truth = run.edited?.episode === episode.index ? undefined : episode.truth;
   const complete = reached.length === run.steps.length;
   const iterates = Array.from({ length: M + 1 }, (_, n) => chunksAt(newest, model, M, n));
   return {

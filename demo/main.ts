@@ -22,12 +22,17 @@ const bar = byId<HTMLProgressElement>("bar");
 const toy: ModelPlace = { kind: "toy", page: location.href.split("#")[0] };
 
 let model: ModelView | undefined;
+/** what is open, and what was asked for since */
 let place: ModelPlace = toy;
+let asked: ModelPlace | undefined;
 let run: ShownRun | undefined;
 let running = false;
 let startedAt = 0;
 
-const charts = new Charts(byId("video-plot"), byId("action-plot"), byId("legend"));
+const charts = new Charts(
+  [byId("video-plot"), byId("action-plot")],
+  [byId("video-legend"), byId("action-legend")],
+);
 const scene = new Scene((step, actionStep) => charts.mark(step, actionStep));
 const devicePanel = new DevicePanel(byId("device-facts"));
 const settings = new SettingsForm(form, () => {
@@ -48,7 +53,7 @@ open(hubName ? { kind: "hub", name: hubName } : toy);
 
 function open(wanted: ModelPlace): void {
   hideFailure();
-  place = wanted;
+  asked = wanted;
   const dtype = settingsOrDefault().dtype;
   say("Opening…", undefined);
   ask({ type: "open", place: wanted, dtype });
@@ -67,9 +72,7 @@ function hear(event: Event): void {
     case "progress":
       return showProgress(event);
     case "state":
-      if (event.state.episode !== scene.episode && running && scene.states.every(Boolean)) {
-        watch(event.state.episode);
-      }
+      if (running && scene.states.every(Boolean)) watch(event.state.episode);
       scene.add(event.state);
       return showLive();
     case "cost":
@@ -82,13 +85,21 @@ function hear(event: Event): void {
       return say("Cancelled. What was reached can still be looked at.", 0);
     case "failed":
       stop();
-      showFailure(event.kind, event.message);
-      return say(model ? "Stopped." : "Nothing is open.", 0);
+      return showRefusal(event);
   }
+}
+
+function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
+  const kept = during === "open" && asked !== undefined && model !== undefined;
+  asked = undefined;
+  showFailure(kind, message, kept ? "The model that was open stays open." : undefined);
+  say(kept ? "Ready." : model ? "Stopped." : "Nothing is open.", 0);
 }
 
 function showModel(opened: ModelView): void {
   model = opened;
+  place = asked ?? place;
+  asked = undefined;
   byId("statement").textContent =
     opened.trainedOn === "toy"
       ? "This is a toy, trained on coloured blocks: nothing you see here says anything about robots."
@@ -121,15 +132,14 @@ function showModel(opened: ModelView): void {
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
   watch(episode);
-  if (!running && scene.states.length === 0) forget();
-  else showLive();
+  showLive();
   rememberLink();
 }
 
 function watch(index: number): void {
   scene.watch(index);
   const episode = model!.episodes[index];
-  prompt.value = episode.prompt;
+  prompt.value = run?.edited?.episode === index ? run.edited.text : episode.prompt;
   const radio = document.querySelector<HTMLInputElement>(`#episodes input[value="${index}"]`);
   if (radio) radio.checked = true;
   const state = Array.from(episode.jointState.subarray(0, 8), (value) => value.toFixed(2)).join(", ");
@@ -156,11 +166,12 @@ form.addEventListener("submit", (event) => {
   }
   const episode = scene.episode;
   const text = prompt.value.trim();
-  const edited = text !== model.episodes[episode].prompt;
+  const edited = text === model.episodes[episode].prompt ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
-  run = { steps: probeSteps, videoSteps, actionSteps, edited: edited ? episode : undefined };
+  run = { steps: probeSteps, videoSteps, actionSteps, edited };
   running = true;
   startedAt = performance.now();
+  charts.prepare();
   scene.begin(run);
   downloads.result = undefined;
   runButton.textContent = "Cancel";
@@ -181,6 +192,8 @@ function showLive(): void {
 function showResult(result: ProbeResult): void {
   stop();
   downloads.result = result;
+  // The run may have led through other episodes; it was asked for this one.
+  watch(result.episodes[0].index);
   charts.showResult(result);
   byId("action-caption").textContent =
     `by action step, inside the decode at video step ${result.video_steps}`;
@@ -192,7 +205,6 @@ function showProgress({ phase, done, total, unit }: Extract<Event, { type: "prog
   if (total === 0) return say(`${sentence(phase)}…`, undefined);
   const amount =
     unit === "bytes" ? `${formatBytes(done)} of ${formatBytes(total)}` : `${unit} ${done} of ${total}`;
-  // Opened and idle: what is fetched ahead of the first run.
   say(`${sentence(phase)}: ${amount}`, done / total);
 }
 
@@ -201,6 +213,9 @@ const sentence = (phase: string): string => phase.charAt(0).toUpperCase() + phas
 /** @param share of the work that is done; undefined when nobody knows */
 function say(words: string, share: number | undefined): void {
   byId("status").textContent = words;
+  // A screen reader is told of phases, not of every step.
+  const phase = words.split(":")[0];
+  if (byId("announce").textContent !== phase) byId("announce").textContent = phase;
   if (share === undefined) bar.removeAttribute("value");
   else bar.value = share;
 }

@@ -16,8 +16,8 @@ export interface ShownRun {
   readonly videoSteps: number;
   /** M */
   readonly actionSteps: number;
-  /** the watched prompt was edited: the recorded actions belong to other words */
-  readonly edited?: number;
+  /** an episode whose prompt was edited: the recorded actions belong to other words */
+  readonly edited?: { readonly episode: number; readonly text: string };
 }
 
 export class Scene {
@@ -100,7 +100,8 @@ export class Scene {
   add(state: StateView): void {
     const index = this.#run?.steps.indexOf(state.step) ?? -1;
     if (index < 0) return;
-    const list = this.#states.get(state.episode) ?? new Array<StateView | undefined>(this.#run!.steps.length);
+    const list: (StateView | undefined)[] =
+      this.#states.get(state.episode) ?? this.#run!.steps.map(() => undefined);
     list[index] = state;
     this.#states.set(state.episode, list);
     if (state.episode === this.#episode && this.#follows) this.#select(index);
@@ -111,7 +112,8 @@ export class Scene {
     const [model, run] = [this.#model, this.#run];
     if (!model) return [];
     const { truth } = this.#shownEpisode;
-    const known: Strand[] = truth && run?.edited !== this.#episode ? [{ chunk: truth, look: "truth" }] : [];
+    const known: Strand[] =
+      truth && run?.edited?.episode !== this.#episode ? [{ chunk: truth, look: "truth" }] : [];
     const state = this.states[this.#selected];
     if (!state || !run) return known;
     const earlier = this.states.slice(0, this.#selected).filter((s) => s !== undefined);
