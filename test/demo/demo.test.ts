@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ProbeResult } from "../../src/probe/result.ts";
 import { probeResult } from "../../src/probe/result.ts";
 import { runProbeHere } from "../../src/probe/run.node.ts";
+import { MockHub } from "../weights/mock-hub.ts";
 import { startChromium } from "../support/chromium.ts";
 import { buildDemo, compressedSizes, serve, type Site } from "./site.ts";
 
@@ -194,6 +195,7 @@ describe("from a path of a static host", () => {
           await page.evaluate((at) => document.getElementById(at)!.removeAttribute("open"), id);
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         expect(overflow, `${name} scrolls sideways`).toBeLessThanOrEqual(0);
+        await page.evaluate(() => scrollTo(0, 0));
         // The plots are drawn again for the new width.
         await page.waitForTimeout(800);
         await page.screenshot({
@@ -217,7 +219,7 @@ describe("from a path of a static host", () => {
     await status(/^(Compiling|Probing)/);
     await status(/^Done/);
     // The recorded actions belong to the recorded words.
-    expect(await page.textContent("#legend")).not.toContain("true actions");
+    expect(await page.textContent("#video-legend")).not.toContain("true actions");
     expect(page.url()).toContain("prompt=push+the+blue+block+up");
   });
 
@@ -246,6 +248,56 @@ describe("from a path of a static host", () => {
     expect(await page.isEnabled("#run")).toBe(true);
   });
 
+  inBrowser("opens the folder of a model, and one on the Hub", async () => {
+    await page.setInputFiles("#choose", "weights/toy");
+    await status(/^(Opening|Loading)/);
+    await status(/^Ready/);
+    const hub = await MockHub.start();
+    hub.addFolder("owner/toy", "weights/toy");
+    // The page asks the Hub itself; the browser is told that the mock is it.
+    await page.context().route("https://huggingface.co/**", async (route) => {
+      const { pathname, search } = new URL(route.request().url());
+      const response = await fetch(hub.endpoint + pathname + search);
+      const body = Buffer.from(await response.arrayBuffer());
+      const link = response.headers.get("link");
+      await route.fulfill({
+        status: response.status,
+        body,
+        headers: { "access-control-allow-origin": "*", ...(link ? { link } : {}) },
+      });
+    });
+    try {
+      await page.evaluate(() => document.getElementById("another")!.setAttribute("open", ""));
+      await page.fill("#hub-name", "owner/nothing");
+      await page.keyboard.press("Enter");
+      await page.locator("#failure").waitFor({ state: "visible" });
+      expect(await page.textContent("#failure")).toMatch(/The Hub did not give the model.*owner\/nothing/s);
+      await page.fill("#hub-name", "owner/toy");
+      await page.keyboard.press("Enter");
+      await status(/^Downloading from the Hub|^Loading/);
+      await status(/^Ready/);
+      expect(page.url()).toContain("model=owner%2Ftoy");
+    } finally {
+      await hub.stop();
+      await page.click("#toy");
+      await status(/^(Opening|Loading|Downloading)/);
+      await status(/^Ready/);
+    }
+  });
+
+  inBrowser("says that the GPU was lost, and opens it again", async () => {
+    await page.click("#run");
+    await status(/^Probing/);
+    const session = await browser!.newBrowserCDPSession();
+    await session.send("Browser.crashGpuProcess");
+    await page.locator("#failure").waitFor({ state: "visible" });
+    expect(await page.textContent("#failure")).toMatch(/The GPU was lost.*Press Run to open it again/s);
+    await page.click("#run");
+    await status(/^Probing/);
+    await page.click("#run");
+    await status(/^Cancelled/);
+  });
+
   inBrowser("refuses settings in words", async () => {
     await page.evaluate(() => document.getElementById("settings")!.setAttribute("open", ""));
     await page.fill('[name="probe-steps"]', "3,2");
@@ -255,10 +307,15 @@ describe("from a path of a static host", () => {
     await page.click("#dismiss");
   });
 
-  inBrowser("had nothing to complain about and asked nobody else", async () => {
-    expect(complaints).toEqual([]);
+  inBrowser("had nothing to complain about and asked nobody but the Hub", async () => {
+    // What a refused request of the Hub leaves in the console is the browser's own.
+    expect(complaints.filter((text) => !/status of 40[14]/.test(text))).toEqual([]);
     const own = new URL(site.url).origin;
-    expect(requested.filter((url) => !url.startsWith(own) && !/^(data|blob):/.test(url))).toEqual([]);
+    expect(
+      requested.filter(
+        (url) => !url.startsWith(own) && !/^(data|blob):|^https:\/\/huggingface\.co\//.test(url),
+      ),
+    ).toEqual([]);
   });
 
   inBrowser("says so where there is no adapter, and still shows the episodes", async () => {
