@@ -4,8 +4,20 @@
  * Slow, and only for that.
  */
 import { NonFiniteError } from "../errors.ts";
+import type { Gpu } from "./gpu.ts";
 import type { Storage } from "./memory.ts";
-import type { Replay } from "./recording.ts";
+
+/** A planned list of dispatches that can be submitted in parts: a `Replay`. */
+interface Steppable {
+  readonly gpu: Gpu;
+  readonly label: string;
+  readonly dispatches: readonly {
+    readonly kernel: { readonly name: string };
+    readonly inputs: readonly Storage[];
+    readonly outputs: readonly Storage[];
+  }[];
+  submit(from: number, to: number): void;
+}
 
 /** Index of the first float32 in `words` that is infinite or not a number, or −1; judged by bits, exponent all ones. */
 export function firstNonFinite(words: Uint32Array): number {
@@ -13,7 +25,7 @@ export function firstNonFinite(words: Uint32Array): number {
 }
 
 /** Runs a replay dispatch by dispatch. @throws NonFiniteError naming the first tensor with a value that is not finite */
-export async function runChecked(replay: Replay): Promise<void> {
+export async function runChecked(replay: Steppable): Promise<void> {
   const seen = new Set<Storage>();
   const check = async (storage: Storage, role: string): Promise<void> => {
     const words = new Uint32Array(
