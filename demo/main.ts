@@ -3,6 +3,7 @@ import type { ProbeSettings } from "../src/probe/measurement.ts";
 import type { ProbeResult } from "../src/probe/result.ts";
 import { sufficientSentence } from "../src/probe/sentences.ts";
 import { formatBytes } from "../src/weights/listing.ts";
+import { formatSeconds } from "../src/weights/hub/progress.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
@@ -27,7 +28,10 @@ let place: ModelPlace = toy;
 let asked: ModelPlace | undefined;
 let run: ShownRun | undefined;
 let running = false;
+let software = false;
 let startedAt = 0;
+/** when the first step of a run had ended, and how many steps that were */
+let firstStep: { readonly at: number; readonly done: number } | undefined;
 
 const charts = new Charts(
   [byId("video-plot"), byId("action-plot")],
@@ -49,6 +53,7 @@ worker.onerror = ({ message }) => showFailure("Error", message || "the page’s 
 const wishes = new URLSearchParams(location.hash.slice(1));
 settings.restore(wishes);
 const hubName = wishes.get("model");
+addEventListener("hashchange", () => location.reload());
 open(hubName ? { kind: "hub", name: hubName } : toy);
 
 function open(wanted: ModelPlace): void {
@@ -65,9 +70,11 @@ function hear(event: Event): void {
       return showModel(event.model);
     case "device":
       devicePanel.device = event.device;
+      software = event.device.software;
       return;
     case "ready":
-      if (!running) say("Ready.", 0);
+      if (!running)
+        say(software ? "Ready. This adapter is a CPU: few video steps keep it short." : "Ready.", 0);
       return;
     case "progress":
       return showProgress(event);
@@ -171,6 +178,7 @@ form.addEventListener("submit", (event) => {
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
   running = true;
   startedAt = performance.now();
+  firstStep = undefined;
   charts.prepare();
   scene.begin(run);
   downloads.result = undefined;
@@ -204,8 +212,19 @@ function showResult(result: ProbeResult): void {
 function showProgress({ phase, done, total, unit }: Extract<Event, { type: "progress" }>): void {
   if (total === 0) return say(`${sentence(phase)}…`, undefined);
   const amount =
-    unit === "bytes" ? `${formatBytes(done)} of ${formatBytes(total)}` : `${unit} ${done} of ${total}`;
+    unit === "bytes"
+      ? `${formatBytes(done)} of ${formatBytes(total)}`
+      : `${unit} ${done} of ${total}${timeLeft(done, total)}`;
   say(`${sentence(phase)}: ${amount}`, done / total);
+}
+
+/** Said after a few steps, as the first ones bring compiled kernels with them. */
+function timeLeft(done: number, total: number): string {
+  const now = performance.now();
+  firstStep ??= { at: now, done };
+  if (done - firstStep.done < 3) return "";
+  const each = (now - firstStep.at) / 1000 / (done - firstStep.done);
+  return `, about ${formatSeconds((total - done) * each)} left`;
 }
 
 const sentence = (phase: string): string => phase.charAt(0).toUpperCase() + phase.slice(1);

@@ -64,6 +64,8 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
   // The first recording compiles every pipeline of the transformer, which can take longer than all the steps.
   tell({ type: "progress", phase: "compiling kernels", done: 0, total: 0, unit: "" });
   let preview: Preview | undefined;
+  /** an episode's last state has been reached, so that action steps follow */
+  let decoding = false;
   const hooks: ProbeHooks = {
     signal,
     onProgress: ({ phase, done, total, unit }) => {
@@ -71,10 +73,12 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
       tell({ type: "progress", phase, done, total, unit });
     },
     onState: async (state) => {
+      const cost = times.cost(decoding ? "actionStep" : "videoStep");
+      decoding = state.step === settings.videoSteps;
       times.pause();
       preview ??= await Preview.create(model, state, actionSteps, settings.actionSeeds);
       tell({ type: "state", state: await preview.show(state, signal) });
-      tell({ type: "cost", cost: times.cost("videoStep") });
+      tell({ type: "cost", cost });
       times.resume();
     },
   };

@@ -57,6 +57,8 @@ export function modelFilesOf(name: string, sources: FolderSources, revision = "u
     sha256: async (paths) => {
       const hash = streamingHasher("sha256");
       for (const path of paths) {
+        if (!sources.has(path) && inside(path).length === 0)
+          throw new FormatError(`${name}/${path} does not exist`);
         const within = inside(path).filter((file) => WEIGHTS.test(file));
         const files = sources.has(path) ? [path] : within.sort().map((file) => `${path}/${file}`);
         for (const file of files) {

@@ -65,7 +65,7 @@ async function newPage(options: BrowserContextOptions): Promise<Page> {
   return opened;
 }
 
-const status = async (wanted: RegExp, timeout = 90_000): Promise<void> => {
+const status = async (wanted: RegExp, timeout = 240_000): Promise<void> => {
   const source = wanted.source;
   await page
     .waitForFunction(
@@ -83,7 +83,7 @@ const status = async (wanted: RegExp, timeout = 90_000): Promise<void> => {
 
 /** Where a browser cannot be started, tests of the page say so and are skipped. */
 const inBrowser = (name: string, body: () => Promise<void>): void => {
-  test(name, async ({ skip }) => (unavailable ? skip(unavailable) : body()));
+  test(name, { timeout: 300_000 }, async ({ skip }) => (unavailable ? skip(unavailable) : body()));
 };
 
 test("the page is small", () => {
@@ -248,6 +248,19 @@ describe("from a path of a static host", () => {
     expect(await page.isEnabled("#run")).toBe(true);
   });
 
+  inBrowser("says that the GPU was lost, and opens it again", async () => {
+    await page.click("#run");
+    await status(/^Probing/);
+    const session = await browser!.newBrowserCDPSession();
+    await session.send("Browser.crashGpuProcess");
+    await page.locator("#failure").waitFor({ state: "visible" });
+    expect(await page.textContent("#failure")).toMatch(/The GPU was lost.*Press Run to open it again/s);
+    await page.click("#run");
+    await status(/^Probing/);
+    await page.click("#run");
+    await status(/^Cancelled/);
+  });
+
   inBrowser("opens the folder of a model, and one on the Hub", async () => {
     await page.setInputFiles("#choose", "weights/toy");
     await status(/^(Opening|Loading)/);
@@ -283,19 +296,6 @@ describe("from a path of a static host", () => {
       await status(/^(Opening|Loading|Downloading)/);
       await status(/^Ready/);
     }
-  });
-
-  inBrowser("says that the GPU was lost, and opens it again", async () => {
-    await page.click("#run");
-    await status(/^Probing/);
-    const session = await browser!.newBrowserCDPSession();
-    await session.send("Browser.crashGpuProcess");
-    await page.locator("#failure").waitFor({ state: "visible" });
-    expect(await page.textContent("#failure")).toMatch(/The GPU was lost.*Press Run to open it again/s);
-    await page.click("#run");
-    await status(/^Probing/);
-    await page.click("#run");
-    await status(/^Cancelled/);
   });
 
   inBrowser("refuses settings in words", async () => {
