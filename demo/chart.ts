@@ -112,16 +112,24 @@ export class Charts {
 
 /** The names of a plot's curves, in the words that matter beside it. */
 function showLegend(list: HTMLElement, drawn: readonly Plain[], traces: readonly Plain[]): void {
-  const items = traces.flatMap(({ name, line: look }, i) => {
-    if (typeof name !== "string" || name === "" || traces.findIndex((t) => t.name === name) < i) return [];
+  const items = traces.flatMap(({ name, line: look, showlegend }, i) => {
+    // Floors are named once, beside the first plot.
+    if (typeof name !== "string" || name === "" || showlegend === false) return [];
     const { dash = "solid" } = look as { dash?: string };
-    const item = make("li", { textContent: name.replace(/ \(.*\)$|, whatever.*$/, "") });
+    const item = make("li", { textContent: shortened(name) });
     item.style.setProperty("--colour", (drawn[i].line as { color: string }).color);
     item.style.setProperty("--dash", dash === "solid" ? "solid" : dash === "dot" ? "dotted" : "dashed");
     return [item];
   });
   list.replaceChildren(...items);
 }
+
+/** The figure's names have a page to themselves; here they stand in half of one. */
+const shortened = (name: string): string =>
+  name
+    .replace(/ \(.*\)$|, whatever.*$/, "")
+    .replace("the true actions", "the truth")
+    .replace("the final action", "its end");
 
 /** The probe's figure as a PNG, as the command line writes it. */
 export async function figurePng(result: ProbeResult): Promise<Blob> {

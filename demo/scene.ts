@@ -7,6 +7,11 @@ import { drawStrands, type Strand } from "./overlay.ts";
 import type { EpisodeView, ModelView, StateView } from "./protocol.ts";
 import { Strip } from "./strip.ts";
 
+const icon = (path: string): string =>
+  `<svg viewBox="0 0 12 12" aria-hidden="true"><path d="${path}" /></svg>`;
+const PAUSE = icon("M3 2v8M3.8 2v8M8.2 2v8M9 2v8");
+const PLAY = icon("M3 2l7 4-7 4z");
+
 /** Seconds in which a newly shown decode settles from noise. */
 const SETTLE = 0.9;
 
@@ -50,7 +55,7 @@ export class Scene {
     this.#clock = new Clock((now) => this.#draw(now));
     const play = byId("play");
     const showPlay = (): void => {
-      play.textContent = this.#clock.playing ? "❚❚" : "▶";
+      play.innerHTML = this.#clock.playing ? PAUSE : PLAY;
       play.setAttribute("aria-label", this.#clock.playing ? "Pause the frames" : "Play the frames");
     };
     play.addEventListener("click", () => {
@@ -186,6 +191,10 @@ export class Scene {
 
   #showSteps(state: StateView | undefined, n: number): void {
     const { steps, videoSteps, actionSteps } = this.#run!;
+    const what = state
+      ? `The scene from above: context, then the future imagined at video step ${state.step} of ${videoSteps}; the decoded action is a path over it`
+      : "The scene from above: the context frames";
+    if (this.#picture.getAttribute("aria-label") !== what) this.#picture.setAttribute("aria-label", what);
     const words = state ? `${state.step} of ${videoSteps}` : "–";
     byId("video-step-value").textContent = words;
     byId("action-step-value").textContent = state ? `${n} of ${actionSteps}` : "–";

@@ -219,7 +219,7 @@ describe("from a path of a static host", () => {
     await status(/^(Compiling|Probing)/);
     await status(/^Done/);
     // The recorded actions belong to the recorded words.
-    expect(await page.textContent("#video-legend")).not.toContain("true actions");
+    expect(await page.textContent("#video-legend")).not.toContain("truth");
     expect(page.url()).toContain("prompt=push+the+blue+block+up");
   });
 
