@@ -19,14 +19,35 @@ const KINDS: Record<string, readonly [title: string, remedy: string]> = {
   NonFiniteError: ["The numbers left the range of floating point", "Try float32 weights, or another device."],
 };
 
-/** @param remedy what to do, where the page knows better than the kind of error does */
-export function showFailure(kind: string, message: string, remedy?: string): void {
-  const [title, usual] = KINDS[kind] ?? ["Something went wrong", "Reload the page to start over."];
+/** Adapters refuse for two reasons; too little memory is not the same as no adapter. */
+const TOO_SMALL = [
+  "The model does not fit on this GPU",
+  "Use fewer video seeds, bfloat16 weights, or a smaller model.",
+] as const;
+
+/**
+ * A failure in words.
+ * @param remedy what to do, where the page knows better than the kind of error does
+ */
+export function failureWords(
+  kind: string,
+  message: string,
+  remedy?: string,
+): { readonly title: string; readonly text: string } {
+  const tooSmall = kind === "AdapterError" && /out of GPU memory|needs \d+ bytes/.test(message);
+  const [title, usual] = tooSmall
+    ? TOO_SMALL
+    : (KINDS[kind] ?? ["Something went wrong", "Reload the page to start over."]);
   // The command line's options are this page's fields.
   const words = message.replace(/--([a-z-]+)/g, (_, name: string) => `“${name.replaceAll("-", " ")}”`);
   const sentence = words.charAt(0).toUpperCase() + words.slice(1);
+  return { title, text: `${sentence.replace(/[^.!?]$/, "$&.")} ${remedy ?? usual}` };
+}
+
+export function showFailure(kind: string, message: string, remedy?: string): void {
+  const { title, text } = failureWords(kind, message, remedy);
   byId("failure-title").textContent = title;
-  byId("failure-text").textContent = `${sentence.replace(/[^.!?]$/, "$&.")} ${remedy ?? usual}`;
+  byId("failure-text").textContent = text;
   byId("failure").hidden = false;
 }
 

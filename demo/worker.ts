@@ -18,15 +18,21 @@ let session: Session | undefined;
 let abort: AbortController | undefined;
 /** One thing at a time, in the order it was asked for. */
 let turn: Promise<void> = Promise.resolve();
+/** requests so far, and how many of them a cancel came after */
+let [requests, cancelled] = [0, 0];
 
 self.onmessage = ({ data }: MessageEvent<Request>) => {
   if (data.type === "cancel") {
+    cancelled = requests;
     abort?.abort();
     return;
   }
+  const request = ++requests;
   // Another model makes what is under way superfluous; a run waits for the model that is being opened.
   if (data.type === "open") abort?.abort();
   turn = turn.then(async () => {
+    // A run may be cancelled while it still waits for the model to open.
+    if (data.type === "run" && request <= cancelled) return tell({ type: "cancelled" });
     const controller = (abort = new AbortController());
     try {
       if (data.type === "open") await open(data.place, data.dtype, controller.signal);
