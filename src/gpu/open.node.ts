@@ -40,11 +40,25 @@ const isSoftware = (adapter: GPUAdapter): boolean =>
 const describe = ({ info }: GPUAdapter): string =>
   [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ");
 
+/** An adapter that fits the options, and how to ask for it again: an adapter gives one device only. */
+export interface FoundAdapter {
+  readonly adapter: GPUAdapter;
+  readonly origin: string;
+  readonly software: boolean;
+  readonly again: () => Promise<GPUAdapter | null>;
+}
+
 /**
  * Opens the device to compute on.
  * @throws AdapterError when there is none, saying what to install, or when none has the requested name
  */
 export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
+  const { adapter, origin, software } = await findAdapter(options);
+  return Gpu.request(adapter, origin, software, options);
+}
+
+/** The adapter that `openGpu` would open. @throws AdapterError as `openGpu` */
+export async function findAdapter(options: OpenOptions = {}): Promise<FoundAdapter> {
   const wanted = (options.adapter ?? process.env.MIMIC_VIDEO_ADAPTER ?? "").toLowerCase();
   const seen: string[] = [];
   const fits = (adapter: GPUAdapter): boolean => {
@@ -66,21 +80,29 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
       forceFallbackAdapter,
     });
     if (adapter && fits(adapter)) {
-      if (!isSoftware(adapter)) return Gpu.request(adapter, "GPU", false, options);
+      const request = { powerPreference: "high-performance", forceFallbackAdapter } as const;
+      if (!isSoftware(adapter)) {
+        return { adapter, origin: "GPU", software: false, again: () => system!.requestAdapter(request) };
+      }
       // Bounds checks are chosen for an instance, before its adapters are known.
-      const again = await software().requestAdapter({
-        powerPreference: "high-performance",
-        forceFallbackAdapter,
-      });
-      return Gpu.request(again ?? adapter, "installed software driver", true, options);
+      const unchecked = software();
+      const again = (): Promise<GPUAdapter | null> => unchecked.requestAdapter(request);
+      return {
+        adapter: (await again()) ?? adapter,
+        origin: "installed software driver",
+        software: true,
+        again,
+      };
     }
   }
 
   let unavailable = "";
   try {
     useSoftwareGpu(await unpackSoftwareGpu());
-    const adapter = await software().requestAdapter();
-    if (adapter && fits(adapter)) return await Gpu.request(adapter, "SwiftShader from npm", true, options);
+    const packaged = software();
+    const again = (): Promise<GPUAdapter | null> => packaged.requestAdapter();
+    const adapter = await again();
+    if (adapter && fits(adapter)) return { adapter, origin: "SwiftShader from npm", software: true, again };
     if (!adapter) unavailable = "the packaged software driver did not start";
   } catch (error) {
     if (!(error instanceof AdapterError)) throw error;
