@@ -1,6 +1,6 @@
 /** The curves of one episode while its run goes on, from the states that have arrived. */
-import type { LiveCurves } from "./chart.ts";
 import { chunksAt, meanError } from "./chunk.ts";
+import type { LiveCurves } from "./panels.ts";
 import type { EpisodeView, ModelView, StateView } from "./protocol.ts";
 import type { ShownRun } from "./scene.ts";
 

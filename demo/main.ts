@@ -2,8 +2,6 @@
 import type { ProbeSettings } from "../src/probe/measurement.ts";
 import type { ProbeResult } from "../src/probe/result.ts";
 import { sufficientSentence } from "../src/probe/sentences.ts";
-import { formatBytes } from "../src/weights/listing.ts";
-import { formatSeconds } from "../src/weights/hub/progress.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
@@ -15,11 +13,11 @@ import { liveCurves } from "./live.ts";
 import type { Event, ModelPlace, ModelView, Request } from "./protocol.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
+import { restartTiming, say, showProgress } from "./status.ts";
 
 const form = byId<HTMLFormElement>("form");
 const prompt = byId<HTMLInputElement>("prompt");
 const runButton = byId<HTMLButtonElement>("run");
-const bar = byId<HTMLProgressElement>("bar");
 const toy: ModelPlace = { kind: "toy", page: location.href.split("#")[0] };
 
 let model: ModelView | undefined;
@@ -30,8 +28,6 @@ let run: ShownRun | undefined;
 let running = false;
 let software = false;
 let startedAt = 0;
-/** when the first step of a run had ended, and how many steps that were */
-let firstStep: { readonly at: number; readonly done: number } | undefined;
 
 const charts = new Charts(
   [byId("video-plot"), byId("action-plot")],
@@ -178,7 +174,7 @@ form.addEventListener("submit", (event) => {
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
   running = true;
   startedAt = performance.now();
-  firstStep = undefined;
+  restartTiming();
   charts.prepare();
   scene.begin(run);
   downloads.result = undefined;
@@ -207,36 +203,6 @@ function showResult(result: ProbeResult): void {
     `by action step, inside the decode at video step ${result.video_steps}`;
   byId("answer").textContent = `${sufficientSentence(result)} ${result.statement}`;
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
-}
-
-function showProgress({ phase, done, total, unit }: Extract<Event, { type: "progress" }>): void {
-  if (total === 0) return say(`${sentence(phase)}…`, undefined);
-  const amount =
-    unit === "bytes"
-      ? `${formatBytes(done)} of ${formatBytes(total)}`
-      : `${unit} ${done} of ${total}${timeLeft(done, total)}`;
-  say(`${sentence(phase)}: ${amount}`, done / total);
-}
-
-/** Said after a few steps, as the first ones bring compiled kernels with them. */
-function timeLeft(done: number, total: number): string {
-  const now = performance.now();
-  firstStep ??= { at: now, done };
-  if (done - firstStep.done < 3) return "";
-  const each = (now - firstStep.at) / 1000 / (done - firstStep.done);
-  return `, about ${formatSeconds((total - done) * each)} left`;
-}
-
-const sentence = (phase: string): string => phase.charAt(0).toUpperCase() + phase.slice(1);
-
-/** @param share of the work that is done; undefined when nobody knows */
-function say(words: string, share: number | undefined): void {
-  byId("status").textContent = words;
-  // A screen reader is told of phases, not of every step.
-  const phase = words.split(":")[0];
-  if (byId("announce").textContent !== phase) byId("announce").textContent = phase;
-  if (share === undefined) bar.removeAttribute("value");
-  else bar.value = share;
 }
 
 function stop(): void {

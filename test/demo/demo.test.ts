@@ -16,7 +16,7 @@ import { buildDemo, compressedSizes, serve, type Site } from "./site.ts";
 const BUILT = "results/demo/built";
 const PICTURES = "results/demo";
 /** Few steps: SwiftShader computes on the processor that the tests run on. */
-const SETTINGS = "#video-steps=4&action-steps=4&video-seeds=1";
+const SETTINGS = "#video-steps=3&action-steps=3&video-seeds=1";
 
 let site: Site;
 let browser: Browser | undefined;
@@ -101,8 +101,8 @@ describe("from a path of a static host", () => {
   inBrowser("opens with the toy, and a link restores its settings", async () => {
     await page.goto(site.url + SETTINGS);
     await status(/^Ready/);
-    expect(await page.inputValue('[name="video-steps"]')).toBe("4");
-    expect(await page.inputValue('[name="action-steps"]')).toBe("4");
+    expect(await page.inputValue('[name="video-steps"]')).toBe("3");
+    expect(await page.inputValue('[name="action-steps"]')).toBe("3");
     expect(await page.inputValue("#prompt")).toBe("push the red block somewhere");
     expect(await page.locator("#episodes input").count()).toBe(8);
     expect(await page.textContent("#statement")).toContain("says anything about robots");
@@ -149,15 +149,15 @@ describe("from a path of a static host", () => {
     const slider = page.locator("#video-step");
     await slider.focus();
     await page.keyboard.press("Home");
-    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "0 of 4");
+    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "0 of 3");
     expect(await page.getAttribute("#strip li:first-child button", "aria-pressed")).toBe("true");
     await page.keyboard.press("ArrowRight");
-    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "1 of 4");
+    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "1 of 3");
     await page.locator("#strip li:last-child button").click();
-    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "4 of 4");
+    await page.waitForFunction(() => document.getElementById("video-step-value")!.textContent === "3 of 3");
     await page.locator("#action-step").focus();
     await page.keyboard.press("Home");
-    await page.waitForFunction(() => document.getElementById("action-step-value")!.textContent === "0 of 4");
+    await page.waitForFunction(() => document.getElementById("action-step-value")!.textContent === "0 of 3");
     await page.keyboard.press("End");
   });
 
