@@ -35,6 +35,8 @@ export class Gpu {
   readonly memory: Memory;
   readonly pipelines: PipelineCache;
   readonly variants: Readonly<Record<string, string>>;
+  /** variants chosen on this adapter by checking and timing, by kernel and shape class: `linear many` → `shared128` */
+  readonly selected = new Map<string, string>();
   readonly maxBindingBytes: number;
   readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
   /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
@@ -96,11 +98,14 @@ export class Gpu {
   }
 
   /** @throws AdapterError when `bytes` cannot be bound at once on this adapter */
-  checkBinding(bytes: number, label: string): void {
+  checkBinding(
+    bytes: number,
+    label: string,
+    remedy = "Use a smaller batch, fewer frames, or an adapter with larger limits.",
+  ): void {
     if (bytes <= this.maxBindingBytes) return;
     throw new AdapterError(
-      `${label} needs ${bytes} bytes in one binding; this adapter allows ${this.maxBindingBytes}. ` +
-        "Use a smaller batch, fewer frames, or an adapter with larger limits.",
+      `${label} needs ${bytes} bytes in one binding; this adapter allows ${this.maxBindingBytes}. ${remedy}`,
     );
   }
 

@@ -5,11 +5,12 @@
  * they are as they are, stand in linear.wgsl.ts.
  */
 import { UsageError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { recording } from "../gpu/recording.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
-import { HEADER, VARIANTS } from "./linear.wgsl.ts";
+import { HEADER, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear.wgsl.ts";
 import { choose, invocations } from "./variants.ts";
 
 export interface LinearOptions {
@@ -22,6 +23,8 @@ export interface LinearOptions {
   readonly gate?: LinearGate;
   /** where the rows of the result go, when not to a tensor of their own */
   readonly into?: RowsOf;
+  /** a program by name, for the selection of variants; default: the device's */
+  readonly variant?: keyof typeof VARIANTS;
 }
 
 /** σ(table[rowOf[m], at + n] + shift) */
@@ -38,6 +41,14 @@ export interface LinearGate {
 export interface RowsOf {
   readonly tensor: Tensor;
   readonly firstRow: number;
+}
+
+/** The program for so many rows: forced, selected for their class, or the likeliest. */
+function linearVariant(gpu: Gpu, rows: number): keyof typeof VARIANTS {
+  const kind = shapeClass(rows);
+  if (gpu.adapter.software) return choose(gpu, "linear", VARIANTS, ...ON_CPU);
+  const selected = gpu.selected.get(`linear ${kind}`) as keyof typeof VARIANTS | undefined;
+  return choose(gpu, "linear", VARIANTS, ...(selected ? [selected] : []), ...ON_GPU[kind]);
 }
 
 /**
@@ -70,11 +81,11 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
   const list = recording();
   const y = into?.tensor ?? result(shape, "linear");
   const kind = gate ? "gated" : "open";
-  const { program, needs } = VARIANTS[choose(list.gpu, "linear", VARIANTS, "quads", "tile")];
-  const workgroup = invocations(list.gpu);
+  const { program, needs } = VARIANTS[options.variant ?? linearVariant(list.gpu, x.rows)];
   for (const block of w.blocks) {
     const padded = block.data.dim(-1);
     const plan = program({ rows: x.rows, inner: w.in, columns: block.columns, padded });
+    const workgroup = plan.workgroup ?? invocations(list.gpu);
     list.dispatch({
       kernel: {
         name: "linear",

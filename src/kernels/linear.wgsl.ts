@@ -5,9 +5,10 @@
  * of four and its own four columns, and quad swaps hand the rows round, so that for 64 multiply-adds an invocation reads
  * four values of x and four of W where the tile below reads eight and eight. Quads of 4 and 8 rows serve small batches.
  * tile: for adapters without. One invocation owns 8 rows × 8 columns as four 4×4 matrices.
+ * shared64, shared128, split: for real GPUs, through workgroup memory.
  * naive: one output an invocation: the second reference, and the floor every other variant must beat.
  *
- * Neither uses workgroup memory: on a CPU adapter it only costs. The tile adds sums of 64 terms, quads of 32, to a second accumulator, which
+ * Quads and the tile use no workgroup memory: on a CPU adapter it only costs. The tile adds sums of 64 terms, quads of 32, to a second accumulator, which
  * keeps the rounding error of long sums near that of a pairwise sum.
  *
  * What decides on SwiftShader 5.0.0 (2026-11-22): a float read from storage costs a subgroup of four 10 ns (25 with bounds checks, see
@@ -228,6 +229,116 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
 }
 `;
 
+/**
+ * For real GPUs: a workgroup of side² owns 8·side rows and columns, an invocation 8 × 8 of them in registers; 16 columns of x and
+ * rows of Wᵀ at a time pass through workgroup memory, 8 KB at side 8 and 16 KB at side 16. The next part is read into registers
+ * while this one is multiplied. Written after the shapes that win in public measurements; not timed on a real GPU yet.
+ */
+const SHARED = (dtype: "f32" | "bf16", side: 8 | 16): string => /* wgsl */ `
+${READ_WEIGHT4[dtype]}
+const SIDE = ${side}u;
+const QUADS = 2u * SIDE; // vec4s across the tile
+const DEPTH = 16u;
+const ITEMS = DEPTH * QUADS / (SIDE * SIDE);
+var<workgroup> xs: array<vec4f, DEPTH * QUADS>; // [k][four rows]
+var<workgroup> ws: array<vec4f, DEPTH * QUADS>; // [k][four columns]
+
+// Beyond K both operands are zero; rows and columns beyond the end repeat the last ones and are not stored.
+fn x4(m: u32, k: u32) -> vec4f {
+  if (k >= p.inner) { return vec4f(); }
+  let at = min(vec4u(m) + vec4u(0u, 1u, 2u, 3u), vec4u(p.rows - 1u)) * p.inner + k;
+  return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+}
+fn b4(k: u32, n: u32) -> vec4f {
+  if (k >= p.inner) { return vec4f(); }
+  return w4(k, min(n, p.padded - 4u) / 4u);
+}
+fn outer(a: vec4f, b: vec4f) -> mat4x4f {
+  return mat4x4f(b * a.x, b * a.y, b * a.z, b * a.w);
+}
+fn storeTile(m: u32, n: u32, tile: mat4x4f) {
+  store4(m, n, tile[0]); store4(m + 1u, n, tile[1]); store4(m + 2u, n, tile[2]); store4(m + 3u, n, tile[3]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let across = (p.padded + 4u * QUADS - 1u) / (4u * QUADS);
+  let tile = wg.x + wg.y * grid.x;
+  let m0 = tile / across * 4u * QUADS;
+  let n0 = tile % across * 4u * QUADS;
+  if (m0 >= p.rows) { return; }
+  let row = lane / SIDE;
+  let column = lane % SIDE;
+  var nextX: array<vec4f, ITEMS>;
+  var nextW: array<vec4f, ITEMS>;
+  for (var i = 0u; i < ITEMS; i++) {
+    let item = lane + i * WORKGROUP;
+    nextX[i] = x4(m0 + item / DEPTH * 4u, item % DEPTH);
+    nextW[i] = b4(item / QUADS, n0 + item % QUADS * 4u);
+  }
+  var sum00 = mat4x4f(); var sum01 = mat4x4f();
+  var sum10 = mat4x4f(); var sum11 = mat4x4f();
+  for (var k0 = 0u; k0 < p.inner; k0 += DEPTH) {
+    for (var i = 0u; i < ITEMS; i++) {
+      let item = lane + i * WORKGROUP;
+      xs[item % DEPTH * QUADS + item / DEPTH] = nextX[i];
+      ws[item] = nextW[i];
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < ITEMS; i++) {
+      let item = lane + i * WORKGROUP;
+      nextX[i] = x4(m0 + item / DEPTH * 4u, k0 + DEPTH + item % DEPTH);
+      nextW[i] = b4(k0 + DEPTH + item / QUADS, n0 + item % QUADS * 4u);
+    }
+    for (var k = 0u; k < DEPTH; k++) {
+      let a0 = xs[k * QUADS + row]; let a1 = xs[k * QUADS + SIDE + row];
+      let b0 = ws[k * QUADS + column]; let b1 = ws[k * QUADS + SIDE + column];
+      sum00 += outer(a0, b0); sum01 += outer(a0, b1);
+      sum10 += outer(a1, b0); sum11 += outer(a1, b1);
+    }
+    workgroupBarrier();
+  }
+  let m = m0 + row * 4u;
+  let n = n0 + column * 4u;
+  let far = 4u * SIDE;
+  storeTile(m, n, sum00); storeTile(m, n + far, sum01);
+  storeTile(m + far, n, sum10); storeTile(m + far, n + far, sum11);
+}
+`;
+
+/**
+ * For few rows on real GPUs, where one pass over W is all there is: a workgroup of 64 owns four rows and 32 columns, in eight slices
+ * of K that meet in workgroup memory. Not timed on a real GPU yet.
+ */
+const SPLIT = (dtype: "f32" | "bf16"): string => /* wgsl */ `
+${READ_WEIGHT4[dtype]}
+const SLICES = 8u;
+var<workgroup> partial: array<vec4f, SLICES * 32u>; // [slice][row][four columns]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let across = (p.padded + 31u) / 32u;
+  let tile = wg.x + wg.y * grid.x;
+  let m = tile / across * 4u;
+  let n = tile % across * 32u + lane % 8u * 4u;
+  if (m >= p.rows) { return; }
+  let slice = lane / 8u;
+  let column = min(n, p.padded - 4u) / 4u;
+  let row = min(vec4u(m) + vec4u(0u, 1u, 2u, 3u), vec4u(p.rows - 1u)) * p.inner;
+  var sum = mat4x4f();
+  for (var k = slice; k < p.inner; k += SLICES) {
+    let b = w4(k, column);
+    sum += mat4x4f(b * x[row.x + k], b * x[row.y + k], b * x[row.z + k], b * x[row.w + k]);
+  }
+  for (var r = 0u; r < 4u; r++) { partial[slice * 32u + r * 8u + lane % 8u] = sum[r]; }
+  workgroupBarrier();
+  if (lane >= 32u) { return; }
+  var total = vec4f();
+  for (var i = 0u; i < SLICES; i++) { total += partial[i * 32u + lane]; }
+  store4(m + lane / 8u, n, total);
+}
+`;
+
 export interface LinearShape {
   readonly rows: number;
   readonly inner: number;
@@ -244,7 +355,22 @@ export interface LinearProgram {
   /** how x is bound */
   readonly x: "f32" | "vec4f";
   readonly invocations: number;
+  /** invocations a workgroup, when the program is written for a number of its own */
+  readonly workgroup?: number;
 }
+
+const sharedProgram =
+  (side: 8 | 16) =>
+  ({ rows, padded }: LinearShape): LinearProgram => {
+    const tiles = Math.ceil(rows / (8 * side)) * Math.ceil(padded / (8 * side));
+    return {
+      key: `shared ${side}`,
+      body: (dtype) => SHARED(dtype, side),
+      x: "f32",
+      invocations: tiles * side * side,
+      workgroup: side * side,
+    };
+  };
 
 export const VARIANTS = {
   quads: {
@@ -269,6 +395,18 @@ export const VARIANTS = {
       invocations: Math.ceil(rows / 8) * (padded / 8),
     }),
   },
+  shared64: { needs: undefined, program: sharedProgram(8) },
+  shared128: { needs: undefined, program: sharedProgram(16) },
+  split: {
+    needs: undefined,
+    program: ({ rows, padded }: LinearShape): LinearProgram => ({
+      key: "split",
+      body: SPLIT,
+      x: "f32",
+      invocations: Math.ceil(rows / 4) * Math.ceil(padded / 32) * 64,
+      workgroup: 64,
+    }),
+  },
   naive: {
     needs: undefined,
     program: ({ rows, columns }: LinearShape): LinearProgram => ({
@@ -279,3 +417,25 @@ export const VARIANTS = {
     }),
   },
 } as const;
+
+type LinearVariant = keyof typeof VARIANTS;
+
+/** Shapes of one class run the same variant; a class is timed by its typical shape, see selection.ts. */
+export const SHAPE_CLASSES = {
+  few: { rows: 2, inner: 512, columns: 3072 },
+  some: { rows: 33, inner: 512, columns: 1536 },
+  many: { rows: 2048, inner: 1024, columns: 1024 },
+} as const;
+
+export const shapeClass = (rows: number): keyof typeof SHAPE_CLASSES =>
+  rows <= 8 ? "few" : rows < 256 ? "some" : "many";
+
+/** Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. */
+export const ON_GPU: Readonly<Record<keyof typeof SHAPE_CLASSES, readonly LinearVariant[]>> = {
+  few: ["split", "quads", "tile"],
+  some: ["shared64", "quads", "tile", "split"],
+  many: ["shared128", "shared64", "tile", "quads"],
+};
+
+/** On a CPU adapter the order is fixed: two runs on it must give the same bits. */
+export const ON_CPU: readonly LinearVariant[] = ["quads", "tile"];
