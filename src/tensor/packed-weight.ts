@@ -21,6 +21,20 @@ export interface WeightBlock {
   readonly columns: number;
 }
 
+/** Elements as a checkpoint stores them: floats, or the bits of narrower ones. */
+export type Elements = Float32Array | Float64Array | Uint16Array | Uint8Array;
+
+export interface UploadOptions {
+  /** where in a stored row each of the `in` terms lies; default: as stored */
+  readonly order?: Uint32Array;
+  /** stored elements to float32, element by element, zero to zero */
+  readonly widen?: (stored: Elements) => Float32Array;
+}
+
+/** What a person can do about a weight that does not fit. */
+export const SMALLER_WEIGHTS =
+  "Keep weights as bfloat16 (--dtype bf16), or take a smaller model or an adapter with larger limits.";
+
 /** W of y = W·x, shape (out, in). */
 export class PackedWeight {
   readonly out: number;
@@ -37,7 +51,7 @@ export class PackedWeight {
     this.in = inner;
     this.dtype = dtype;
     const groupBytes = inner * BYTES_PER_ELEMENT[dtype] * COLUMN_GROUP;
-    gpu.checkBinding(groupBytes, `eight rows of ${label}`);
+    gpu.checkBinding(groupBytes, `eight rows of ${label}`, SMALLER_WEIGHTS);
     const perBlock = Math.floor(gpu.maxBindingBytes / groupBytes) * COLUMN_GROUP;
     const blocks: WeightBlock[] = [];
     for (let first = 0; first < out; first += perBlock) {
@@ -54,18 +68,45 @@ export class PackedWeight {
     return this.blocks.reduce((n, b) => n + b.data.storage.bytes, 0);
   }
 
-  /** Packs W (out, in), row-major, given as float32 values or as bfloat16 bit patterns to match `dtype`. */
-  upload(gpu: Gpu, weight: Float32Array | Uint16Array): void {
+  /** Packs W (out, in), row-major; `slabs` in one go. */
+  upload(gpu: Gpu, weight: Elements | readonly Elements[], options: UploadOptions = {}): void {
+    const slabs = this.slabs(gpu, weight, options);
+    while (!slabs.next().done);
+  }
+
+  /**
+   * Packs W (out, in), row-major, a few rows of Wᵀ at a time, and yields the bytes it has written after each, so that a large
+   * weight is in memory once only, as stored.
+   * @param weight float32 values or bfloat16 bit patterns to match `dtype`, or what `widen` reads; several arrays
+   *   of one type when the rows are stacked
+   */
+  *slabs(
+    gpu: Gpu,
+    weight: Elements | readonly Elements[],
+    { order = identity(this.in), widen }: UploadOptions = {},
+  ): Generator<number> {
+    const parts = ArrayBuffer.isView(weight) ? [weight] : weight;
+    const each = BYTES_PER_ELEMENT[this.dtype];
     for (const { data, first, columns } of this.blocks) {
-      data.storage.buffer ??= gpu.memory.acquire(data.storage.bytes, data.storage.label);
+      const buffer = (data.storage.buffer ??= gpu.memory.acquire(data.storage.bytes, data.storage.label));
       const padded = data.dim(-1);
-      // Slabs of rows of Wᵀ, so that a large weight is never in memory twice.
-      const slab = Math.max(1, Math.floor(SLAB_BYTES / (padded * weight.BYTES_PER_ELEMENT)));
-      for (let from = 0; from < this.in; from += slab) {
-        const to = Math.min(from + slab, this.in);
-        const packed = transpose(weight, this.in, { first, columns, padded, from, to });
-        const at = from * padded * weight.BYTES_PER_ELEMENT;
-        gpu.device.queue.writeBuffer(data.storage.buffer, at, packed.buffer, 0, packed.byteLength);
+      const rows = Math.min(this.in, Math.max(1, Math.floor(SLAB_BYTES / (padded * each))));
+      // Columns of padding are never written, so they stay zero from slab to slab.
+      const scratch = new (parts[0].constructor as Float32ArrayConstructor)(rows * padded) as Elements;
+      for (let from = 0; from < this.in; from += rows) {
+        const to = Math.min(from + rows, this.in);
+        let above = 0;
+        for (const part of parts) {
+          const begin = Math.max(first, above);
+          const end = Math.min(first + columns, above + part.length / this.in);
+          transpose(part, scratch, order, { above, first, begin, end, padded, from, to });
+          above += part.length / this.in;
+        }
+        const packed = scratch.subarray(0, (to - from) * padded);
+        const words = widen ? widen(packed) : packed;
+        const at = from * padded * each;
+        gpu.device.queue.writeBuffer(buffer, at, words.buffer, words.byteOffset, words.byteLength);
+        yield words.byteLength;
       }
     }
   }
@@ -75,26 +116,39 @@ export class PackedWeight {
   }
 }
 
-/** Rows `from` to `to` of Wᵀ, columns `first` to `first + columns`, padded with zeros. */
+const identity = (length: number): Uint32Array => Uint32Array.from({ length }, (_, k) => k);
+
+/**
+ * Into `packed`, rows `from` to `to` of Wᵀ: output columns `begin` to `end` of a block that begins at `first`, read from rows of
+ * W that begin with row `above`.
+ */
 function transpose(
-  weight: Float32Array | Uint16Array,
-  inner: number,
-  slab: { first: number; columns: number; padded: number; from: number; to: number },
-): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
-  const { first, columns, padded, from, to } = slab;
-  const size = (to - from) * padded;
-  const packed = weight instanceof Uint16Array ? new Uint16Array(size) : new Float32Array(size);
+  weight: Elements,
+  packed: Elements,
+  order: Uint32Array,
+  slab: {
+    above: number;
+    first: number;
+    begin: number;
+    end: number;
+    padded: number;
+    from: number;
+    to: number;
+  },
+): void {
+  const { above, first, begin, end, padded, from, to } = slab;
+  const inner = order.length;
   // Square tiles keep both the read and the written rows in the cache.
   const tile = 32;
-  for (let c0 = 0; c0 < columns; c0 += tile) {
-    const c1 = Math.min(c0 + tile, columns);
+  for (let c0 = begin; c0 < end; c0 += tile) {
+    const c1 = Math.min(c0 + tile, end);
     for (let k0 = from; k0 < to; k0 += tile) {
       const k1 = Math.min(k0 + tile, to);
       for (let c = c0; c < c1; c++) {
-        const row = (first + c) * inner;
-        for (let k = k0; k < k1; k++) packed[(k - from) * padded + c] = weight[row + k];
+        const row = (c - above) * inner;
+        const column = c - first - from * padded;
+        for (let k = k0; k < k1; k++) packed[k * padded + column] = weight[row + order[k]];
       }
     }
   }
-  return packed;
 }

@@ -3,12 +3,13 @@
  * read until `load`, which first compares all that was asked with all that is there and reports every difference in
  * one message.
  */
-import { WeightsError } from "../errors.ts";
+import { AdapterError, WeightsError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { PackedWeight } from "../tensor/packed-weight.ts";
-import { releaseTensor, type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
+import { sizeClass, type Storage } from "../gpu/memory.ts";
+import { type Elements, PackedWeight, SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
+import { type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
 import { floatDtypes, toFloat32 } from "./convert.ts";
-import type { StoredDtype, TensorSource } from "./source.ts";
+import { dtypeBytes, type StoredDtype, type TensorSource } from "./source.ts";
 
 /** How matrices are kept on the GPU: widened to float32, or bfloat16 as stored (exact: widened in the kernel). */
 export type WeightDtype = "f32" | "bf16";
@@ -24,14 +25,25 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
+interface Stored {
+  readonly bytes: Uint8Array;
+  readonly dtype: StoredDtype;
+}
+
+/** Puts a tensor on the GPU, and yields the bytes it has written after each piece. */
+type Fill = (bytes: Uint8Array, dtype: StoredDtype) => Iterable<number>;
+
 interface Request {
   readonly key: string;
   readonly shape: Shape;
-  /** bytes it will take on the GPU */
-  readonly bytes: number;
-  readonly fill: (stored: Uint8Array, dtype: StoredDtype) => void;
-  readonly release: () => void;
+  readonly fill: Fill;
 }
+
+/** float32 bytes widened at a time. */
+const PIECE_BYTES = 1 << 24;
+
+/** The driver copies what is written and keeps the copy until the device has it; more than this may not wait. */
+const WAITING_BYTES = 1 << 25;
 
 /** Everything one `load` will read; shared by a loader and its scopes. */
 interface Plan {
@@ -40,9 +52,10 @@ interface Plan {
   readonly dtype: WeightDtype;
   readonly requests: Request[];
   readonly ignored: RegExp[];
-  /** tensors worked out from others after these have been read, and how to free them */
+  /** tensors worked out from others after these have been read */
   readonly computed: (() => void)[];
-  readonly releases: (() => void)[];
+  /** all GPU memory that is taken */
+  readonly storages: Storage[];
 }
 
 /** Collects what a model asks for, then loads it. */
@@ -57,7 +70,7 @@ export class WeightLoader {
 
   static from(gpu: Gpu, source: TensorSource, dtype: WeightDtype = "f32"): WeightLoader {
     return new WeightLoader(
-      { gpu, source, dtype, requests: [], ignored: [], computed: [], releases: [] },
+      { gpu, source, dtype, requests: [], ignored: [], computed: [], storages: [] },
       "",
     );
   }
@@ -79,68 +92,51 @@ export class WeightLoader {
   /** A float32 tensor. */
   tensor(key: string, shape: Shape): Tensor {
     const { gpu } = this;
-    const label = this.#prefix + key;
-    const tensor = new Tensor(shape, "f32", { bytes: sizeOf(shape) * 4, label });
-    this.#request(key, shape, tensor.storage.bytes, {
-      fill: (stored, dtype) => {
-        tensor.storage.buffer = gpu.memory.acquire(tensor.storage.bytes, label);
-        writeTensor(gpu, tensor, toFloat32(stored, dtype));
-      },
-      release: () => releaseTensor(gpu, tensor),
+    const tensor = this.#tensor(key, shape);
+    const { storage } = tensor;
+    this.#request(key, shape, function* (stored, dtype) {
+      const buffer = (storage.buffer = gpu.memory.acquire(storage.bytes, storage.label));
+      const each = dtypeBytes[dtype];
+      const step = (PIECE_BYTES / 4) * each;
+      for (let at = 0; at < stored.byteLength; at += step) {
+        const values = toFloat32(stored.subarray(at, at + step), dtype);
+        gpu.device.queue.writeBuffer(buffer, (at / each) * 4, values.buffer, 0, values.byteLength);
+        yield values.byteLength;
+      }
     });
     return tensor;
   }
 
   /** The matrix of a linear map, shape (out, in); `checkpointShape` when it is stored with further axes of length 1. */
   linear(key: string, out: number, inner: number, checkpointShape: Shape = [out, inner]): PackedWeight {
-    return this.#packed(key, out, inner, checkpointShape, (values) => values);
+    return this.#packed(key, out, inner, checkpointShape);
   }
 
   /** A convolution's kernel (O, I, taps…), reordered to (O, taps…, I) for channels-last pixels and packed. */
   convolution(key: string, shape: Shape): PackedWeight {
     const [out, channels, ...taps] = shape;
     const count = sizeOf(taps);
-    return this.#packed(key, out, channels * count, shape, (values) => {
-      const reordered = new (values.constructor as Float32ArrayConstructor)(values.length) as typeof values;
-      for (let o = 0; o < out; o++) {
-        for (let c = 0; c < channels; c++) {
-          const from = (o * channels + c) * count;
-          for (let t = 0; t < count; t++) reordered[(o * count + t) * channels + c] = values[from + t];
-        }
-      }
-      return reordered;
-    });
+    const order = Uint32Array.from(
+      { length: channels * count },
+      (_, k) => (k % channels) * count + Math.floor(k / channels),
+    );
+    return this.#packed(key, out, channels * count, shape, order);
   }
 
   /** The matrices (out, in) of several linear maps of one input, stacked in this order: one product for all. */
   stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): PackedWeight {
-    const { gpu, source, dtype } = this.#plan;
-    const stored = parts.map(({ key }) => source.tensors.get(this.#prefix + key)?.dtype);
-    const kept = dtype === "bf16" && stored.every((d) => d === "BF16") ? "bf16" : "f32";
-    const total = parts.reduce((n, { out }) => n + out, 0);
-    const label = `${this.#prefix}${parts[0].key} and ${parts.length - 1} more`;
-    const weight = new PackedWeight(gpu, total, inner, kept, label);
-    let values: Float32Array | Uint16Array | undefined;
-    let filled = 0;
-    let first = 0;
+    const { gpu } = this;
+    const rows = parts.reduce((n, { out }) => n + out, 0);
+    const kept = this.#kept(parts.map(({ key }) => key));
+    const weight = this.#weight(`${parts[0].key} and ${parts.length - 1} more`, rows, inner, kept);
+    let read: Stored[] = [];
     for (const { key, out } of parts) {
-      const at = first * inner;
-      first += out;
-      this.#request(key, [out, inner], (weight.bytes * out) / total, {
-        fill: (bytes, storedDtype) => {
-          values ??= kept === "bf16" ? new Uint16Array(total * inner) : new Float32Array(total * inner);
-          values.set(
-            kept === "bf16"
-              ? new Uint16Array(bytes.slice().buffer, 0, bytes.byteLength / 2)
-              : toFloat32(bytes, storedDtype),
-            at,
-          );
-          if (++filled < parts.length) return;
-          weight.upload(gpu, values);
-          values = undefined;
-          filled = 0;
-        },
-        release: () => weight.release(gpu),
+      this.#request(key, [out, inner], function* (bytes, dtype) {
+        read.push({ bytes, dtype });
+        if (read.length < parts.length) return;
+        const all = read;
+        read = [];
+        yield* pack(gpu, weight, all);
       });
     }
     return weight;
@@ -148,22 +144,20 @@ export class WeightLoader {
 
   /** A float32 tensor worked out on the CPU from host weights, once all of them are loaded. */
   computed(label: string, shape: Shape, values: () => Float32Array): Tensor {
-    const { gpu, computed, releases } = this.#plan;
-    const tensor = new Tensor(shape, "f32", { bytes: sizeOf(shape) * 4, label: this.#prefix + label });
+    const { gpu, computed } = this.#plan;
+    const tensor = this.#tensor(label, shape);
     computed.push(() => {
       tensor.storage.buffer = gpu.memory.acquire(tensor.storage.bytes, tensor.storage.label);
       writeTensor(gpu, tensor, values());
     });
-    releases.push(() => releaseTensor(gpu, tensor));
     return tensor;
   }
 
   /** The matrix (out, in) of a linear map, worked out like `computed`. */
   computedLinear(label: string, out: number, inner: number, values: () => Float32Array): PackedWeight {
-    const { gpu, computed, releases } = this.#plan;
-    const weight = new PackedWeight(gpu, out, inner, "f32", this.#prefix + label);
+    const { gpu, computed } = this.#plan;
+    const weight = this.#weight(label, out, inner, "f32");
     computed.push(() => weight.upload(gpu, values()));
-    releases.push(() => weight.release(gpu));
     return weight;
   }
 
@@ -175,11 +169,9 @@ export class WeightLoader {
   /** A small weight for the CPU, float32 values. */
   host(key: string, shape: Shape): HostWeight {
     const weight: HostWeight = { data: new Float32Array(0) };
-    this.#request(key, shape, 0, {
-      fill: (stored, dtype) => {
-        weight.data = toFloat32(stored, dtype);
-      },
-      release: () => {},
+    this.#request(key, shape, (stored, dtype) => {
+      weight.data = toFloat32(stored, dtype);
+      return [];
     });
     return weight;
   }
@@ -190,64 +182,100 @@ export class WeightLoader {
     this.#plan.ignored.push(...patterns.map((p) => new RegExp(`^${prefix}(?:${p.source})`)));
   }
 
-  /** bytes of GPU memory that `load` will take */
+  /** bytes of GPU memory that `load` will take, as the allocator counts them */
   get bytes(): number {
-    return this.#plan.requests.reduce((n, r) => n + r.bytes, 0);
+    return this.#plan.storages.reduce((n, { bytes }) => n + sizeClass(bytes), 0);
+  }
+
+  /** bytes that `load` will read, of a checkpoint that `compare` accepts */
+  get storedBytes(): number {
+    const { source, requests } = this.#plan;
+    return requests.reduce((n, { key }) => n + (source.tensors.get(key)?.bytes ?? 0), 0);
+  }
+
+  /** What takes the most of one binding; matrices are split to fit, other tensors are not. */
+  get largest(): { readonly label: string; readonly bytes: number } {
+    const none = { label: "nothing", bytes: 0 };
+    return this.#plan.storages.reduce((most, s) => (s.bytes > most.bytes ? s : most), none);
   }
 
   /**
-   * Reads everything that was asked for onto the GPU.
+   * Reads everything that was asked for onto the GPU. In this process's memory is the tensor at hand, as stored, and some
+   * tens of megabytes.
    * @throws WeightsError naming every missing, unexpected and wrongly shaped key; AdapterError when memory runs out
    */
-  async load({ onProgress, signal }: LoadOptions = {}): Promise<void> {
-    const { source, requests } = this.#plan;
+  async load(options: LoadOptions = {}): Promise<void> {
+    const { device } = this.gpu;
     this.compare();
-    const total = requests.reduce((n, r) => n + source.tensors.get(r.key)!.bytes, 0);
-    let done = 0;
+    device.pushErrorScope("out-of-memory");
+    try {
+      await this.#read(options);
+    } catch (error) {
+      await device.popErrorScope().catch(() => {});
+      throw error;
+    }
+    const memory = await device.popErrorScope();
+    if (memory) {
+      throw new AdapterError(
+        `${this.#plan.source.name} needs ${this.bytes} bytes of GPU memory, which ran out (${memory.message}). ` +
+          `Close other programs on the GPU. ${SMALLER_WEIGHTS}`,
+      );
+    }
+  }
+
+  async #read({ onProgress, signal }: LoadOptions): Promise<void> {
+    const { source, requests, computed } = this.#plan;
+    const total = this.storedBytes;
+    let [done, waiting] = [0, 0];
     for (const { key, fill } of requests) {
       signal?.throwIfAborted();
       const info = source.tensors.get(key)!;
-      fill(await source.read(key), info.dtype);
+      for (const written of fill(await source.read(key), info.dtype)) {
+        waiting += written;
+        if (waiting < WAITING_BYTES) continue;
+        await this.gpu.idle();
+        waiting = 0;
+      }
       done += info.bytes;
       onProgress?.(done, total);
     }
-    for (const compute of this.#plan.computed) compute();
+    for (const compute of computed) compute();
     await this.gpu.idle();
   }
 
   /** Frees what `load` has put on the GPU. */
   release(): void {
-    for (const r of this.#plan.requests) r.release();
-    for (const release of this.#plan.releases) release();
+    for (const storage of this.#plan.storages) this.gpu.memory.release(storage);
   }
 
-  #packed(
-    key: string,
-    out: number,
-    inner: number,
-    shape: Shape,
-    reorder: (values: Float32Array | Uint16Array) => Float32Array | Uint16Array,
-  ): PackedWeight {
-    const { gpu, source, dtype } = this.#plan;
-    const label = this.#prefix + key;
-    // Only what is stored as bfloat16 can stay so.
-    const kept = dtype === "bf16" && source.tensors.get(label)?.dtype === "BF16" ? "bf16" : "f32";
-    const weight = new PackedWeight(gpu, out, inner, kept, label);
-    this.#request(key, shape, weight.bytes, {
-      fill: (stored, storedDtype) => {
-        const values =
-          kept === "bf16"
-            ? new Uint16Array(stored.slice().buffer, 0, stored.byteLength / 2)
-            : toFloat32(stored, storedDtype);
-        weight.upload(gpu, reorder(values));
-      },
-      release: () => weight.release(gpu),
-    });
+  #tensor(label: string, shape: Shape): Tensor {
+    const tensor = new Tensor(shape, "f32", { bytes: sizeOf(shape) * 4, label: this.#prefix + label });
+    this.#plan.storages.push(tensor.storage);
+    return tensor;
+  }
+
+  #weight(label: string, out: number, inner: number, dtype: WeightDtype): PackedWeight {
+    const weight = new PackedWeight(this.gpu, out, inner, dtype, this.#prefix + label);
+    this.#plan.storages.push(...weight.blocks.map(({ data }) => data.storage));
     return weight;
   }
 
-  #request(key: string, shape: Shape, bytes: number, rest: Pick<Request, "fill" | "release">): void {
-    this.#plan.requests.push({ key: this.#prefix + key, shape, bytes, ...rest });
+  /** Only what is stored as bfloat16 can stay so. */
+  #kept(keys: readonly string[]): WeightDtype {
+    const { source, dtype } = this.#plan;
+    const narrow = keys.every((key) => source.tensors.get(this.#prefix + key)?.dtype === "BF16");
+    return dtype === "bf16" && narrow ? "bf16" : "f32";
+  }
+
+  #packed(key: string, out: number, inner: number, shape: Shape, order?: Uint32Array): PackedWeight {
+    const { gpu } = this;
+    const weight = this.#weight(key, out, inner, this.#kept([key]));
+    this.#request(key, shape, (bytes, dtype) => pack(gpu, weight, [{ bytes, dtype }], order));
+    return weight;
+  }
+
+  #request(key: string, shape: Shape, fill: Fill): void {
+    this.#plan.requests.push({ key: this.#prefix + key, shape, fill });
   }
 
   /** Compares all that was asked for with all that is there; `load` does it too. @throws WeightsError */
@@ -277,4 +305,39 @@ export class WeightLoader {
       );
     }
   }
+}
+
+/** Uploads the rows of tensors as stored, one tensor below the other. */
+function pack(
+  gpu: Gpu,
+  weight: PackedWeight,
+  stored: readonly Stored[],
+  order?: Uint32Array,
+): Iterable<number> {
+  const { dtype } = stored[0];
+  // Slabs hold elements of one type.
+  if (stored.some((part) => part.dtype !== dtype)) {
+    const values = stored.map((part) => toFloat32(part.bytes, part.dtype));
+    return weight.slabs(gpu, values, { order });
+  }
+  const asStored = weight.dtype === "bf16" || dtype === "F32";
+  return weight.slabs(gpu, stored.map(elementsOf), {
+    order,
+    widen: asStored
+      ? undefined
+      : ({ buffer, byteOffset, byteLength }) =>
+          toFloat32(new Uint8Array(buffer, byteOffset, byteLength), dtype),
+  });
+}
+
+/** Elements in place, unless they lie where their type cannot be read. */
+function elementsOf({ bytes, dtype }: Stored): Elements {
+  const each = dtypeBytes[dtype];
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % each === 0 ? bytes : bytes.slice();
+  const length = byteLength / each;
+  if (each === 1) return new Uint8Array(buffer, byteOffset, length);
+  if (each === 2) return new Uint16Array(buffer, byteOffset, length);
+  return each === 4
+    ? new Float32Array(buffer, byteOffset, length)
+    : new Float64Array(buffer, byteOffset, length);
 }

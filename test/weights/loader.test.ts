@@ -1,0 +1,216 @@
+/** The loader: what it refuses before reading, and that what it puts on the GPU is what the checkpoint holds. */
+import { describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { readTensor } from "../../src/tensor/tensor.ts";
+import { bytesSource } from "../../src/weights/blob.ts";
+import { type WeightDtype, WeightLoader } from "../../src/weights/loader.ts";
+import { encodeSafetensors, openSafetensors } from "../../src/weights/safetensors.ts";
+import type { StoredDtype, TensorSource } from "../../src/weights/source.ts";
+import { testGpu } from "../support/gpu.ts";
+import { uniform } from "../support/numbers.ts";
+
+type Content = Readonly<
+  Record<string, { shape: readonly number[]; dtype?: StoredDtype; data?: ArrayBufferView }>
+>;
+
+/** A checkpoint in memory that counts what is read. */
+async function checkpoint(content: Content): Promise<TensorSource & { reads: string[] }> {
+  const tensors = Object.entries(content).map(([name, { shape, dtype = "F32", data }]) => {
+    const values = data ?? uniform(name.length, product(shape));
+    return { name, dtype, shape, data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
+  });
+  const opened = await openSafetensors(bytesSource(await encodeSafetensors(tensors), "made.safetensors"));
+  const reads: string[] = [];
+  return { ...opened, reads, read: (name) => (reads.push(name), opened.read(name)) };
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** The upper halves of seeded float32 values, which are bfloat16. */
+function bf16(seed: number, length: number): { bits: Uint16Array; values: Float32Array } {
+  const words = new Uint32Array(uniform(seed, length).buffer).map((word) => word & 0xffff0000);
+  return { bits: Uint16Array.from(words, (word) => word >>> 16), values: new Float32Array(words.buffer) };
+}
+
+/** W (out, in) as float32, unpacked from its blocks; checks that padding is zero. */
+async function unpack(gpu: Gpu, weight: PackedWeight): Promise<Float32Array> {
+  const w = new Float32Array(weight.out * weight.in);
+  for (const { data, first, columns } of weight.blocks) {
+    const raw = await gpu.readBytes(data.storage.buffer!, data.storage.bytes, "packed weight");
+    const bits = (i: number): number => new Uint16Array(raw)[i] << 16;
+    const values =
+      weight.dtype === "f32"
+        ? new Float32Array(raw)
+        : new Float32Array(Int32Array.from({ length: raw.byteLength / 2 }, (_, i) => bits(i)).buffer);
+    const padded = data.dim(-1);
+    for (let k = 0; k < weight.in; k++) {
+      for (let c = 0; c < padded; c++) {
+        if (c < columns) w[(first + c) * weight.in + k] = values[k * padded + c];
+        else expect(values[k * padded + c]).toBe(0);
+      }
+    }
+  }
+  return w;
+}
+
+describe("comparing", () => {
+  test("all that is wrong is in one message, and nothing is read", async () => {
+    const gpu = await testGpu();
+    const source = await checkpoint({
+      "head.weight": { shape: [3, 5] },
+      "head.stray": { shape: [2] },
+      "head.count": { shape: [1], dtype: "I64", data: new BigInt64Array(1) },
+      "other.stray": { shape: [2] },
+    });
+    const loader = WeightLoader.from(gpu, source);
+    const head = loader.within("head");
+    head.linear("weight", 4, 5);
+    head.tensor("bias", [4]);
+    head.host("count", [1]);
+    const before = gpu.memory.usage.inUse;
+    const error = await loader.load().then(
+      () => undefined,
+      (e: Error) => e,
+    );
+    expect(error?.name).toBe("WeightsError");
+    expect(error?.message).toContain("5 of 4 tensors");
+    expect(error?.message).toContain("wrong shape: head.weight is (3, 5), expected (4, 5)");
+    expect(error?.message).toContain("missing: head.bias (4)");
+    expect(error?.message).toContain("wrong type: head.count is I64");
+    expect(error?.message).toContain("unexpected: head.stray");
+    expect(error?.message).toContain("unexpected: other.stray");
+    expect(source.reads).toEqual([]);
+    expect(gpu.memory.usage.inUse).toBe(before);
+  });
+
+  test("ignored keys are ignored below their prefix only", async () => {
+    const gpu = await testGpu();
+    const source = await checkpoint({ "a.cache.0": { shape: [1] }, "b.cache.0": { shape: [1] } });
+    const loader = WeightLoader.from(gpu, source);
+    loader.within("a").ignore(/cache\./);
+    expect(() => loader.compare()).toThrow(/unexpected: b\.cache\.0/);
+    expect(() => loader.compare()).not.toThrow(/a\.cache/);
+    loader.within("b").ignore(/cache\./);
+    loader.compare();
+  });
+});
+
+describe("loading", () => {
+  const load = async (
+    content: Content,
+    ask: (loader: WeightLoader) => PackedWeight,
+    dtype: WeightDtype = "f32",
+    gpu?: Gpu,
+  ): Promise<{ weight: PackedWeight; values: Float32Array }> => {
+    gpu ??= await testGpu();
+    const loader = WeightLoader.from(gpu, await checkpoint(content), dtype);
+    const weight = ask(loader);
+    await loader.load();
+    const values = await unpack(gpu, weight);
+    loader.release();
+    return { weight, values };
+  };
+
+  test.each(["f32", "bf16"] as const)("bfloat16 as %s is exactly what is stored", async (dtype) => {
+    const { bits, values } = bf16(1, 21 * 34);
+    const content = { w: { shape: [21, 34], dtype: "BF16", data: bits } } as const;
+    const loaded = await load(content, (l) => l.linear("w", 21, 34), dtype);
+    expect(loaded.weight.dtype).toBe(dtype);
+    expect(loaded.values).toEqual(values);
+  });
+
+  test("other types are widened, whatever is asked for", async () => {
+    const halves = Uint16Array.of(0x3c00, 0xc000, 0x3555, 0, 0x7bff, 0x0001);
+    const expected = Float32Array.of(1, -2, 0.333251953125, 0, 65504, 2 ** -24);
+    const [f16, f64] = [
+      await load({ w: { shape: [2, 3], dtype: "F16", data: halves } }, (l) => l.linear("w", 2, 3), "bf16"),
+      await load({ w: { shape: [2, 3], dtype: "F64", data: Float64Array.from(expected) } }, (l) =>
+        l.linear("w", 2, 3),
+      ),
+    ];
+    expect([f16.weight.dtype, f16.values, f64.values]).toEqual(["f32", expected, expected]);
+  });
+
+  test("a matrix larger than one binding", async () => {
+    const gpu = await testGpu({ maxBindingBytes: 4096 });
+    const { bits, values } = bf16(2, 70 * 33);
+    const content = { w: { shape: [70, 33], dtype: "BF16", data: bits } } as const;
+    const loaded = await load(content, (l) => l.linear("w", 70, 33), "f32", gpu);
+    expect(loaded.weight.blocks.length).toBeGreaterThan(1);
+    expect(loaded.values).toEqual(values);
+  });
+
+  test("a matrix of several slabs", async () => {
+    const { bits, values } = bf16(3, 2056 * 2060);
+    const content = { w: { shape: [2056, 2060], dtype: "BF16", data: bits } } as const;
+    // 16.9 MB as float32: one slab of 16.8 MB and a rest.
+    const loaded = await load(content, (l) => l.linear("w", 2056, 2060));
+    // `toEqual` takes minutes for so many.
+    expect(Buffer.from(loaded.values.buffer).equals(Buffer.from(values.buffer))).toBe(true);
+  });
+
+  test.each(["BF16", "mixed"])("stacked rows, %s", async (kind) => {
+    const [a, b] = [bf16(4, 5 * 7), bf16(5, 12 * 7)];
+    const content: Content = {
+      a: { shape: [5, 7], dtype: "BF16", data: a.bits },
+      b:
+        kind === "BF16"
+          ? { shape: [12, 7], dtype: "BF16", data: b.bits }
+          : { shape: [12, 7], data: b.values },
+    };
+    const stack = [
+      { key: "b", out: 12 },
+      { key: "a", out: 5 },
+    ];
+    const { weight, values } = await load(content, (l) => l.stacked(stack, 7), "bf16");
+    expect(weight.dtype).toBe(kind === "BF16" ? "bf16" : "f32");
+    expect(values).toEqual(Float32Array.of(...b.values, ...a.values));
+  });
+
+  test("a convolution's taps come before its channels", async () => {
+    const [out, channels, taps] = [3, 5, 4];
+    const { bits, values } = bf16(6, out * channels * taps);
+    const content = { w: { shape: [out, channels, 2, 2], dtype: "BF16", data: bits } } as const;
+    const loaded = await load(content, (l) => l.convolution("w", [out, channels, 2, 2]));
+    const expected = values.map((_, i) => {
+      const [o, t, c] = [Math.floor(i / (taps * channels)), Math.floor(i / channels) % taps, i % channels];
+      return values[(o * channels + c) * taps + t];
+    });
+    expect(loaded.values).toEqual(expected);
+  });
+
+  test("computed tensors, counted bytes, progress, and release", async () => {
+    const gpu = await testGpu();
+    const bias = uniform(7, 6);
+    const source = await checkpoint({ bias: { shape: [6], data: bias }, w: { shape: [8, 6] } });
+    const loader = WeightLoader.from(gpu, source);
+    const tensor = loader.tensor("bias", [6]);
+    loader.linear("w", 8, 6);
+    const scale = loader.host("bias", [6]);
+    const doubled = loader.computed("doubled", [6], () => scale.data.map((v) => 2 * v));
+    const outer = loader.computedLinear("outer", 2, 6, () => Float32Array.of(...scale.data, ...scale.data));
+    expect(loader.storedBytes).toBe(2 * 24 + 192);
+    expect(loader.largest).toEqual({ label: "w", bytes: 192 });
+    const before = gpu.memory.usage.inUse;
+    const progress: number[] = [];
+    await loader.load({ onProgress: (done, total) => progress.push(done / total) });
+    expect(progress.at(-1)).toBe(1);
+    expect(gpu.memory.usage.inUse - before).toBe(loader.bytes);
+    expect(await readTensor(gpu, tensor)).toEqual(bias);
+    expect(await readTensor(gpu, doubled)).toEqual(bias.map((v) => 2 * v));
+    expect(await unpack(gpu, outer)).toEqual(Float32Array.of(...bias, ...bias));
+    loader.release();
+    expect(gpu.memory.usage.inUse).toBe(before);
+  });
+
+  test("stops at once when asked to", async () => {
+    const gpu = await testGpu();
+    const source = await checkpoint({ w: { shape: [8, 6] } });
+    const loader = WeightLoader.from(gpu, source);
+    loader.linear("w", 8, 6);
+    await expect(loader.load({ signal: AbortSignal.abort() })).rejects.toThrow(/abort/);
+    expect(source.reads).toEqual([]);
+    loader.release();
+  });
+});
