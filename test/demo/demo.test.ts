@@ -129,8 +129,10 @@ describe("from a path of a static host", () => {
     expect(here.model).toEqual(there.model);
     expect(here.data).toEqual(there.data);
     const differences: string[] = [];
+    let largest = 0;
     const compare = (a: unknown, b: unknown, at: string): void => {
       if (typeof a === "number" && typeof b === "number") {
+        largest = Math.max(largest, Math.abs(a - b));
         if (!(Math.abs(a - b) <= 1e-5)) differences.push(`${at}: ${a} here, ${b} in Node`);
       } else if (typeof a === "object" && typeof b === "object" && a && b) {
         expect(Object.keys(a)).toEqual(Object.keys(b));
@@ -142,6 +144,7 @@ describe("from a path of a static host", () => {
         Object.entries(result).filter(([key]) => !["timing", "device", "versions"].includes(key)),
       );
     compare(numbers(here), numbers(there), "probe");
+    console.log(`the page and Node differ by ${largest} at most`);
     expect(differences).toEqual([]);
   });
 
