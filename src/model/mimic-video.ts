@@ -2,6 +2,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { record, type Replay, scope } from "../gpu/recording.ts";
 import { expand } from "../kernels/copy.ts";
+import { SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
 import { createTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
 import { type LoadOptions, type WeightDtype, WeightLoader } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
@@ -32,6 +33,19 @@ export interface Prepared {
   dispose(): void;
 }
 
+/** A model whose weights are known to fit and not yet read. */
+export interface ModelPlan {
+  readonly name: string;
+  /** bytes of GPU memory that the weights will take */
+  readonly bytes: number;
+  /** the weight that takes the most of one binding, bytes */
+  readonly largest: { readonly label: string; readonly bytes: number };
+  /** Reads the weights, and closes their files. @throws AdapterError when memory runs out */
+  load(options?: LoadOptions): Promise<MimicVideo>;
+  /** Closes the files of a plan that is not carried out. */
+  close(): Promise<void>;
+}
+
 export class MimicVideo {
   readonly gpu: Gpu;
   readonly description: ModelDescription;
@@ -59,23 +73,28 @@ export class MimicVideo {
   }
 
   /**
-   * Reads the parts named in model.json.
-   * @throws UsageError for another kind of model, FormatError for broken files, WeightsError for weights that do not fit
+   * Builds the parts named in model.json and compares what they need with the headers of the weights; reads no tensor.
+   * @throws UsageError for another kind of model, FormatError for broken files, WeightsError for weights that do not
+   *   fit, AdapterError for a tensor that cannot be bound
    */
-  static async load(gpu: Gpu, files: ModelFiles, options: MimicVideoOptions = {}): Promise<MimicVideo> {
-    const { dtype = "f32", vae: vaeParts = "encoder", onProgress, signal } = options;
+  static async plan(
+    gpu: Gpu,
+    files: ModelFiles,
+    { dtype = "f32", vae: vaeParts = "encoder" }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
+  ): Promise<ModelPlan> {
     const description = readModelDescription(await files.json("model.json"), files.name);
     const { parts } = description;
     const config = (part: Part): Promise<unknown> => files.json(`${parts[part]}/config.json`);
     const tokenizer = new PromptTokenizer(await files.json(`${parts.tokenizer}/tokenizer.json`));
 
     const sources: TensorSource[] = [];
-    const loaders: WeightLoader[] = [];
+    const loaders = new Map<Part, WeightLoader>();
+    const close = async (): Promise<void> => void (await Promise.all(sources.map((s) => s.close())));
     const loaderOf = async (part: Part): Promise<WeightLoader> => {
       const source = await files.weights(parts[part]);
       sources.push(source);
       const loader = WeightLoader.from(gpu, source, dtype);
-      loaders.push(loader);
+      loaders.set(part, loader);
       return loader;
     };
     try {
@@ -92,27 +111,43 @@ export class MimicVideo {
         readActionConfig(await config("action_decoder")),
         await loaderOf("action_decoder"),
       );
-      // Every file is compared with what its part needs before any tensor is read.
-      for (const loader of loaders) loader.compare();
-      const total = sources.reduce((n, s) => n + [...s.tensors.values()].reduce((m, t) => m + t.bytes, 0), 0);
-      let before = 0;
-      for (const [i, loader] of loaders.entries()) {
-        await loader.load({ signal, onProgress: (done) => onProgress?.(before + done, total) });
-        before += [...sources[i].tensors.values()].reduce((n, t) => n + t.bytes, 0);
-      }
+      for (const loader of loaders.values()) loader.compare();
+      const largest = [...loaders]
+        .map(([part, loader]) => ({ ...loader.largest, label: `${part}: ${loader.largest.label}` }))
+        .reduce((most, one) => (one.bytes > most.bytes ? one : most));
+      gpu.checkBinding(largest.bytes, largest.label, SMALLER_WEIGHTS);
       const tower = new VideoTower(vae, transformer, {
         latentsMean: description.latentsMean,
         latentsStd: description.latentsStd,
         extractLayers: description.extractLayers,
         timestepOf: (tau) => description.videoTimestepScale * tau,
       });
-      return new MimicVideo(gpu, description, { tokenizer, textEncoder, vae, tower, actionDecoder }, loaders);
+      const built = { tokenizer, textEncoder, vae, tower, actionDecoder };
+      const all = [...loaders.values()];
+      return {
+        name: files.name,
+        bytes: all.reduce((n, loader) => n + loader.bytes, 0),
+        largest,
+        load: async (options) => {
+          await loadAll(all, options).finally(close);
+          return new MimicVideo(gpu, description, built, all);
+        },
+        close,
+      };
     } catch (error) {
-      for (const loader of loaders) loader.release();
+      await close();
       throw error;
-    } finally {
-      await Promise.all(sources.map((s) => s.close()));
     }
+  }
+
+  /** Plans and reads. @throws what `plan` throws, and AdapterError when memory runs out */
+  static async load(
+    gpu: Gpu,
+    files: ModelFiles,
+    { onProgress, signal, ...options }: MimicVideoOptions = {},
+  ): Promise<MimicVideo> {
+    const plan = await MimicVideo.plan(gpu, files, options);
+    return plan.load({ onProgress, signal });
   }
 
   /** Shape (C, future latents, H, W) of the noise of one imagined video. */
@@ -162,5 +197,23 @@ export class MimicVideo {
   /** Frees the weights. */
   release(): void {
     for (const loader of this.#loaders) loader.release();
+  }
+}
+
+async function loadAll(
+  loaders: readonly WeightLoader[],
+  { onProgress, signal }: LoadOptions = {},
+): Promise<void> {
+  const total = loaders.reduce((n, loader) => n + loader.storedBytes, 0);
+  let before = 0;
+  try {
+    for (const loader of loaders) {
+      const start = before;
+      await loader.load({ signal, onProgress: (done) => onProgress?.(start + done, total) });
+      before += loader.storedBytes;
+    }
+  } catch (error) {
+    for (const loader of loaders) loader.release();
+    throw error;
   }
 }

@@ -69,9 +69,13 @@ async function measure(
 
   const store = folderStore(out);
   const bar = progressBar(stderr, quiet);
+  const onNote = (line: string): void => {
+    bar.finish();
+    if (!quiet) stderr.write(`${line}\n`);
+  };
   try {
     const runProbe = await loadRunner();
-    const measurement = await runProbe(settings, { signal, store, onProgress: bar.report });
+    const measurement = await runProbe(settings, { signal, store, onNote, onProgress: bar.report });
     signal.throwIfAborted();
     bar.finish();
     const provenance = measurement.provenance;

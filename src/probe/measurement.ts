@@ -151,6 +151,8 @@ export interface UnitStore {
 /** What a run reports to and obeys. */
 export interface ProbeHooks {
   onProgress?: (progress: ProbeProgress) => void;
+  /** One line a person should read before something long begins. */
+  onNote?: (line: string) => void;
   /** Stops the run between two dispatches; `runProbe` then rejects with `signal.reason`. */
   signal?: AbortSignal;
   store?: UnitStore;

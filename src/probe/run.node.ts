@@ -1,10 +1,15 @@
 /** Opening everything a run needs in Node: model, device, episodes, noise, and where they come from. */
 import { readFileSync } from "node:fs";
+import { totalmem } from "node:os";
 import path from "node:path";
 import { createRequire } from "node:module";
+import { AdapterError } from "../errors.ts";
 import { openGpu } from "../gpu/open.node.ts";
-import { MimicVideo } from "../model/mimic-video.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { MimicVideo, type ModelPlan } from "../model/mimic-video.ts";
 import { readModelDescription } from "../model/description.ts";
+import { SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
+import { formatBytes } from "../weights/listing.ts";
 import { openModelFolder } from "../weights/model-files.node.ts";
 import { resolveModel } from "../weights/hub/resolve-model.node.ts";
 import { openWeights } from "../weights/open.node.ts";
@@ -14,20 +19,28 @@ import { runProbe } from "./run.ts";
 
 /** Runs the probe on a folder or Hub checkpoint, on the adapter that is asked for. */
 export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeasurement> => {
-  const { onProgress, signal } = hooks;
+  const { onProgress, onNote, signal } = hooks;
   const clock = phases();
-  const folder = await resolveModel(settings.modelDir, {
-    onProgress: ({ bytes, totalBytes }) =>
-      onProgress?.({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
-  });
-  // The Hub's cache keeps each commit in a folder of its own.
-  const revision = /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1];
-  const files = await openModelFolder(folder, revision);
-  // A folder of the wrong kind is refused before a device is opened.
-  const description = readModelDescription(await files.json("model.json"), files.name);
-  const gpu = await openGpu({ adapter: settings.adapter });
-  clock.lap("open");
+  let gpu: Gpu | undefined;
   try {
+    const folder = await resolveModel(settings.modelDir, {
+      beforeDownload: async (remote) => {
+        readModelDescription(await remote.json("model.json"), remote.name);
+        gpu = await openGpu({ adapter: settings.adapter });
+        const plan = await MimicVideo.plan(gpu, remote, { dtype: settings.dtype });
+        await plan.close();
+        onNote?.(checkMemory(plan, gpu));
+      },
+      onProgress: ({ bytes, totalBytes }) =>
+        onProgress?.({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
+    });
+    // The Hub's cache keeps each commit in a folder of its own.
+    const revision = /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1];
+    const files = await openModelFolder(folder, revision);
+    // A folder of the wrong kind is refused before a device is opened.
+    const description = readModelDescription(await files.json("model.json"), files.name);
+    gpu ??= await openGpu({ adapter: settings.adapter });
+    clock.lap("open");
     const model = await MimicVideo.load(gpu, files, {
       dtype: settings.dtype,
       signal,
@@ -79,9 +92,27 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
       timing: { ...measurement.timing, phases: [...clock.laps, ...measurement.timing.phases] },
     };
   } finally {
-    gpu.destroy();
+    gpu?.destroy();
   }
 };
+
+/**
+ * What the weights need and what the adapter allows. How much memory a GPU has, WebGPU does not tell; that of a software
+ * adapter is the computer's.
+ * @throws AdapterError when a software adapter would need more memory than there is
+ */
+function checkMemory(
+  { name, bytes, largest }: ModelPlan,
+  { adapter, name: device, maxBindingBytes }: Gpu,
+): string {
+  const needs = `${name} needs ${formatBytes(bytes)} of GPU memory for its weights`;
+  if (adapter.software && bytes > totalmem()) {
+    throw new AdapterError(
+      `${needs}; ${device} is a software adapter on a computer with ${formatBytes(totalmem())}. ${SMALLER_WEIGHTS}`,
+    );
+  }
+  return `${needs}, the largest ${formatBytes(largest.bytes)} (${largest.label}); ${device} binds at most ${formatBytes(maxBindingBytes)} at once`;
+}
 
 function phases(): { lap(name: string): void; readonly laps: { name: string; seconds: number }[] } {
   const laps: { name: string; seconds: number }[] = [];

@@ -73,6 +73,13 @@ export class RepoCache {
     return stats?.isFile() === true && stats.size === file.size;
   }
 
+  /** Those of `files` that are not there. */
+  async missing(commit: string, files: readonly HubFile[]): Promise<HubFile[]> {
+    const missing: HubFile[] = [];
+    for (const file of files) if (!(await this.has(commit, file))) missing.push(file);
+    return missing;
+  }
+
   /** Whether its content is there, perhaps under another commit. A blob of another length is not the file. */
   async hasBlob(file: HubFile): Promise<boolean> {
     const stats = await stat(this.blob(file)).catch(() => undefined);

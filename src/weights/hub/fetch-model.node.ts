@@ -4,19 +4,27 @@ import { readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { HubError } from "../../errors.ts";
 import { formatBytes } from "../listing.ts";
+import type { ModelFiles } from "../model-files.ts";
+import { modelFilesOf } from "../model-files.browser.ts";
 import { type HubFile, listTree, resolveRevision } from "./api.ts";
 import { RepoCache } from "./cache.node.ts";
 import { downloadFile, type NewHasher } from "./download.ts";
 import { type HubSettings } from "./environment.node.ts";
 import { neededFiles } from "./needed.ts";
 import { type Progress } from "./progress.ts";
-import { type HubRef } from "./ref.ts";
+import { rangeSource, WholeFilesOnlyError } from "./range-source.ts";
+import { formatHubRef, type HubRef } from "./ref.ts";
 
 export interface FetchOptions {
   /** told at every step; the object is the same and changes */
   readonly onProgress?: (progress: Progress) => void;
   /** bytes free where the cache is, for tests */
   readonly freeBytes?: (folder: string) => Promise<number>;
+  /**
+   * shown the files by ranges when some are to be downloaded, before the first is; what it throws prevents
+   * that, unless the server does not answer ranges
+   */
+  readonly beforeDownload?: (files: ModelFiles) => Promise<void>;
   /** give up early when the Hub does not answer at all, because the cache can serve */
   readonly impatient?: boolean;
 }
@@ -46,6 +54,17 @@ export async function fetchModel(
     await get([file]);
     return readFile(join(cache.snapshot(commit), file.path), "utf8");
   });
+  if (options.beforeDownload && (await cache.missing(commit, needed)).length > 0) {
+    const root = ref.path === "" ? "" : `${ref.path}/`;
+    const sources = tree
+      .filter(({ path }) => path.startsWith(root))
+      .map((file) => [file.path.slice(root.length), rangeSource(asking, ref.repo, commit, file)] as const);
+    const files = modelFilesOf(formatHubRef(ref), new Map(sources), commit);
+    await options.beforeDownload(files).catch((error: unknown) => {
+      // What cannot be known beforehand is no reason not to download.
+      if (!(error instanceof WholeFilesOnlyError)) throw error;
+    });
+  }
   await get(needed, options.onProgress);
   await cache.noteCommit(ref.revision, commit);
   return join(cache.snapshot(commit), ref.path);
@@ -59,8 +78,7 @@ async function fetchFiles(
   files: readonly HubFile[],
   options: FetchOptions,
 ): Promise<void> {
-  const missing: HubFile[] = [];
-  for (const file of files) if (!(await cache.has(commit, file))) missing.push(file);
+  const missing = await cache.missing(commit, files);
   if (missing.length === 0) return;
   // Files of equal content share a blob: one download, several names.
   const byHash = new Map<string, HubFile>();

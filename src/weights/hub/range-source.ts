@@ -5,6 +5,9 @@ import { fileUrl, type HubFile } from "./api.ts";
 import { type HubClient } from "./client.ts";
 import { bodyChunks, describeFailure, pause, request } from "./http.ts";
 
+/** The server, a mirror perhaps, does not answer ranges. */
+export class WholeFilesOnlyError extends HubError {}
+
 /** The file as a byte source; each read is one request, repeated where the connection is lost. */
 export function rangeSource(client: HubClient, repo: string, commit: string, file: HubFile): ByteSource {
   const url = fileUrl(client, repo, commit, file.path);
@@ -41,7 +44,7 @@ async function readExactly(
 ): Promise<Uint8Array | string> {
   if (response.status !== 206) {
     await response.body?.cancel().catch(() => {});
-    throw new HubError(
+    throw new WholeFilesOnlyError(
       `${name}: the server sends whole files only (status ${response.status} for a range). Download the model instead.`,
     );
   }
