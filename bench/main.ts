@@ -14,7 +14,7 @@ import { relativeError } from "../test/support/numbers.ts";
 import { type Case, CASES } from "./cases.ts";
 import { type Contender, measure, replaying } from "./measure.ts";
 import { openPeers, type Peer, shareAdapter } from "./peers.ts";
-import { compareRuns, describeRow, type Row, type Run, summarise } from "./report.ts";
+import { compareRuns, describeRow, type Row, type Run, type Step, summarise } from "./report.ts";
 import { measureRoof } from "./roof.ts";
 import { measureSteps } from "./steps.ts";
 
@@ -107,16 +107,7 @@ async function main(): Promise<void> {
   const peers = values["no-peers"] ? [] : await openPeers();
   const roof = await measureRoof(gpu, Number(values.rounds));
   const rows: Row[] = [];
-  console.log(summarise.head(gpu.adapter, roof));
-  for (const make of CASES) {
-    const c = make();
-    if (!wanted(c.name)) continue;
-    const row = await measureCase(gpu, forced, c, peers);
-    rows.push(row);
-    console.log(describeRow(row, roof));
-  }
-  const steps = await measureSteps(gpu, wanted, Number(values.rounds));
-  const run: Run = {
+  const describe = (steps: readonly Step[]): Run => ({
     adapter: gpu.adapter,
     node: process.version,
     date: new Date().toISOString().slice(0, 10),
@@ -124,12 +115,27 @@ async function main(): Promise<void> {
     roof,
     rows,
     steps,
+  });
+  // After every case, so that an interrupted run keeps what it measured.
+  const save = async (run: Run): Promise<void> => {
+    if (values.json) await writeFile(values.json, `${JSON.stringify(run, undefined, 1)}\n`);
   };
+  console.log(summarise.head(gpu.adapter, roof));
+  for (const make of CASES) {
+    const c = make();
+    if (!wanted(c.name)) continue;
+    const row = await measureCase(gpu, forced, c, peers);
+    rows.push(row);
+    console.log(describeRow(row, roof));
+    await save(describe([]));
+  }
+  const run = describe(await measureSteps(gpu, wanted, Number(values.rounds)));
+
   console.log(summarise.tail(run));
   if (values.compare) {
     console.log(compareRuns(JSON.parse(await readFile(values.compare, "utf8")) as Run, run));
   }
-  if (values.json) await writeFile(values.json, `${JSON.stringify(run, undefined, 1)}\n`);
+  await save(run);
   gpu.destroy();
 }
 
