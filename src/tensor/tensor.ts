@@ -144,6 +144,12 @@ export function copyTensor(
   }
   const each = BYTES_PER_ELEMENT[from.dtype];
   const encoder = gpu.device.createCommandEncoder();
-  encoder.copyBufferToBuffer(from.storage.buffer!, start * each, to.storage.buffer!, target * each, count * each);
+  encoder.copyBufferToBuffer(
+    from.storage.buffer!,
+    start * each,
+    to.storage.buffer!,
+    target * each,
+    count * each,
+  );
   gpu.submit(encoder.finish(), `copy of ${from.storage.label}`, 0);
 }
