@@ -49,7 +49,7 @@ export const OPTIONS = [
   {
     name: "probe-steps",
     value: "k,k,…",
-    shownDefault: "0,5,10,20,30,40,50, scaled to N",
+    shownDefault: "5,10,20,30,40,50, scaled to N",
     help: "video steps, ascending in 0..N, whose hidden states condition a full decode; N itself is always added",
   },
   {

@@ -5,7 +5,7 @@ import type { ProbeSettings } from "./measurement.ts";
 import type { TypedOptions } from "./options.ts";
 
 /** Probe steps of the default N = 50, as fractions of N. */
-const DEFAULT_PROBE_FRACTIONS = [0, 0.1, 0.2, 0.4, 0.6, 0.8, 1];
+const DEFAULT_PROBE_FRACTIONS = [0.1, 0.2, 0.4, 0.6, 0.8, 1];
 
 /** How a run is shown and where it is kept; what it measures is in `settings`. */
 export interface ProbeCommand {

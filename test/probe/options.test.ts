@@ -14,7 +14,7 @@ describe("options", () => {
         noiseFile: undefined,
         episodes: undefined,
         videoSteps: 50,
-        probeSteps: [0, 5, 10, 20, 30, 40, 50],
+        probeSteps: [5, 10, 20, 30, 40, 50],
         actionSteps: undefined,
         videoSeeds: [0, 1],
         actionSeeds: [0],
@@ -43,7 +43,7 @@ describe("options", () => {
   });
 
   it("probe steps scale to N, and N is always there", () => {
-    expect(parse("--video-steps", "20").settings.probeSteps).toEqual([0, 2, 4, 8, 12, 16, 20]);
+    expect(parse("--video-steps", "20").settings.probeSteps).toEqual([2, 4, 8, 12, 16, 20]);
     expect(parse("--video-steps", "3").settings.probeSteps).toEqual([0, 1, 2, 3]);
     expect(parse("--video-steps", "1").settings.probeSteps).toEqual([0, 1]);
     expect(parse("--probe-steps", "5,10").settings.probeSteps).toEqual([5, 10, 50]);

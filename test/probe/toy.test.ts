@@ -63,7 +63,15 @@ interface Reference {
 describe("the probe on the toy", () => {
   it("gives PyTorch's errors within 0.01 % and its actions within 2e-4", { timeout: 400_000 }, async () => {
     const episodes = [1, 6];
-    const { code, stderr } = await probe(...noise, "--episodes", episodes.join(), "--out", "reference");
+    const steps = ["--probe-steps", "0,5,10,20,30,40,50"];
+    const { code, stderr } = await probe(
+      ...noise,
+      ...steps,
+      "--episodes",
+      episodes.join(),
+      "--out",
+      "reference",
+    );
     expect(stderr).toContain("probing");
     expect(code, stderr).toBe(0);
     const result = (await numbers("reference")) as unknown as Reference;
