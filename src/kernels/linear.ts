@@ -1,8 +1,8 @@
 /**
  * y[m, n] = act(Σ_k x[m, k] · W[n, k] + bias[n]) · σ(M[rowOf[m], at + n] + shift) + residual[m, n]
  *
- * Layout: x (…, K) and y (…, N) row-major; W packed as Wᵀ (K, N padded to 8), see packed-weight.ts. The programs, and why
- * they are as they are, stand in linear.wgsl.ts.
+ * Layout: x (…, K), y (…, N) and W (N, K padded to 8) row-major, see packed-weight.ts. The programs, and why they are as they
+ * are, stand in linear/, a file a variant.
  */
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -10,7 +10,8 @@ import { recording } from "../gpu/recording.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
-import { HEADER, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear.wgsl.ts";
+import { HEADER, type LinearVariant } from "./linear/program.ts";
+import { type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
 import { choose, invocations } from "./variants.ts";
 
 export interface LinearOptions {
@@ -24,7 +25,7 @@ export interface LinearOptions {
   /** where the rows of the result go, when not to a tensor of their own */
   readonly into?: RowsOf;
   /** a program by name, for the selection of variants; default: the device's */
-  readonly variant?: keyof typeof VARIANTS;
+  readonly variant?: LinearVariantName;
 }
 
 /** σ(table[rowOf[m], at + n] + shift) */
@@ -44,10 +45,10 @@ export interface RowsOf {
 }
 
 /** The program for so many rows: forced, selected for their class, or the likeliest. */
-function linearVariant(gpu: Gpu, rows: number): keyof typeof VARIANTS {
+function linearVariant(gpu: Gpu, rows: number): LinearVariantName {
   const kind = shapeClass(rows);
   if (gpu.adapter.software) return choose(gpu, "linear", VARIANTS, ...ON_CPU);
-  const selected = gpu.selected.get(`linear ${kind}`) as keyof typeof VARIANTS | undefined;
+  const selected = gpu.selected.get(`linear ${kind}`) as LinearVariantName | undefined;
   return choose(gpu, "linear", VARIANTS, ...(selected ? [selected] : []), ...ON_GPU[kind]);
 }
 
@@ -81,10 +82,9 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
   const list = recording();
   const y = into?.tensor ?? result(shape, "linear");
   const kind = gate ? "gated" : "open";
-  const { program, needs } = VARIANTS[options.variant ?? linearVariant(list.gpu, x.rows)];
+  const { program, needs }: LinearVariant = VARIANTS[options.variant ?? linearVariant(list.gpu, x.rows)];
   for (const block of w.blocks) {
-    const padded = block.data.dim(-1);
-    const plan = program({ rows: x.rows, inner: w.in, columns: block.columns, padded });
+    const plan = program({ rows: x.rows, inner: w.in, columns: block.columns });
     const workgroup = plan.workgroup ?? invocations(list.gpu);
     list.dispatch({
       kernel: {
@@ -97,7 +97,7 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
       },
       params: {
         u32: [
-          ...[x.rows, w.in, block.columns, padded, block.first, w.out],
+          ...[x.rows, w.in, w.padded, block.columns, block.first, w.out],
           ...[(into?.firstRow ?? 0) * w.out, gate?.table.dim(-1) ?? 0, gate?.at ?? 0],
         ],
         f32: [gate?.shift ?? 0],

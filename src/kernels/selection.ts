@@ -1,7 +1,7 @@
 /**
  * Which variant is fastest on this adapter: every candidate is first checked against a float64 reference, then the right ones
  * are timed in turns. The choice is made once per adapter, driver and version of this package and then read from a store, so
- * that two runs give the same bits; on a software adapter nothing is timed and the order of linear.wgsl.ts holds.
+ * that two runs give the same bits; on a software adapter nothing is timed and the order of linear/variants.ts holds.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { record } from "../gpu/recording.ts";
@@ -9,7 +9,8 @@ import { PackedWeight } from "../tensor/packed-weight.ts";
 import { createTensor, readTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
 import { linear } from "./linear.ts";
 import { linearReference } from "./linear.reference.ts";
-import { ON_GPU, SHAPE_CLASSES, VARIANTS } from "./linear.wgsl.ts";
+import type { LinearVariant } from "./linear/program.ts";
+import { ON_GPU, SHAPE_CLASSES, VARIANTS } from "./linear/variants.ts";
 
 /** Where choices are kept between runs. */
 export interface SelectionStore {
@@ -122,7 +123,7 @@ export async function selectLinear(gpu: Gpu, kind: keyof typeof SHAPE_CLASSES): 
   weight.upload(gpu, w);
   const tx = createTensor(gpu, [rows, inner], x, "selection");
   const names = ON_GPU[kind].filter((name) => {
-    const { needs } = VARIANTS[name];
+    const { needs }: LinearVariant = VARIANTS[name];
     return !needs || gpu.device.features.has(needs.feature);
   });
   const candidates = new Map<string, Candidate>(

@@ -6,8 +6,8 @@
 import { AdapterError, WeightsError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { sizeClass, type Storage } from "../gpu/memory.ts";
-import { type Elements, PackedWeight, SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
-import { type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
+import { convolutionTerms, PackedWeight, SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
+import { BYTES_PER_ELEMENT, type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
 import { floatDtypes, toFloat32 } from "./convert.ts";
 import { dtypeBytes, type StoredDtype, type TensorSource } from "./source.ts";
 
@@ -25,13 +25,13 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
-interface Stored {
-  readonly bytes: Uint8Array;
-  readonly dtype: StoredDtype;
+/** What a tensor is read in, and where its pieces go. */
+interface Fill {
+  /** elements that must come together, such as a row; a piece is a multiple of them */
+  readonly unit: number;
+  /** takes a piece as stored, which begins with element `at`, and returns the bytes it has written to the GPU */
+  readonly write: (bytes: Uint8Array, dtype: StoredDtype, at: number) => number;
 }
-
-/** Puts a tensor on the GPU, and yields the bytes it has written after each piece. */
-type Fill = (bytes: Uint8Array, dtype: StoredDtype) => Iterable<number>;
 
 interface Request {
   readonly key: string;
@@ -39,8 +39,8 @@ interface Request {
   readonly fill: Fill;
 }
 
-/** float32 bytes widened at a time. */
-const PIECE_BYTES = 1 << 24;
+/** Bytes read at a time, as stored. */
+const PIECE_BYTES = 1 << 22;
 
 /** The driver copies what is written and keeps the copy until the device has it; more than this may not wait. */
 const WAITING_BYTES = 1 << 25;
@@ -94,15 +94,14 @@ export class WeightLoader {
     const { gpu } = this;
     const tensor = this.#tensor(key, shape);
     const { storage } = tensor;
-    this.#request(key, shape, function* (stored, dtype) {
-      const buffer = (storage.buffer = gpu.memory.acquire(storage.bytes, storage.label));
-      const each = dtypeBytes[dtype];
-      const step = (PIECE_BYTES / 4) * each;
-      for (let at = 0; at < stored.byteLength; at += step) {
-        const values = toFloat32(stored.subarray(at, at + step), dtype);
-        gpu.device.queue.writeBuffer(buffer, (at / each) * 4, values.buffer, 0, values.byteLength);
-        yield values.byteLength;
-      }
+    this.#request(key, shape, {
+      unit: 1,
+      write: (bytes, dtype, at) => {
+        const buffer = (storage.buffer ??= gpu.memory.acquire(storage.bytes, storage.label));
+        const values = asFloat32(bytes, dtype);
+        gpu.device.queue.writeBuffer(buffer, at * 4, values.buffer, values.byteOffset, values.byteLength);
+        return values.byteLength;
+      },
     });
     return tensor;
   }
@@ -112,32 +111,28 @@ export class WeightLoader {
     return this.#packed(key, out, inner, checkpointShape);
   }
 
-  /** A convolution's kernel (O, I, taps…), reordered to (O, taps…, I) for channels-last pixels and packed. */
+  /** A convolution's kernel (O, I, taps…), reordered to (O, taps…, I padded to 4) for channels-last pixels and packed. */
   convolution(key: string, shape: Shape): PackedWeight {
     const [out, channels, ...taps] = shape;
     const count = sizeOf(taps);
-    const order = Uint32Array.from(
-      { length: channels * count },
-      (_, k) => (k % channels) * count + Math.floor(k / channels),
-    );
-    return this.#packed(key, out, channels * count, shape, order);
+    const terms = convolutionTerms(count, channels);
+    const depth = terms / count;
+    const order = Int32Array.from({ length: terms }, (_, k) => {
+      const channel = k % depth;
+      return channel < channels ? channel * count + Math.floor(k / depth) : MISSING;
+    });
+    return this.#packed(key, out, terms, shape, order);
   }
 
   /** The matrices (out, in) of several linear maps of one input, stacked in this order: one product for all. */
   stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): PackedWeight {
-    const { gpu } = this;
     const rows = parts.reduce((n, { out }) => n + out, 0);
     const kept = this.#kept(parts.map(({ key }) => key));
     const weight = this.#weight(`${parts[0].key} and ${parts.length - 1} more`, rows, inner, kept);
-    let read: Stored[] = [];
+    let above = 0;
     for (const { key, out } of parts) {
-      this.#request(key, [out, inner], function* (bytes, dtype) {
-        read.push({ bytes, dtype });
-        if (read.length < parts.length) return;
-        const all = read;
-        read = [];
-        yield* pack(gpu, weight, all);
-      });
+      this.#request(key, [out, inner], this.#rows(weight, above));
+      above += out;
     }
     return weight;
   }
@@ -169,9 +164,12 @@ export class WeightLoader {
   /** A small weight for the CPU, float32 values. */
   host(key: string, shape: Shape): HostWeight {
     const weight: HostWeight = { data: new Float32Array(0) };
-    this.#request(key, shape, (stored, dtype) => {
-      weight.data = toFloat32(stored, dtype);
-      return [];
+    this.#request(key, shape, {
+      unit: sizeOf(shape),
+      write: (bytes, dtype) => {
+        weight.data = toFloat32(bytes, dtype);
+        return 0;
+      },
     });
     return weight;
   }
@@ -180,6 +178,11 @@ export class WeightLoader {
   ignore(...patterns: RegExp[]): void {
     const prefix = this.#prefix.replaceAll(".", "\\.");
     this.#plan.ignored.push(...patterns.map((p) => new RegExp(`^${prefix}(?:${p.source})`)));
+  }
+
+  /** All that was asked for, as a checkpoint has it. */
+  get asked(): readonly { readonly key: string; readonly shape: Shape }[] {
+    return this.#plan.requests;
   }
 
   /** bytes of GPU memory that `load` will take, as the allocator counts them */
@@ -200,8 +203,8 @@ export class WeightLoader {
   }
 
   /**
-   * Reads everything that was asked for onto the GPU. In this process's memory is the tensor at hand, as stored, and some
-   * tens of megabytes.
+   * Reads everything that was asked for onto the GPU, a few megabytes at a time: no tensor is ever whole in this process's
+   * memory, and what is stored as it is kept is only copied.
    * @throws WeightsError naming every missing, unexpected and wrongly shaped key; AdapterError when memory runs out
    */
   async load(options: LoadOptions = {}): Promise<void> {
@@ -227,17 +230,21 @@ export class WeightLoader {
     const { source, requests, computed } = this.#plan;
     const total = this.storedBytes;
     let [done, waiting] = [0, 0];
+    signal?.throwIfAborted();
     for (const { key, fill } of requests) {
-      signal?.throwIfAborted();
-      const info = source.tensors.get(key)!;
-      for (const written of fill(await source.read(key), info.dtype)) {
-        waiting += written;
+      const { dtype } = source.tensors.get(key)!;
+      const each = dtypeBytes[dtype];
+      let at = 0;
+      for await (const piece of piecesOf(source, key, fill.unit * each)) {
+        signal?.throwIfAborted();
+        waiting += fill.write(piece, dtype, at / each);
+        at += piece.byteLength;
+        done += piece.byteLength;
+        onProgress?.(done, total);
         if (waiting < WAITING_BYTES) continue;
         await this.gpu.idle();
         waiting = 0;
       }
-      done += info.bytes;
-      onProgress?.(done, total);
     }
     for (const compute of computed) compute();
     await this.gpu.idle();
@@ -267,11 +274,28 @@ export class WeightLoader {
     return dtype === "bf16" && narrow ? "bf16" : "f32";
   }
 
-  #packed(key: string, out: number, inner: number, shape: Shape, order?: Uint32Array): PackedWeight {
-    const { gpu } = this;
+  #packed(key: string, out: number, inner: number, shape: Shape, order?: Int32Array): PackedWeight {
     const weight = this.#weight(key, out, inner, this.#kept([key]));
-    this.#request(key, shape, (bytes, dtype) => pack(gpu, weight, [{ bytes, dtype }], order));
+    this.#request(key, shape, this.#rows(weight, 0, order));
     return weight;
+  }
+
+  /**
+   * Whole rows of a tensor into the rows of `weight` from `firstRow` on.
+   * @param order where in a stored row each term lies, or MISSING for a zero; default: as stored
+   */
+  #rows(weight: PackedWeight, firstRow: number, order?: Int32Array): Fill {
+    const { gpu } = this;
+    const unit = order ? order.reduce((n, at) => n + (at === MISSING ? 0 : 1), 0) : weight.in;
+    return {
+      unit,
+      write: (bytes, dtype, at) => {
+        const values = weight.dtype === "bf16" ? bytes : bytesOf(asFloat32(bytes, dtype));
+        const rows = order ? reorder(values, BYTES_PER_ELEMENT[weight.dtype], unit, order) : values;
+        weight.write(gpu, firstRow + at / unit, rows);
+        return rows.byteLength;
+      },
+    };
   }
 
   #request(key: string, shape: Shape, fill: Fill): void {
@@ -307,37 +331,50 @@ export class WeightLoader {
   }
 }
 
-/** Uploads the rows of tensors as stored, one tensor below the other. */
-function pack(
-  gpu: Gpu,
-  weight: PackedWeight,
-  stored: readonly Stored[],
-  order?: Uint32Array,
-): Iterable<number> {
-  const { dtype } = stored[0];
-  // Slabs hold elements of one type.
-  if (stored.some((part) => part.dtype !== dtype)) {
-    const values = stored.map((part) => toFloat32(part.bytes, part.dtype));
-    return weight.slabs(gpu, values, { order });
+/** In the place of a term that no stored one fills. */
+const MISSING = -1;
+
+/** A tensor in pieces of whole units, of some megabytes each. */
+async function* piecesOf(source: TensorSource, key: string, unit: number): AsyncIterable<Uint8Array> {
+  const size = Math.max(1, Math.floor(PIECE_BYTES / unit)) * unit;
+  let held = new Uint8Array(0);
+  // A source may hand out other chunks than it was asked for, as one does that checks a file while reading it.
+  for await (const chunk of source.stream(key, size)) {
+    const bytes = held.byteLength === 0 ? chunk : concatenated(held, chunk);
+    const whole = bytes.byteLength - (bytes.byteLength % unit);
+    if (whole > 0) yield bytes.subarray(0, whole);
+    held = bytes.slice(whole);
   }
-  const asStored = weight.dtype === "bf16" || dtype === "F32";
-  return weight.slabs(gpu, stored.map(elementsOf), {
-    order,
-    widen: asStored
-      ? undefined
-      : ({ buffer, byteOffset, byteLength }) =>
-          toFloat32(new Uint8Array(buffer, byteOffset, byteLength), dtype),
-  });
 }
 
-/** Elements in place, unless they lie where their type cannot be read. */
-function elementsOf({ bytes, dtype }: Stored): Elements {
-  const each = dtypeBytes[dtype];
-  const { buffer, byteOffset, byteLength } = bytes.byteOffset % each === 0 ? bytes : bytes.slice();
-  const length = byteLength / each;
-  if (each === 1) return new Uint8Array(buffer, byteOffset, length);
-  if (each === 2) return new Uint16Array(buffer, byteOffset, length);
-  return each === 4
-    ? new Float32Array(buffer, byteOffset, length)
-    : new Float64Array(buffer, byteOffset, length);
+function concatenated(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.byteLength + b.byteLength);
+  both.set(a);
+  both.set(b, a.byteLength);
+  return both;
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** Stored floats as float32: in place where they are that already. */
+function asFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const inPlace = dtype === "F32" && byteOffset % 4 === 0;
+  return inPlace ? new Float32Array(buffer, byteOffset, byteLength / 4) : toFloat32(bytes, dtype);
+}
+
+/** Rows of `unit` elements of 2 or 4 bytes, each in another order. */
+function reorder(rows: Uint8Array, elementBytes: number, unit: number, order: Int32Array): Uint8Array {
+  const Elements = elementBytes === 2 ? Uint16Array : Uint32Array;
+  // A buffer of its own, at whose start any element type is aligned.
+  const from = new Elements(rows.slice().buffer);
+  const count = from.length / unit;
+  const to = new Elements(count * order.length);
+  for (let row = 0; row < count; row++) {
+    for (let k = 0; k < order.length; k++) {
+      if (order[k] !== MISSING) to[row * order.length + k] = from[row * unit + order[k]];
+    }
+  }
+  return bytesOf(to);
 }

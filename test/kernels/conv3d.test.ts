@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { conv3d, type ConvolutionShape, convolvedShape } from "../../src/kernels/conv3d.ts";
 import { conv3dReference } from "../../src/kernels/conv3d.reference.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { convolutionTerms, PackedWeight } from "../../src/tensor/packed-weight.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
 
@@ -63,7 +64,19 @@ const bound = (variant: string, terms: number, channels: number): number =>
 
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-describe.each(["tile", "naive"])("conv3d, %s", (variant) => {
+/** W (O, taps, C) on the device, its channels padded to a multiple of four. */
+function pack(gpu: Gpu, w: Float32Array, out: number, taps: number, channels: number): PackedWeight {
+  const terms = convolutionTerms(taps, channels);
+  const padded = new Float32Array(out * terms);
+  for (let row = 0; row < out * taps; row++) {
+    padded.set(w.subarray(row * channels, (row + 1) * channels), (row * terms) / taps);
+  }
+  const weight = new PackedWeight(gpu, out, terms, "f32", "w");
+  weight.upload(gpu, padded);
+  return weight;
+}
+
+describe.each(["quads", "tile", "naive"])("conv3d, %s", (variant) => {
   const options = { variants: { conv3d: variant } };
 
   it.each(Object.entries(CASES))("%s", async (_, { x: shape, out, shape: convolution }) => {
@@ -72,8 +85,7 @@ describe.each(["tile", "naive"])("conv3d, %s", (variant) => {
     const terms = size(convolution.kernel) * C;
     const [x, w, bias] = [uniform(1, size(shape)), uniform(2, out * terms), uniform(3, out)];
     const residual = uniform(4, size(convolvedShape(shape, out, convolution)));
-    const weight = new PackedWeight(gpu, out, terms, "f32", "w");
-    weight.upload(gpu, w);
+    const weight = pack(gpu, w, out, size(convolution.kernel), C);
     const tensors = [
       upload(gpu, shape, x),
       upload(gpu, [out], bias),
@@ -92,8 +104,7 @@ describe.each(["tile", "naive"])("conv3d, %s", (variant) => {
     const gpu = await testGpu({ ...options, maxBindingBytes: 4096 });
     const [shape, out]: [number[], number] = [[1, 1, 4, 4, 7], 30];
     const [x, w] = [uniform(5, size(shape)), uniform(6, out * 63)];
-    const weight = new PackedWeight(gpu, out, 63, "f32", "w");
-    weight.upload(gpu, w);
+    const weight = pack(gpu, w, out, 9, 7);
     expect(weight.blocks.length).toBeGreaterThan(1);
     const tx = upload(gpu, shape, x);
     const y = await compute(gpu, () => conv3d(tx, weight, { kernel: [1, 3, 3], padding: 1 }));
@@ -107,14 +118,13 @@ describe.each(["tile", "naive"])("conv3d, %s", (variant) => {
 describe("conv3d", () => {
   it("refuses an input smaller than the kernel, and weights of another width", async () => {
     const gpu = await testGpu();
-    const weight = new PackedWeight(gpu, 4, 27 * 2, "f32", "w");
-    weight.upload(gpu, new Float32Array(4 * 54));
+    const weight = pack(gpu, new Float32Array(4 * 54), 4, 27, 2);
     const x = upload(gpu, [1, 2, 3, 3, 2], new Float32Array(36));
     await expect(compute(gpu, () => conv3d(x, weight, { kernel: [3, 3, 3] }))).rejects.toThrow(
       /\(2, 3, 3\).*\(3, 3, 3\)/,
     );
     await expect(compute(gpu, () => conv3d(x, weight, { kernel: [1, 3, 3] }))).rejects.toThrow(
-      /54 rows.*need 18/,
+      /108 terms.*need 36/,
     );
   });
 });

@@ -138,8 +138,8 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive"])("lin
 describe("linear", () => {
   it("names the numbers of a weight that cannot be bound at all", async () => {
     const gpu = await testGpu({ maxBindingBytes: 4096 });
-    expect(() => new PackedWeight(gpu, 8, 1000, "f32", "ff.weight")).toThrow(
-      /ff\.weight needs 32000 bytes.*4096/s,
+    expect(() => new PackedWeight(gpu, 8, 2000, "f32", "ff.weight")).toThrow(
+      /row of ff\.weight needs 8000 bytes.*4096/s,
     );
   });
 

@@ -1,0 +1,34 @@
+/** One invocation an output: the second reference, and the floor every other variant must beat. */
+import type { ConvolutionVariant } from "./program.ts";
+
+const NAIVE = /* wgsl */ `
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let frame = outFrameOf(wg, grid);
+  let index = indexInFrame(wg, grid, lane);
+  let n = index % p.columns;
+  let m = index / p.columns;
+  if (frame >= p.batch * p.outFrames || m >= p.outHeight * p.outWidth) { return; }
+  let row = m / p.outWidth * p.strideH;
+  let column = m % p.outWidth * p.strideW;
+  var sum = 0.0;
+  var tap = rowOfW(n);
+  for (var a = 0u; a < p.kernelT; a++) {
+    let source = frameOf(frame % p.outFrames, a);
+    for (var i = 0u; i < p.kernelH; i++) {
+      for (var j = 0u; j < p.kernelW; j++) {
+        let pixel = pixelOf(frame / p.outFrames * p.frames + u32(max(source, 0)), row + i, column + j);
+        if (source >= 0 && pixel.inside) {
+          for (var c = 0u; c < p.channels; c++) { sum += xEnd(pixel.at, c & ~3u)[c % 4u] * w4(tap + c / 4u)[c % 4u]; }
+        }
+        tap += (p.channels + 3u) / 4u;
+      }
+    }
+  }
+  store(frame, m, n, sum);
+}
+`;
+
+export const naive: ConvolutionVariant = {
+  program: ({ pixels, channels }) => ({ key: "naive", body: NAIVE, perFrame: pixels * channels }),
+};

@@ -1,0 +1,83 @@
+/**
+ * For adapters without subgroups: one invocation owns 8 pixels × 8 channels, as in linear/tile.ts. Sums of a tap, at most 64
+ * channels of it, go to a second accumulator.
+ */
+import type { ConvolutionVariant } from "./program.ts";
+
+const TILE = /* wgsl */ `
+struct Four { at: array<Pixel, 4> }
+
+// Four channels of four pixels, one pixel a column.
+fn pixels4(four: Four, c: u32) -> mat4x4f {
+  var pixels: mat4x4f;
+  for (var i = 0u; i < 4u; i++) {
+    let pixel = four.at[i];
+    pixels[i] = select(vec4f(), xEnd(pixel.at, c), pixel.inside);
+  }
+  return pixels;
+}
+// Four terms of four rows of W, one term a column.
+fn terms4(at: vec4u, k: u32) -> mat4x4f {
+  let i = at + k / 4u;
+  return transpose(mat4x4f(w4(i.x), w4(i.y), w4(i.z), w4(i.w)));
+}
+fn fourOfW(n: u32) -> vec4u { return vec4u(rowOfW(n), rowOfW(n + 1u), rowOfW(n + 2u), rowOfW(n + 3u)); }
+// Where tap (i, j) of output pixels m to m + 3 reads.
+fn fourOfX(frame: u32, m: u32, i: u32, j: u32) -> Four {
+  var four: Four;
+  for (var e = 0u; e < 4u; e++) {
+    let pixel = pixelIndex(m + e);
+    four.at[e] = pixelOf(frame, pixel / p.outWidth * p.strideH + i, pixel % p.outWidth * p.strideW + j);
+  }
+  return four;
+}
+fn storeTile(frame: u32, m: u32, n: u32, tile: mat4x4f) {
+  for (var i = 0u; i < 4u; i++) { store4(frame, m + i, n, tile[i]); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let groups = (p.columns + 7u) / 8u;
+  let frame = outFrameOf(wg, grid);
+  let index = indexInFrame(wg, grid, lane);
+  let n = index % groups * 8u;
+  let m = index / groups * 8u;
+  if (frame >= p.batch * p.outFrames || m >= p.outHeight * p.outWidth) { return; }
+  let left = fourOfW(n); let right = fourOfW(n + 4u);
+  let depth = (p.channels + 3u) / 4u * 4u;
+  var sum00 = mat4x4f(); var sum01 = mat4x4f();
+  var sum10 = mat4x4f(); var sum11 = mat4x4f();
+  for (var a = 0u; a < p.kernelT; a++) {
+    let source = frameOf(frame % p.outFrames, a);
+    if (source < 0) { continue; }
+    let read = frame / p.outFrames * p.frames + u32(source);
+    for (var ij = 0u; ij < p.kernelH * p.kernelW; ij++) {
+      let upper = fourOfX(read, m, ij / p.kernelW, ij % p.kernelW);
+      let lower = fourOfX(read, m + 4u, ij / p.kernelW, ij % p.kernelW);
+      let tap = (a * p.kernelH * p.kernelW + ij) * depth;
+      for (var c0 = 0u; c0 < depth; c0 += 64u) {
+        var part00 = mat4x4f(); var part01 = mat4x4f();
+        var part10 = mat4x4f(); var part11 = mat4x4f();
+        for (var c = c0; c < min(c0 + 64u, depth); c += 4u) {
+          let a0 = pixels4(upper, c); let a1 = pixels4(lower, c);
+          let b0 = terms4(left, tap + c); let b1 = terms4(right, tap + c);
+          part00 += b0 * a0; part01 += b1 * a0;
+          part10 += b0 * a1; part11 += b1 * a1;
+        }
+        sum00 += part00; sum01 += part01;
+        sum10 += part10; sum11 += part11;
+      }
+    }
+  }
+  storeTile(frame, m, n, sum00); storeTile(frame, m, n + 4u, sum01);
+  storeTile(frame, m + 4u, n, sum10); storeTile(frame, m + 4u, n + 4u, sum11);
+}
+`;
+
+export const tile: ConvolutionVariant = {
+  program: ({ pixels, channels }) => ({
+    key: "tile",
+    body: TILE,
+    perFrame: Math.ceil(pixels / 8) * Math.ceil(channels / 8),
+  }),
+};

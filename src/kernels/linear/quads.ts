@@ -1,0 +1,80 @@
+/**
+ * For adapters with subgroups. The four invocations of a quad own 4·blocks rows × 16 columns: each reads its own row of every
+ * group of four and its own four columns, and quad swaps hand the rows round, so that for 16·blocks multiply-adds an
+ * invocation reads `blocks` values of x and four of W. No workgroup memory: on a CPU adapter it only costs.
+ *
+ * Sums of 32 terms go to a second accumulator, which keeps the rounding error of long sums near that of a pairwise sum.
+ *
+ * What decides on SwiftShader 5.0.0 (2026-11-22): a float read from storage costs a subgroup of four 10 ns (25 with bounds checks,
+ * see open.node.ts), a multiply-add or a swap 1 ns, an accumulator carried round a loop 1 ns, and text beyond the
+ * instruction cache slows everything.
+ */
+import { SUBGROUPS } from "../variants.ts";
+import { ADD_OUTER, bindX, READ_WEIGHT } from "../terms.ts";
+import type { LinearVariant } from "./program.ts";
+
+/** Blocks of four rows a quad owns; fewer waste less on small batches. */
+const blocksFor = (rows: number): number => (rows <= 4 ? 1 : rows <= 8 ? 2 : 4);
+
+const QUADS = (dtype: "f32" | "bf16", blocks: number): string => {
+  const each = (line: (i: number) => string): string =>
+    Array.from({ length: blocks }, (_, i) => line(i)).join("\n");
+  const terms = (read: "x4" | "xEnd"): string => /* wgsl */ `
+      let b0 = w4(w0 + k / 4u); let b1 = w4(w1 + k / 4u); let b2 = w4(w2 + k / 4u); let b3 = w4(w3 + k / 4u);
+${each((i) => `      let a${i} = ${read}(row${i}, k);`)}
+${["x", "y", "z", "w"]
+  .map(
+    (c) => `      { let b = vec4f(b0.${c}, b1.${c}, b2.${c}, b3.${c});
+${each((i) => `        part${i} = addOuter(part${i}, quad(a${i}.${c}), b);`)} }`,
+  )
+  .join("\n")}`;
+  return /* wgsl */ `
+${READ_WEIGHT[dtype]}
+${ADD_OUTER}
+
+// The values of all four lanes: of this one, of its neighbour in x, in y, and across.
+fn quad(v: f32) -> vec4f { return vec4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
+  let lane = index % 4u;
+  let tile = (wg.x + wg.y * grid.x) * (WORKGROUP / 4u) + index / 4u;
+  let groups = (p.columns + 15u) / 16u;
+  let m = tile / groups * ${4 * blocks}u;
+  let n = tile % groups * 16u + lane * 4u;
+  let w0 = rowOfW(n); let w1 = rowOfW(n + 1u); let w2 = rowOfW(n + 2u); let w3 = rowOfW(n + 3u);
+${each((i) => `  let row${i} = rowOfX(m + ${4 * i}u + lane);`)}
+${each((i) => `  var sum${i} = mat4x4f();`)}
+  let whole = p.inner & ~3u;
+  for (var k0 = 0u; k0 < whole; k0 += 32u) {
+${each((i) => `    var part${i} = mat4x4f();`)}
+    for (var k = k0; k < min(k0 + 32u, whole); k += 4u) {${terms("x4")}
+    }
+${each((i) => `    sum${i} += part${i};`)}
+  }
+  if (whole < p.inner) {
+    let k = whole;
+${each((i) => `    var part${i} = sum${i};`)}${terms("xEnd")}
+${each((i) => `    sum${i} = part${i};`)}
+  }
+  // In memory, so that one piece of text stores every row.
+  var tiles = array(${Array.from({ length: blocks }, (_, i) => `sum${i}`).join(", ")});
+  for (var r = 0u; r < ${4 * blocks}u; r++) {
+    store4(m + r / 4u * 4u + (lane ^ (r % 4u)), n, tiles[r / 4u][r % 4u]);
+  }
+}
+`;
+};
+
+export const quads: LinearVariant = {
+  needs: SUBGROUPS,
+  program: ({ rows, inner, columns }) => {
+    const blocks = blocksFor(rows);
+    return {
+      key: `quads ${blocks} ${inner % 4 === 0}`,
+      body: (dtype) => QUADS(dtype, blocks),
+      x: bindX(inner),
+      invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
+    };
+  },
+};

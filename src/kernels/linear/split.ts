@@ -1,0 +1,49 @@
+/**
+ * For few rows on real GPUs, where one pass over W is all there is: a workgroup of 64 owns four rows and 32 columns; eight
+ * neighbours share the terms of four columns, so that they read 128 bytes of W in a row, and meet in workgroup memory.
+ * Not timed on a real GPU yet.
+ */
+import { bindX, READ_WEIGHT } from "../terms.ts";
+import type { LinearVariant } from "./program.ts";
+
+const SPLIT = (dtype: "f32" | "bf16"): string => /* wgsl */ `
+${READ_WEIGHT[dtype]}
+const SLICES = 8u;
+var<workgroup> partial: array<vec4f, SLICES * 32u>; // [slice][row][four columns]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let across = (p.columns + 31u) / 32u;
+  let tile = wg.x + wg.y * grid.x;
+  let m = tile / across * 4u;
+  let n = tile % across * 32u;
+  if (m >= p.rows) { return; }
+  let slice = lane % SLICES;
+  let four = lane / SLICES;
+  let row = vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u));
+  let first = n + four * 4u;
+  let at = vec4u(rowOfW(first), rowOfW(first + 1u), rowOfW(first + 2u), rowOfW(first + 3u));
+  var sum = mat4x4f();
+  for (var k = slice * 4u; k < p.inner; k += SLICES * 4u) {
+    let i = at + k / 4u;
+    let b = mat4x4f(w4(i.x), w4(i.y), w4(i.z), w4(i.w));
+    sum += mat4x4f(xEnd(row.x, k) * b, xEnd(row.y, k) * b, xEnd(row.z, k) * b, xEnd(row.w, k) * b);
+  }
+  for (var r = 0u; r < 4u; r++) { partial[slice * 32u + r * 8u + four] = sum[r]; }
+  workgroupBarrier();
+  if (lane >= 32u) { return; }
+  var total = vec4f();
+  for (var i = 0u; i < SLICES; i++) { total += partial[i * 32u + lane]; }
+  store4(m + lane / 8u, n + lane % 8u * 4u, total);
+}
+`;
+
+export const split: LinearVariant = {
+  program: ({ rows, inner, columns }) => ({
+    key: `split ${inner % 4 === 0}`,
+    body: SPLIT,
+    x: bindX(inner),
+    invocations: Math.ceil(rows / 4) * Math.ceil(columns / 32) * 64,
+    workgroup: 64,
+  }),
+};

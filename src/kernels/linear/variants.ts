@@ -1,0 +1,34 @@
+/** The programs by name, and which of them run where. */
+import { naive } from "./naive.ts";
+import type { LinearVariant } from "./program.ts";
+import { quads } from "./quads.ts";
+import { shared128, shared64 } from "./shared.ts";
+import { split } from "./split.ts";
+import { tile } from "./tile.ts";
+
+export const VARIANTS = { quads, tile, shared64, shared128, split, naive } as const satisfies Record<
+  string,
+  LinearVariant
+>;
+
+export type LinearVariantName = keyof typeof VARIANTS;
+
+/** Shapes of one class run the same variant; a class is timed by its typical shape, see selection.ts. */
+export const SHAPE_CLASSES = {
+  few: { rows: 2, inner: 512, columns: 3072 },
+  some: { rows: 33, inner: 512, columns: 1536 },
+  many: { rows: 2048, inner: 1024, columns: 1024 },
+} as const;
+
+export const shapeClass = (rows: number): keyof typeof SHAPE_CLASSES =>
+  rows <= 8 ? "few" : rows < 256 ? "some" : "many";
+
+/** Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. */
+export const ON_GPU: Readonly<Record<keyof typeof SHAPE_CLASSES, readonly LinearVariantName[]>> = {
+  few: ["split", "quads", "tile"],
+  some: ["shared64", "quads", "tile", "split"],
+  many: ["shared128", "shared64", "tile", "quads"],
+};
+
+/** On a CPU adapter the order is fixed: two runs on it must give the same bits. */
+export const ON_CPU: readonly LinearVariantName[] = ["quads", "tile"];

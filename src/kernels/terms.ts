@@ -1,0 +1,48 @@
+/**
+ * How matrix products read their operands: four terms of a row at a time, both x, which is row-major as any tensor, and the
+ * weight, whose rows are padded (packed-weight.ts).
+ */
+
+/** `w4(i)`: the terms 4i to 4i + 3 of all that is stored. */
+export const READ_WEIGHT = {
+  f32: /* wgsl */ `
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;
+fn w4(i: u32) -> vec4f { return w[i]; }`,
+  bf16: /* wgsl */ `
+@group(0) @binding(2) var<storage, read> w: array<vec2u>;
+fn w4(i: u32) -> vec4f {
+  let even = bitcast<vec2f>(w[i] << vec2u(16u));
+  let odd = bitcast<vec2f>(w[i] & vec2u(0xffff0000u));
+  return vec4f(even.x, odd.x, even.y, odd.y);
+}`,
+} as const;
+
+/** How x is bound whose rows have so many terms: four at a time where that fits. */
+export const bindX = (inner: number): "f32" | "vec4f" => (inner % 4 === 0 ? "vec4f" : "f32");
+
+/**
+ * `x4(row, k)`: four terms from term k of the row of `inner` terms that begins at `row`; `xEnd(row, k)`: the same where fewer may be
+ * left, the missing ones zero.
+ */
+export const readX = (x: "f32" | "vec4f", inner: string): string =>
+  x === "vec4f"
+    ? /* wgsl */ `
+fn x4(row: u32, k: u32) -> vec4f { return x[(row + k) / 4u]; }
+fn xEnd(row: u32, k: u32) -> vec4f { return x4(row, k); }`
+    : /* wgsl */ `
+fn x4(row: u32, k: u32) -> vec4f {
+  let at = row + k;
+  return vec4f(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+}
+fn xEnd(row: u32, k: u32) -> vec4f {
+  let last = ${inner} - 1u;
+  let at = vec4u(row) + min(vec4u(k) + vec4u(0u, 1u, 2u, 3u), vec4u(last));
+  let there = vec4u(k) + vec4u(0u, 1u, 2u, 3u) <= vec4u(last);
+  return select(vec4f(), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), there);
+}`;
+
+/** `addOuter(tile, a, b)`: four rows (a) times four columns (b) are added; column i of a tile is its row i. */
+export const ADD_OUTER = /* wgsl */ `
+fn addOuter(tile: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
+  return mat4x4f(fma(b, vec4f(a.x), tile[0]), fma(b, vec4f(a.y), tile[1]), fma(b, vec4f(a.z), tile[2]), fma(b, vec4f(a.w), tile[3]));
+}`;
