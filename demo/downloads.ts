@@ -1,9 +1,9 @@
 /** What can be taken away: the figure, the numbers, and a link to the settings. */
 import { formatJson } from "../src/probe/json.ts";
 import type { ProbeResult } from "../src/probe/result.ts";
-import { figurePng } from "./chart.ts";
 import { byId, make } from "./dom.ts";
 import { showFailure } from "./failure.ts";
+import { figurePng } from "./figure-png.ts";
 
 /** @returns where the page puts a result when it has one */
 export function prepareDownloads(link: () => string): { result: ProbeResult | undefined } {

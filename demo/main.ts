@@ -1,31 +1,34 @@
 /** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
 import type { ProbeSettings } from "../src/probe/measurement.ts";
 import type { ProbeResult } from "../src/probe/result.ts";
-import { sufficientSentence } from "../src/probe/sentences.ts";
-import type { DroppedFile } from "../src/weights/model-files.browser.ts";
+import { answer } from "./answer.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
-import { byId, make, paintFrame } from "./dom.ts";
+import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
-import { acceptDrops, chosenFiles } from "./drop.ts";
+import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
+import { address, linked } from "./link.ts";
 import { liveCurves } from "./live.ts";
+import { offerModels, TOY } from "./model-chooser.ts";
 import type { Event, ModelPlace, ModelView, Request } from "./protocol.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
 
 const form = byId<HTMLFormElement>("form");
-const prompt = byId<HTMLInputElement>("prompt");
 const runButton = byId<HTMLButtonElement>("run");
-const toy: ModelPlace = { kind: "toy", page: location.href.split("#")[0] };
+const answerLine = byId("answer");
+const howToRead = answerLine.textContent;
 
 let model: ModelView | undefined;
 /** what is open, and what was asked for since */
-let place: ModelPlace = toy;
+let place = TOY;
 let asked: ModelPlace | undefined;
 let run: ShownRun | undefined;
 let running = false;
+/** Whether the picture goes from episode to episode with the run; it stays where a person has looked. */
+let follows = true;
 let software = false;
 let startedAt = 0;
 
@@ -35,10 +38,8 @@ const charts = new Charts(
 );
 const scene = new Scene((step, actionStep) => charts.mark(step, actionStep));
 const devicePanel = new DevicePanel(byId("device-facts"));
-const settings = new SettingsForm(form, () => {
-  rememberLink();
-  if (!running) forget();
-});
+const settings = new SettingsForm(form, settingsChanged);
+const episodes = new EpisodeForm(choose, settingsChanged);
 const downloads = prepareDownloads(link);
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
@@ -46,11 +47,11 @@ const ask = (request: Request): void => worker.postMessage(request);
 worker.onmessage = ({ data }: MessageEvent<Event>) => hear(data);
 worker.onerror = ({ message }) => showFailure("Error", message || "the page’s worker could not be started");
 
-const wishes = new URLSearchParams(location.hash.slice(1));
-settings.restore(wishes);
-const hubName = wishes.get("model");
-addEventListener("hashchange", () => location.reload());
-open(hubName ? { kind: "hub", name: hubName } : toy);
+settings.restore(linked);
+const hubName = linked.get("model");
+open(hubName ? { kind: "hub", name: hubName } : TOY);
+offerModels(open);
+byId("dismiss").addEventListener("click", hideFailure);
 
 function open(wanted: ModelPlace): void {
   hideFailure();
@@ -75,7 +76,7 @@ function hear(event: Event): void {
     case "progress":
       return showProgress(event);
     case "state":
-      if (running && scene.states.every(Boolean)) watch(event.state.episode);
+      if (running && follows && scene.states.every(Boolean)) watch(event.state.episode);
       scene.add(event.state);
       return showLive();
     case "cost":
@@ -108,50 +109,44 @@ function showModel(opened: ModelView): void {
       ? "This is a toy, trained on coloured blocks: nothing you see here says anything about robots."
       : opened.statement;
   scene.open(opened);
-  const tiles = opened.episodes.map((episode) => {
-    const radio = make("input", { type: "radio", name: "episode", value: String(episode.index) });
-    radio.setAttribute("aria-label", `Episode ${episode.index}: ${episode.prompt}`);
-    radio.addEventListener("change", () => choose(episode.index));
-    const canvas = make("canvas");
-    paintFrame(canvas, episode.context, opened.contextFrames - 1, opened.frameSize);
-    return make("label", { title: episode.prompt }, radio, canvas);
-  });
-  byId("episodes").replaceChildren(...tiles);
-  const prompts = new Set(opened.episodes.map((episode) => episode.prompt));
-  byId("prompts").replaceChildren(...[...prompts].map((value) => make("option", { value })));
+  episodes.open(opened);
   (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
 
-  const wanted = Number(wishes.get("episode") ?? 0);
-  watch(wanted < opened.episodes.length ? wanted : 0);
+  run = undefined;
+  downloads.result = undefined;
+  const wanted = Number(linked.get("episode"));
+  const episode = opened.episodes[wanted] ? wanted : 0;
+  scene.watch(episode);
   // A link's words belong to the model it opens with.
-  if (wishes.has("prompt")) prompt.value = wishes.get("prompt")!;
-  wishes.delete("prompt");
-  wishes.delete("episode");
-  forget();
+  episodes.show(episode, linked.get("prompt") ?? undefined);
+  linked.delete("prompt");
+  linked.delete("episode");
+  charts.clear();
+  answerLine.textContent = howToRead;
   runButton.disabled = false;
-  rememberLink();
+  settingsChanged();
 }
 
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
+  follows = false;
   watch(episode);
   showLive();
   rememberLink();
 }
 
-function watch(index: number): void {
-  scene.watch(index);
-  const episode = model!.episodes[index];
-  prompt.value = run?.edited?.episode === index ? run.edited.text : episode.prompt;
-  const radio = document.querySelector<HTMLInputElement>(`#episodes input[value="${index}"]`);
-  if (radio) radio.checked = true;
-  const state = Array.from(episode.jointState.subarray(0, 8), (value) => value.toFixed(2)).join(", ");
-  byId("state").textContent = `Robot state now: ${state}${episode.jointState.length > 8 ? ", …" : ""}`;
+function watch(episode: number): void {
+  // Words that are being typed stay.
+  if (episode === scene.episode) return;
+  scene.watch(episode);
+  episodes.show(episode, run?.edited?.episode === episode ? run.edited.text : undefined);
 }
 
-/** Nothing measured fits what is asked now: empty tiles for what would be. */
-function forget(): void {
+/** The link follows what is set. What was measured stays to be looked at; before, empty tiles show what would be. */
+function settingsChanged(): void {
   if (!model) return;
+  rememberLink();
+  if (run) return;
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
   scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? model.actionSteps });
 }
@@ -168,23 +163,21 @@ form.addEventListener("submit", (event) => {
     return showFailure("UsageError", (error as Error).message);
   }
   const episode = scene.episode;
-  const text = prompt.value.trim();
-  const edited = text === model.episodes[episode].prompt ? undefined : { episode, text };
+  const text = episodes.editedPrompt(episode);
+  const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
-  running = true;
+  running = follows = true;
   startedAt = performance.now();
   restartTiming();
-  charts.prepare();
+  charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
   downloads.result = undefined;
+  answerLine.textContent = howToRead;
   runButton.textContent = "Cancel";
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
-  ask({
-    type: "run",
-    run: { settings: wanted, link: link(), prompt: edited ? { episode, text } : undefined },
-  });
+  ask({ type: "run", run: { settings: wanted, link: link(), prompt: edited } });
 });
 
 function showLive(): void {
@@ -197,11 +190,11 @@ function showResult(result: ProbeResult): void {
   stop();
   downloads.result = result;
   // The run may have led through other episodes; it was asked for this one.
-  watch(result.episodes[0].index);
+  if (follows) watch(result.episodes[0].index);
   charts.showResult(result);
   byId("action-caption").textContent =
     `by action step, inside the decode at video step ${result.video_steps}`;
-  byId("answer").textContent = `${sufficientSentence(result)} ${result.statement}`;
+  answerLine.textContent = answer(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
 
@@ -209,22 +202,6 @@ function stop(): void {
   running = false;
   runButton.textContent = "Run";
 }
-
-prompt.addEventListener("change", () => {
-  rememberLink();
-  if (!running) forget();
-});
-byId("dismiss").addEventListener("click", hideFailure);
-byId("toy").addEventListener("click", () => open(toy));
-byId("hub").addEventListener("submit", (event) => {
-  event.preventDefault();
-  open({ kind: "hub", name: byId<HTMLInputElement>("hub-name").value });
-});
-const openFiles = (files: DroppedFile[]): void => open({ kind: "dropped", files });
-byId<HTMLInputElement>("choose").addEventListener("change", (event) => {
-  openFiles(chosenFiles((event.target as HTMLInputElement).files!));
-});
-acceptDrops(byId("drop"), openFiles);
 
 function settingsOrDefault(): ProbeSettings {
   try {
@@ -244,13 +221,11 @@ function settingsOrDefault(): ProbeSettings {
 /** The address that restores what is set; a dropped model cannot be in it. */
 function link(): string {
   const parameters = settings.parameters();
-  const recorded = model?.episodes[scene.episode]?.prompt;
+  const words = episodes.editedPrompt(scene.episode);
   if (scene.episode !== 0) parameters.set("episode", String(scene.episode));
-  if (recorded !== undefined && prompt.value.trim() !== recorded)
-    parameters.set("prompt", prompt.value.trim());
+  if (words !== undefined) parameters.set("prompt", words);
   if (place.kind === "hub") parameters.set("model", place.name);
-  const address = location.href.split("#")[0];
-  return parameters.size > 0 ? `${address}#${parameters.toString()}` : address;
+  return address(parameters);
 }
 
 function rememberLink(): void {

@@ -30,6 +30,17 @@ export interface Panel {
 
 const PLACE = { xaxis: "x", yaxis: "y", legend: "legend" };
 
+/** The plots of a run that has reached nothing yet. */
+export const emptyPanels = (videoSteps: number, actionSteps: number): readonly [Panel, Panel] => [
+  emptyPanel(videoSteps),
+  emptyPanel(actionSteps),
+];
+
+const emptyPanel = (steps: number): Panel => ({ data: [], x: across(steps), y: logAxis([[1, 0.01]]) });
+
+/** The horizontal axis, with room for the marks at its ends. */
+const across = (steps: number): { range: number[] } => ({ range: [-0.03 * steps, 1.03 * steps] });
+
 /** The plots of a run that goes on. */
 export const livePanels = (curves: LiveCurves): readonly [Panel, Panel] => [
   liveVideoPanel(curves),
@@ -44,7 +55,7 @@ export function resultPanels(result: ProbeResult): readonly [Panel, Panel] {
 
 function liveVideoPanel(live: LiveCurves): Panel {
   const { videoSteps: N, steps, toTruth, toLast, holdStill, datasetMean } = live;
-  const range = [-0.03 * N, 1.03 * N];
+  const { range } = across(N);
   const level = (name: string, value: number | undefined, color: string): Plain[] =>
     value === undefined
       ? []
@@ -89,7 +100,7 @@ function liveActionPanel({ iterateToFinal, iterateToTruth }: LiveCurves): Panel 
         width: 2,
       }),
     ],
-    x: { range: [-0.03 * M, 1.03 * M] },
+    x: across(M),
     y: logAxis([[...iterateToFinal], [...(iterateToTruth ?? [])], straight]),
   };
 }

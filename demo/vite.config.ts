@@ -11,6 +11,7 @@ import {
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { plotlyInSlices } from "./plotly-in-slices.ts";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const TOY = path.join(here, "..", "weights", "toy");
@@ -58,7 +59,7 @@ export default defineConfig({
   root: here,
   base: "./",
   define: { PROJECT_VERSION: JSON.stringify(version) },
-  plugins: [toyBesidePage()],
+  plugins: [toyBesidePage(), plotlyInSlices()],
   worker: { format: "es" },
   build: {
     target: "es2022",

@@ -1,0 +1,47 @@
+/** Which episode is watched: its picture among the others, its words, where its robot is. */
+import { byId, make, paintFrame } from "./dom.ts";
+import type { ModelView } from "./protocol.ts";
+
+export class EpisodeForm {
+  readonly #tiles = byId("episodes");
+  readonly #prompt = byId<HTMLInputElement>("prompt");
+  readonly #onChoose: (episode: number) => void;
+  #model: ModelView | undefined;
+
+  /** @param onPrompt told when a person has changed the words */
+  constructor(onChoose: (episode: number) => void, onPrompt: () => void) {
+    this.#onChoose = onChoose;
+    this.#prompt.addEventListener("change", onPrompt);
+  }
+
+  open(model: ModelView): void {
+    this.#model = model;
+    const tiles = model.episodes.map(({ index, prompt, context }) => {
+      const radio = make("input", { type: "radio", name: "episode", value: String(index) });
+      radio.setAttribute("aria-label", `Episode ${index}: ${prompt}`);
+      radio.addEventListener("change", () => this.#onChoose(index));
+      const canvas = make("canvas");
+      paintFrame(canvas, context, model.contextFrames - 1, model.frameSize);
+      return make("label", { title: prompt }, radio, canvas);
+    });
+    this.#tiles.replaceChildren(...tiles);
+    const prompts = new Set(model.episodes.map(({ prompt }) => prompt));
+    byId("prompts").replaceChildren(...[...prompts].map((value) => make("option", { value })));
+  }
+
+  /** @param words other than the recorded ones */
+  show(index: number, words?: string): void {
+    const { prompt, jointState } = this.#model!.episodes[index];
+    this.#prompt.value = words ?? prompt;
+    const radio = this.#tiles.querySelector<HTMLInputElement>(`input[value="${index}"]`);
+    if (radio) radio.checked = true;
+    const state = Array.from(jointState.subarray(0, 8), (value) => value.toFixed(2)).join(", ");
+    byId("state").textContent = `Robot state now: ${state}${jointState.length > 8 ? ", …" : ""}`;
+  }
+
+  /** The words in the field where they are not those recorded with the episode. */
+  editedPrompt(index: number): string | undefined {
+    const text = this.#prompt.value.trim();
+    return text === this.#model?.episodes[index].prompt ? undefined : text;
+  }
+}
