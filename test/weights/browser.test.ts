@@ -1,19 +1,18 @@
 /**
- * OPFS, `fetch` and `File` as a real browser has them: the headless Chromium that the npm package
- * `@sparticuz/chromium` carries. The page does the work and posts what it saw; skipped where there is no such browser.
+ * OPFS, `fetch` and `File` as a real browser has them: a headless Chromium. The page does the work and says what it saw;
+ * skipped where there is no such browser.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
+import type { Browser } from "playwright-core";
 import { rolldown } from "rolldown";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { startChromium } from "../support/chromium.ts";
 import { MockHub, sha256 } from "./mock-hub.ts";
 
 interface Report {
-  readonly error?: string;
   readonly hashes: Record<string, string>;
   readonly tensors: number;
   readonly left: string[];
@@ -50,16 +49,12 @@ async function work() {
   return { hashes, tensors: weights.tensors.size, left, dropped: dropped.tensors.size };
 }
 
-const report = await work().catch((error) => ({ error: String(error.stack ?? error) }));
-await fetch("/report", { method: "POST", body: JSON.stringify(report) });
+window.report = work();
 `;
 
 let hub: MockHub;
 let server: Server;
-let browser: ChildProcess | undefined;
-let folder: string;
 let broken = true;
-let reported: Promise<Report>;
 
 beforeAll(async () => {
   hub = await MockHub.start();
@@ -72,7 +67,6 @@ beforeAll(async () => {
     first = false;
     return fault;
   };
-  folder = mkdtempSync(join(tmpdir(), "browser-"));
   const virtual = {
     name: "page",
     resolveId: (id: string) => (id === "page" ? id : undefined),
@@ -81,17 +75,8 @@ beforeAll(async () => {
   const bundle = await rolldown({ input: "page", platform: "browser", plugins: [virtual] });
   const { output } = await bundle.generate({ format: "esm" });
   await bundle.close();
-  let report: (value: Report) => void;
-  reported = new Promise((done) => {
-    report = done;
-  });
   server = createServer((request, response) => {
     if (request.url === "/mend") broken = false;
-    if (request.url === "/report") {
-      let body = "";
-      request.on("data", (data: Buffer) => (body += data.toString()));
-      request.on("end", () => report(JSON.parse(body) as Report));
-    }
     const script = request.url === "/page.js";
     response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });
     response.end(script ? output[0].code : '<script type="module" src="/page.js"></script>');
@@ -99,44 +84,28 @@ beforeAll(async () => {
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
 });
 afterAll(async () => {
-  if (browser?.pid !== undefined && browser.exitCode === null && browser.signalCode === null) {
-    // Its helper processes write to the profile until they are gone too.
-    const ended = new Promise((done) => browser!.once("close", done));
-    process.kill(-browser.pid, "SIGKILL");
-    await ended;
-  }
   server.closeAllConnections();
   server.close();
   await hub.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 
 test("a download in Chromium is resumed, verified and read from OPFS", async ({ skip }) => {
-  if (process.platform !== "linux" || process.arch !== "x64")
-    return skip("the packaged Chromium is for Linux x64");
-  const packaged = await import("@sparticuz/chromium").catch(() => undefined);
-  if (packaged === undefined) return skip("the optional package @sparticuz/chromium is not installed");
-  const executable = await packaged.default.executablePath();
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  browser = spawn(
-    executable,
-    [
-      "--headless",
-      "--no-sandbox",
-      "--no-zygote",
-      "--disable-gpu",
-      `--user-data-dir=${folder}`,
-      `${origin}/?hub=${hub.endpoint}`,
-    ],
-    { stdio: "ignore", detached: true },
-  );
-  const ended = new Promise<Report>((_, reject) => {
-    browser!.on("exit", (code, signal) => reject(new Error(`the browser ended: ${code ?? signal}`)));
-    browser!.on("error", reject);
-  });
-  ended.catch(() => {});
-  const report = await Promise.race([reported, ended]);
-  expect(report.error).toBeUndefined();
+  let browser: Browser;
+  try {
+    browser = await startChromium(false);
+  } catch (error) {
+    return skip(`no browser could be started: ${(error as Error).message.split("\n")[0]}`);
+  }
+  let report: Report;
+  try {
+    const tab = await browser.newPage();
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await tab.goto(`${origin}/?hub=${hub.endpoint}`);
+    await tab.waitForFunction(() => "report" in window);
+    report = await tab.evaluate(() => (window as unknown as { report: Promise<Report> }).report);
+  } finally {
+    await browser.close();
+  }
   for (const [path, hash] of Object.entries(report.hashes)) {
     expect(hash, path).toBe(sha256(readFileSync(`weights/toy/vae/${path}`)));
   }
