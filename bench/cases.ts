@@ -17,13 +17,19 @@ import type { Gpu } from "../src/gpu/gpu.ts";
 import { PackedWeight } from "../src/tensor/packed-weight.ts";
 import { createTensor, releaseTensor, type Tensor } from "../src/tensor/tensor.ts";
 import { uniform } from "../test/support/numbers.ts";
-import type { Peer, PeerJob } from "./peers.ts";
+import { type Peer, type PeerJob, transpose } from "./peers/peer.ts";
 
 /** The operands of a case on the device. */
 export interface Prepared {
   /** called inside `record` */
   readonly compute: () => Tensor;
   readonly release: () => void;
+}
+
+/** Elements of a right result from `at` on, in float64. */
+export interface Truth {
+  readonly at: number;
+  readonly values: ArrayLike<number>;
 }
 
 export interface Case {
@@ -35,29 +41,53 @@ export interface Case {
   /** which roof it is measured against */
   readonly boundBy: "arithmetic" | "memory";
   readonly prepare: (gpu: Gpu) => Prepared;
-  /** the first elements of a right result, in float64; as many as are cheap enough to compute */
-  readonly truth: () => Float64Array;
-  readonly peer?: (peer: Peer) => PeerJob;
+  /** as much of a right result as is cheap enough to compute, its first and last rows included */
+  readonly truth: () => readonly Truth[];
+  /** undefined when the peer does not have the operation */
+  readonly peer: (peer: Peer) => Promise<PeerJob> | undefined;
 }
 
 const put = (gpu: Gpu, shape: readonly number[], data: Float32Array | Uint32Array): Tensor =>
   createTensor(gpu, shape, data, "bench");
 
-/** Rows whose results are compared with the reference; all of them would take plain loops minutes. */
-const CHECKED_ROWS = 5;
+/** Computed when first asked for: a list of cases costs nothing. */
+function lazy<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
 
-export function matmulCase(M: number, K: number, N: number): Case {
-  const x = uniform(1, M * K);
-  const w = uniform(2, N * K);
+/** Rows whose results are compared with the reference: all of a large product would take plain loops minutes. */
+const checkedRows = (rows: number): number[] =>
+  [...new Set([0, 1, rows >> 1, rows - 2, rows - 1])].filter((row) => row >= 0 && row < rows);
+
+const rowOf = (data: Float32Array, row: number, width: number): Float32Array =>
+  data.subarray(row * width, (row + 1) * width);
+
+/** float32 → the bits of the nearest bfloat16, and those widened again. */
+function bfloat16(values: Float32Array): { bits: Uint16Array; widened: Float32Array<ArrayBuffer> } {
+  const words = new Uint32Array(values.slice().buffer);
+  const bits = Uint16Array.from(words, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
+  return { bits, widened: new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer) };
+}
+
+/** @param dtype how the weight is stored; peers have it in float32 */
+export function matmulCase(M: number, K: number, N: number, dtype: "f32" | "bf16" = "f32"): Case {
+  const data = lazy(() => {
+    const w = uniform(2, N * K);
+    const { bits, widened } = bfloat16(w);
+    return { x: uniform(1, M * K), w: dtype === "bf16" ? widened : w, stored: dtype === "bf16" ? bits : w };
+  });
+  const weightBytes = dtype === "bf16" ? 2 : 4;
   return {
-    name: `matmul ${M}×${K}×${N}`,
+    name: `matmul ${M}×${K}×${N}${dtype === "bf16" ? ", bf16 weights" : ""}`,
     kernel: "linear",
     flop: 2 * M * K * N,
-    bytes: 4 * (M * K + K * N + M * N),
+    bytes: 4 * (M * K + M * N) + weightBytes * K * N,
     boundBy: "arithmetic",
     prepare: (gpu) => {
-      const weight = new PackedWeight(gpu, N, K, "f32", "bench");
-      weight.upload(gpu, w);
+      const { x, stored } = data();
+      const weight = new PackedWeight(gpu, N, K, dtype, "bench");
+      weight.upload(gpu, stored);
       const tx = put(gpu, [M, K], x);
       return {
         compute: () => linear(tx, weight),
@@ -67,18 +97,23 @@ export function matmulCase(M: number, K: number, N: number): Case {
         },
       };
     },
-    truth: () => linearReference(x, w, Math.min(M, CHECKED_ROWS), K, N),
-    peer: (peer) => {
-      const transposed = new Float32Array(K * N);
-      for (let n = 0; n < N; n++) for (let k = 0; k < K; k++) transposed[k * N + n] = w[n * K + k];
-      return peer.matmul({ shape: [M, K], data: x }, { shape: [K, N], data: transposed });
+    truth: () => {
+      const { x, w } = data();
+      return checkedRows(M).map((m) => ({
+        at: m * N,
+        values: linearReference(rowOf(x, m, K), w, 1, K, N),
+      }));
+    },
+    peer: ({ matmul }) => {
+      const { x, w } = data();
+      return matmul?.({ shape: [M, K], data: x }, transpose({ shape: [N, K], data: w }, [1, 0]));
     },
   };
 }
 
 export function attentionCase(N: number, S: number, heads: number, headDim: number): Case {
   const width = heads * headDim;
-  const [q, k, v] = [uniform(1, N * width), uniform(2, S * width), uniform(3, S * width)];
+  const data = lazy(() => [uniform(1, N * width), uniform(2, S * width), uniform(3, S * width)]);
   return {
     name: `attention ${N}×${S}, ${heads}×${headDim}`,
     kernel: "attention",
@@ -87,36 +122,35 @@ export function attentionCase(N: number, S: number, heads: number, headDim: numb
     bytes: 4 * width * (2 * N + 2 * S),
     boundBy: "arithmetic",
     prepare: (gpu) => {
-      const tensors = [put(gpu, [1, N, width], q), put(gpu, [1, S, width], k), put(gpu, [1, S, width], v)];
+      const tensors = data().map((values, i) => put(gpu, [1, i === 0 ? N : S, width], values));
       const [tq, tk, tv] = tensors.map((tensor) => ({ tensor }));
       return {
         compute: () => attention(tq, tk, tv, { heads, headDim }),
         release: () => tensors.forEach((t) => releaseTensor(gpu, t)),
       };
     },
-    truth: () =>
-      attentionReference(q, k, v, {
-        batch: 1,
-        queries: Math.min(N, CHECKED_ROWS),
-        keys: S,
-        heads,
-        keyValueHeads: heads,
-        headDim,
-      }),
-    peer: (peer) =>
-      peer.attention(
-        { shape: [N, heads, headDim], data: q },
-        { shape: [S, heads, headDim], data: k },
-        { shape: [S, heads, headDim], data: v },
-      ),
+    truth: () => {
+      const [q, k, v] = data();
+      const shape = { batch: 1, queries: 1, keys: S, heads, keyValueHeads: heads, headDim };
+      return checkedRows(N).map((n) => ({
+        at: n * width,
+        values: attentionReference(rowOf(q, n, width), k, v, shape),
+      }));
+    },
+    peer: (peer) => {
+      const [q, k, v] = data().map((values, i) => ({
+        shape: [i === 0 ? N : S, heads, headDim],
+        data: values,
+      }));
+      return peer.attention?.(q, k, v);
+    },
   };
 }
 
 /** Layer norm and modulation by one row of a table, as before every part of a transformer block. */
 export function normCase(rows: number, dim: number): Case {
-  const x = uniform(1, rows * dim);
-  const table = uniform(2, 2 * dim);
   const epsilon = 1e-6;
+  const data = lazy(() => ({ x: uniform(1, rows * dim), table: uniform(2, 2 * dim) }));
   return {
     name: `norm, modulated ${rows}×${dim}`,
     kernel: "norm",
@@ -125,38 +159,42 @@ export function normCase(rows: number, dim: number): Case {
     bytes: 4 * (2 * rows * dim + 2 * dim),
     boundBy: "memory",
     prepare: (gpu) => {
+      const { x, table } = data();
       const tensors = [
         put(gpu, [rows, dim], x),
         put(gpu, [1, 2 * dim], table),
         put(gpu, [rows], new Uint32Array(rows)),
       ];
-      const [tx, tt, rowOf] = tensors;
+      const [tx, tt, row] = tensors;
       return {
-        compute: () => modulatedNorm(tx, "layer", epsilon, { table: tt, rowOf }, { scale: 0, shift: dim }),
+        compute: () =>
+          modulatedNorm(tx, "layer", epsilon, { table: tt, rowOf: row }, { scale: 0, shift: dim }),
         release: () => tensors.forEach((t) => releaseTensor(gpu, t)),
       };
     },
     truth: () => {
-      const checked = x.subarray(0, Math.min(rows, CHECKED_ROWS) * dim);
-      const normal = normReference(checked, dim, "layer", epsilon);
-      return normal.map((value, i) => value * (1 + table[i % dim]) + table[dim + (i % dim)]);
+      const { x, table } = data();
+      return checkedRows(rows).map((row) => ({
+        at: row * dim,
+        values: normReference(rowOf(x, row, dim), dim, "layer", epsilon).map(
+          (value, i) => value * (1 + table[i]) + table[dim + i],
+        ),
+      }));
     },
-    peer: (peer) =>
-      peer.norm(
-        { shape: [rows, dim], data: x },
-        { shape: [dim], data: table.subarray(0, dim) },
-        { shape: [dim], data: table.subarray(dim) },
-        epsilon,
-      ),
+    peer: ({ norm }) => {
+      const { x, table } = data();
+      const [scale, shift] = [table.subarray(0, dim), table.subarray(dim)];
+      return norm?.({ shape: [rows, dim], data: x }, operand(scale), operand(shift), epsilon);
+    },
   };
 }
 
+const operand = (data: Float32Array) => ({ shape: [data.length], data });
+
 /** A causal 3 × 3 × 3 convolution, as in the video autoencoders. */
 export function convolutionCase(T: number, H: number, W: number, C: number, out: number): Case {
-  const shape = [1, T, H, W, C];
-  const x = uniform(1, T * H * W * C);
-  const w = uniform(2, out * 27 * C);
   const options = { kernel: [3, 3, 3], lead: 2, padding: 1 } as const;
+  const data = lazy(() => ({ x: uniform(1, T * H * W * C), w: uniform(2, out * 27 * C) }));
   return {
     name: `conv3d ${T}×${H}×${W}×${C} → ${out}`,
     kernel: "conv3d",
@@ -164,9 +202,10 @@ export function convolutionCase(T: number, H: number, W: number, C: number, out:
     bytes: 4 * (T * H * W * (C + out) + 27 * C * out),
     boundBy: "arithmetic",
     prepare: (gpu) => {
+      const { x, w } = data();
       const weight = new PackedWeight(gpu, out, 27 * C, "f32", "bench");
       weight.upload(gpu, w);
-      const tx = put(gpu, shape, x);
+      const tx = put(gpu, [1, T, H, W, C], x);
       return {
         compute: () => conv3d(tx, weight, options),
         release: () => {
@@ -175,15 +214,36 @@ export function convolutionCase(T: number, H: number, W: number, C: number, out:
         },
       };
     },
-    // The convolution is causal, so the first frame is the result of the first frame alone.
-    truth: () => conv3dReference(x.subarray(0, H * W * C), [1, 1, H, W, C], w, out, options),
+    // Causal: the first frame is the result of the first alone, the last that of the last three.
+    truth: () => {
+      const { x, w } = data();
+      const pixels = H * W;
+      const frame = (t: number): Truth => {
+        const from = Math.max(0, t - 2);
+        const clip = x.subarray(from * pixels * C, (t + 1) * pixels * C);
+        const y = conv3dReference(clip, [1, t + 1 - from, H, W, C], w, out, options);
+        return { at: t * pixels * out, values: y.subarray((t - from) * pixels * out) };
+      };
+      return [frame(0), frame(T - 1)];
+    },
+    peer: ({ convolution }) => {
+      const { x, w } = data();
+      return convolution?.(
+        { shape: [T, H, W, C], data: x },
+        transpose({ shape: [out, 3, 3, 3, C], data: w }, [1, 2, 3, 4, 0]),
+      );
+    },
   };
 }
 
+/** The recurrence alone: the inputs' product is one large matmul before it. No peer has it without that product. */
 export function gruCase(batch: number, steps: number, dim: number): Case {
-  const weight = uniform(1, 3 * dim * dim, dim ** -0.5);
-  const [u, a] = [uniform(2, batch * steps * dim), uniform(3, 3 * batch * steps * dim, 2)];
-  const bias = uniform(4, 3 * dim);
+  const data = lazy(() => ({
+    weight: uniform(1, 3 * dim * dim, dim ** -0.5),
+    u: uniform(2, batch * steps * dim),
+    a: uniform(3, 3 * batch * steps * dim, 2),
+    bias: uniform(4, 3 * dim),
+  }));
   return {
     name: `gru ${batch}×${steps}×${dim}`,
     kernel: "gru",
@@ -191,6 +251,7 @@ export function gruCase(batch: number, steps: number, dim: number): Case {
     bytes: 4 * (batch * steps * dim * 5 + 3 * dim * dim),
     boundBy: "arithmetic",
     prepare: (gpu) => {
+      const { weight, u, a, bias } = data();
       const weights = {
         recurrent: put(gpu, [dim, 3, Math.ceil(dim / 4), 4], packRecurrent(weight, dim)),
         bias: put(gpu, [3 * dim], bias),
@@ -209,31 +270,42 @@ export function gruCase(batch: number, steps: number, dim: number): Case {
         release: () => [...tensors, weights.recurrent, weights.bias].forEach((t) => releaseTensor(gpu, t)),
       };
     },
-    truth: () => gruReference(u, a, weight, bias, new Float32Array(batch * dim), batch, steps, dim).sums,
+    truth: () => {
+      const { weight, u, a, bias } = data();
+      const start = new Float32Array(batch * dim);
+      return [{ at: 0, values: gruReference(u, a, weight, bias, start, batch, steps, dim).sums }];
+    },
+    peer: () => undefined,
   };
 }
 
 /** The sizes of the issue: squares, and what the models run. */
-export const CASES: readonly (() => Case)[] = [
-  ...[256, 512, 1024, 2048].map((n) => () => matmulCase(n, n, n)),
+export const CASES: readonly Case[] = [
+  ...[256, 512, 1024, 2048].map((n) => matmulCase(n, n, n)),
   // The toy transformer: qkv, into and out of the feed-forward.
-  () => matmulCase(160, 96, 288),
-  () => matmulCase(160, 96, 384),
-  () => matmulCase(160, 384, 96),
+  matmulCase(160, 96, 288),
+  matmulCase(160, 96, 384),
+  matmulCase(160, 384, 96),
   // The action decoder at its upstream size: 33 tokens of 512, SwiGLU of 1365.
-  () => matmulCase(33, 512, 1536),
-  () => matmulCase(33, 512, 2730),
-  () => matmulCase(33, 1365, 512),
+  matmulCase(33, 512, 1536),
+  matmulCase(33, 512, 2730),
+  matmulCase(33, 1365, 512),
   // Modulation: few rows.
-  () => matmulCase(2, 512, 3072),
+  matmulCase(2, 512, 3072),
   // One projection of a 2-billion-parameter transformer, for as many tokens as a software adapter can bear.
-  () => matmulCase(256, 2048, 2048),
-  ...[256, 512, 1024, 2048].map((n) => () => attentionCase(n, n, 4, 64)),
-  () => attentionCase(80, 80, 6, 32),
-  () => attentionCase(33, 96, 8, 64),
-  () => attentionCase(512, 512, 2, 128),
-  () => normCase(160, 96),
-  () => normCase(2048, 2048),
-  () => convolutionCase(4, 16, 16, 32, 32),
-  () => gruCase(8, 33, 64),
+  matmulCase(256, 2048, 2048),
+  matmulCase(256, 2048, 2048, "bf16"),
+  ...[256, 512, 1024, 2048].map((n) => attentionCase(n, n, 4, 64)),
+  // The toy transformer; the action decoder's cross-attention; heads of a 2-billion-parameter transformer.
+  attentionCase(80, 80, 6, 32),
+  attentionCase(33, 96, 8, 64),
+  attentionCase(512, 512, 2, 128),
+  normCase(160, 96),
+  normCase(2048, 2048),
+  // A level of the toy's autoencoder, and one of the published sizes at a small frame.
+  convolutionCase(4, 16, 16, 32, 32),
+  convolutionCase(3, 32, 32, 96, 96),
+  // The action decoder: the toy's and the upstream size.
+  gruCase(4, 24, 128),
+  gruCase(1, 32, 512),
 ];

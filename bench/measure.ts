@@ -4,23 +4,31 @@ import type { Gpu } from "../src/gpu/gpu.ts";
 /** One way to do a job. */
 export interface Contender {
   readonly name: string;
-  /** does the job `times` times and returns when the device has finished */
-  readonly run: (times: number) => Promise<void>;
+  /** does the job `times` times, waits for the device, and returns processor seconds spent in another process, if any */
+  readonly run: (times: number) => Promise<number | void>;
 }
 
 export interface Measure {
   readonly name: string;
-  /** jobs in one batch */
+  /** jobs in one batch, and batches */
   readonly times: number;
+  readonly rounds: number;
   /** wall seconds a job: median over the batches, and its lowest and highest */
   readonly seconds: number;
   readonly lowest: number;
   readonly highest: number;
-  /** processor seconds a job, of all threads of this process: what a software adapter costs, whoever else is running */
+  /** processor seconds a job, of all threads: what a software adapter costs, whoever else is running */
   readonly cpuSeconds: number;
   /** median over the rounds of this contender's time over the first one's, wall and processor */
   readonly ratio: number;
   readonly cpuRatio: number;
+}
+
+export interface MeasureOptions {
+  /** batches of each contender, at most */
+  readonly rounds: number;
+  /** seconds that all batches together should take, at most */
+  readonly budget: number;
 }
 
 export const median = (values: readonly number[]): number => {
@@ -32,9 +40,6 @@ export const median = (values: readonly number[]): number => {
 // Timers and submissions cost about a millisecond, so a batch must be much longer.
 const BATCH_SECONDS = 0.04;
 
-// A job this long is timed once; interruptions of a busy machine are short beside it.
-const LONG_SECONDS = 4;
-
 interface Turn {
   readonly wall: number;
   readonly cpu: number;
@@ -43,30 +48,50 @@ interface Turn {
 async function turn({ run }: Contender, times: number): Promise<Turn> {
   const cpu = process.cpuUsage();
   const start = performance.now();
-  await run(times);
+  const elsewhere = (await run(times)) ?? 0;
   const wall = (performance.now() - start) / 1e3 / times;
   const { user, system } = process.cpuUsage(cpu);
-  return { wall, cpu: (user + system) / 1e6 / times };
+  return { wall, cpu: ((user + system) / 1e6 + elsewhere) / times };
 }
 
-/** Times the contenders in turns; the first is the one that ratios are over. */
-export async function measure(contenders: readonly Contender[], rounds: number): Promise<Measure[]> {
-  // Each has run once already, when it was checked, so that nothing is compiled here.
+/** Batches long enough to be timed, and as many rounds of them as the budget allows. */
+export function plan(
+  first: readonly number[],
+  { rounds, budget }: MeasureOptions,
+): { readonly times: readonly number[]; readonly rounds: number } {
+  const times = first.map((seconds) => Math.max(1, Math.ceil(BATCH_SECONDS / seconds)));
+  const round = first.reduce((sum, seconds, i) => sum + seconds * times[i], 0);
+  // The first turns are spent already. Where they used up the budget they are the measurement; else two rounds at least.
+  const left = budget - first.reduce((a, b) => a + b, 0);
+  return { times, rounds: left <= 0 ? 0 : Math.min(rounds, Math.max(2, Math.floor(left / round))) };
+}
+
+/**
+ * Times the contenders in turns; the first is the one that ratios are over. Each must have run before, so that nothing is
+ * compiled here.
+ */
+export async function measure(contenders: readonly Contender[], options: MeasureOptions): Promise<Measure[]> {
+  if (contenders.length === 0) return [];
   const first: Turn[] = [];
   for (const contender of contenders) first.push(await turn(contender, 1));
-  const times = first.map(({ wall }) => Math.max(1, Math.ceil(BATCH_SECONDS / wall)));
+  const planned = plan(
+    first.map(({ wall }) => wall),
+    options,
+  );
   const turns: Turn[][] = contenders.map(() => []);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < planned.rounds; round++) {
     for (const [i, contender] of contenders.entries()) {
-      turns[i].push(first[i].wall > LONG_SECONDS ? first[i] : await turn(contender, times[i]));
+      turns[i].push(await turn(contender, planned.times[i]));
     }
   }
+  if (planned.rounds === 0) first.forEach((t, i) => turns[i].push(t));
   return contenders.map(({ name }, i) => {
     const wall = turns[i].map((t) => t.wall);
     const over = (key: keyof Turn): number => median(turns[i].map((t, r) => t[key] / turns[0][r][key]));
     return {
       name,
-      times: times[i],
+      times: planned.rounds === 0 ? 1 : planned.times[i],
+      rounds: turns[i].length,
       seconds: median(wall),
       lowest: Math.min(...wall),
       highest: Math.max(...wall),

@@ -1,4 +1,5 @@
 /** What a run looks like, as data and as lines of text. */
+import { FormatError } from "../src/errors.ts";
 import type { AdapterDescription } from "../src/gpu/gpu.ts";
 import { type Measure, median } from "./measure.ts";
 import type { Roof } from "./roof.ts";
@@ -21,83 +22,190 @@ export interface Row {
 export interface Step {
   readonly name: string;
   readonly dispatches: number;
+  /** as many are allowed */
+  readonly dispatchLimit?: number;
+  readonly flop?: number;
   readonly measure: Measure;
+  /** share of a part of the step, 0 to 1: in operations as we compute it and as the reference does, and in time */
+  readonly part?: {
+    readonly name: string;
+    readonly flop: number;
+    readonly referenceFlop: number;
+    readonly time: number;
+  };
 }
 
+/** A step that was not run, and why. */
+export interface Skipped {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** A small probe of the toy with the chosen kernels, and with naive ones only; see probe.ts. */
+export interface ProbeComparison {
+  readonly adapter: string;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly naiveSeconds: number;
+  readonly naiveCpuSeconds: number;
+  /** relative difference of the decoded actions */
+  readonly difference: number;
+}
+
+/** The format of a stored run; another one is not compared. */
+const FORMAT = 2;
+
 export interface Run {
+  readonly format: typeof FORMAT;
   readonly adapter: AdapterDescription;
-  readonly node: string;
+  readonly cores: number;
+  /** processes that wanted to run when it began: others than this one disturb a software adapter */
+  readonly load: number;
+  readonly versions: Readonly<Record<string, string>>;
+  /** what a reader of the peers' figures should know */
+  readonly notes: readonly string[];
+  /** peers that ran on the same adapter */
+  readonly sameAdapter: readonly string[];
   readonly date: string;
   readonly command: string;
   readonly roof: Roof;
-  readonly rows: readonly Row[];
-  readonly steps: readonly Step[];
+  readonly rows: Row[];
+  readonly steps: Step[];
+  readonly skipped: Skipped[];
+  readonly probe?: ProbeComparison;
 }
 
-const engineering = (value: number, unit: string): string => {
+/** @throws FormatError for anything but a run stored by this version of the bench */
+export function readRun(text: string): Run {
+  let run: Partial<Run> | null;
+  try {
+    run = JSON.parse(text) as Partial<Run> | null;
+  } catch (error) {
+    throw new FormatError(`the stored run is no JSON: ${(error as Error).message}`);
+  }
+  if (run?.format !== FORMAT || !Array.isArray(run.rows) || !Array.isArray(run.steps))
+    throw new FormatError(
+      `the stored run has format ${JSON.stringify(run?.format)}, this bench writes ${FORMAT}; measure it again with --json`,
+    );
+  return run as Run;
+}
+
+export const engineering = (value: number, unit: string): string => {
   const [scale, prefix] = value >= 1e12 ? [1e12, "T"] : value >= 1e9 ? [1e9, "G"] : [1e6, "M"];
   return `${(value / scale).toPrecision(3)} ${prefix}${unit}`;
 };
-const milliseconds = (seconds: number): string => `${(seconds * 1e3).toPrecision(3)} ms`;
+export const time = (seconds: number): string =>
+  seconds < 1 ? `${(seconds * 1e3).toPrecision(3)} ms` : `${seconds.toPrecision(3)} s`;
+export const percent = (fraction: number): string => `${(100 * fraction).toFixed(0)} %`;
 
-/** One line: time, rate, fraction of the roof, and how many times as long the others took. */
+/** What a row does a second, in words and as a fraction of the roof. */
+export function rateOf(row: Row, roof: Roof): { text: string; fraction: number } {
+  const { seconds } = row.measures[0];
+  return row.boundBy === "arithmetic"
+    ? {
+        text: engineering(row.flop / seconds, "FLOP/s"),
+        fraction: row.flop / seconds / roof.flopPerSecond,
+      }
+    : { text: engineering(row.bytes / seconds, "B/s"), fraction: row.bytes / seconds / roof.bytesPerSecond };
+}
+
+/** The lines before the table. */
+export const head = ({ adapter, roof, cores, load, versions, notes }: Run): string =>
+  `${adapter.description || adapter.device} (${adapter.origin}), ${cores} cores, load ${load.toFixed(1)}; ` +
+  `${Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ")}\n` +
+  notes.map((note) => `${note}\n`).join("") +
+  `roof: multiply-add ${engineering(roof.flopPerSecond, "FLOP/s")}, copy ${engineering(roof.bytesPerSecond, "B/s")}\n` +
+  `Behind the rate: the others' time ÷ ours (above 1 ours is faster), and the same of processor time in brackets.`;
+
+/** One line: time, rate, fraction of the roof, variant, and how many times as long the others took. */
 export function describeRow(row: Row, roof: Roof): string {
   const [ours, ...others] = row.measures;
   const left = row.rejected.map((reason) => `\n    left out: ${reason}`).join("");
   if (!ours) return `${row.name}${left}`;
-  const [count, unit, top] =
-    row.boundBy === "arithmetic"
-      ? [row.flop, "FLOP/s", roof.flopPerSecond]
-      : [row.bytes, "B/s", roof.bytesPerSecond];
-  const rate = count / ours.seconds;
-  const spread = `${milliseconds(ours.lowest)} to ${milliseconds(ours.highest)}`;
-  const ratios = others.map((o) => `${o.name} ×${o.ratio.toFixed(2)} (cpu ×${o.cpuRatio.toFixed(2)})`);
+  const { text, fraction } = rateOf(row, roof);
+  const spread = `${time(ours.lowest)} to ${time(ours.highest)}, ${ours.rounds} × ${ours.times}`;
+  const ratios = others.map((o) => `${o.name} ${o.ratio.toFixed(2)} (${o.cpuRatio.toFixed(2)})`);
   return (
-    `${row.name.padEnd(30)} ${milliseconds(ours.seconds).padStart(9)} (${spread})  ` +
-    `${engineering(rate, unit)}, ${((100 * rate) / top).toFixed(0)} % of the roof  [${row.variant}]  ${ratios.join("  ")}${left}`
+    `${row.name.padEnd(30)} ${time(ours.seconds).padStart(7)} (${spread})  ` +
+    `${text}, ${percent(fraction)} of the roof  [${row.variant}]  ${ratios.join("  ")}${left}`
   );
 }
 
-const ratiosOver = (rows: readonly Row[], peers: readonly string[], key: "ratio" | "cpuRatio"): number[] =>
-  rows.flatMap(({ measures }) => {
-    const found = measures.filter((m) => peers.includes(m.name)).map((m) => m[key]);
-    return found.length > 0 ? [Math.min(...found)] : [];
+/** One line of a step, or why there is none. */
+export function describeStep(step: Step | Skipped, roof: Roof): string {
+  if ("reason" in step) return `${step.name}: not run; ${step.reason}`;
+  const { name, dispatches, dispatchLimit, flop, measure: m, part } = step;
+  const words = [
+    `${dispatches} dispatches${dispatchLimit ? ` (limit ${dispatchLimit})` : ""}`,
+    `${time(m.seconds)} (${time(m.lowest)} to ${time(m.highest)}, ${m.rounds} × ${m.times})`,
+    `${time(m.cpuSeconds)} of processor time`,
+  ];
+  if (flop)
+    words.push(
+      `${engineering(flop, "FLOP")}: ${engineering(flop / m.seconds, "FLOP/s")}, ${percent(flop / m.seconds / roof.flopPerSecond)} of the roof`,
+    );
+  if (part)
+    words.push(
+      `${part.name}: ${percent(part.flop)} of the operations (${percent(part.referenceFlop)} as the reference writes them), ${percent(part.time)} of the time`,
+    );
+  return `${name}: ${words.join("; ")}`;
+}
+
+/** The peers that the project measures itself against. */
+const MEASURED_AGAINST = ["tfjs", "jax-js"];
+
+/** For each row, how many times as long as ours the fastest of these takes. */
+export const fasterOf = (
+  rows: readonly Row[],
+  peers: readonly string[],
+  key: "ratio" | "cpuRatio",
+): { readonly row: Row; readonly ratio: number }[] =>
+  rows.flatMap((row) => {
+    const found = row.measures.filter(({ name }) => peers.includes(name)).map((m) => m[key]);
+    return found.length > 0 ? [{ row, ratio: Math.min(...found) }] : [];
   });
 
-/** The lines before and after the table. */
-export const summarise = {
-  head: (adapter: AdapterDescription, roof: Roof): string =>
-    `${adapter.description || adapter.device} (${adapter.origin}): ` +
-    `multiply-add ${engineering(roof.flopPerSecond, "FLOP/s")}, copy ${engineering(roof.bytesPerSecond, "B/s")}`,
+/** The lines after the table: medians over the sizes against the faster of the peers. */
+export function tail({ rows }: Pick<Run, "rows">): string {
+  const lines = (["linear", "attention", "norm", "conv3d"] as const).flatMap((kernel) => {
+    const own = rows.filter((r) => r.kernel === kernel);
+    const [wall, cpu] = (["ratio", "cpuRatio"] as const).map((key) =>
+      fasterOf(own, MEASURED_AGAINST, key).map(({ ratio }) => ratio),
+    );
+    if (wall.length === 0) return [];
+    const name = kernel === "linear" ? "matmul" : kernel;
+    return [
+      `${name}: the faster of ${MEASURED_AGAINST.join(" and ")} takes ${median(wall).toFixed(2)} times as long as ours ` +
+        `(median of ${wall.length} sizes, ${Math.min(...wall).toFixed(2)} to ${Math.max(...wall).toFixed(2)}; processor time ${median(cpu).toFixed(2)})`,
+    ];
+  });
+  return lines.join("\n");
+}
 
-  /** Medians over the cases of the ratio to the faster peer, which is what this project promises, and of the steps. */
-  tail: ({ rows, steps }: Run): string => {
-    const lines = ["linear", "attention", "norm"].flatMap((kernel) => {
-      const own = rows.filter((r) => r.kernel === kernel);
-      const [wall, cpu] = (["ratio", "cpuRatio"] as const).map((k) => ratiosOver(own, ["tfjs", "jax-js"], k));
-      if (wall.length === 0) return [];
-      return [
-        `${kernel}: the faster peer takes ${median(wall).toFixed(2)} times as long (median of ${wall.length} sizes; ` +
-          `in processor time ${median(cpu).toFixed(2)})`,
-      ];
-    });
-    for (const { name, dispatches, measure: m } of steps) {
-      lines.push(
-        `${name}: ${dispatches} dispatches, ${milliseconds(m.seconds)}, cpu ${milliseconds(m.cpuSeconds)}`,
-      );
-    }
-    return lines.join("\n");
-  },
-};
+/** Times and ratio of the two probes. */
+export const describeProbes = (p: ProbeComparison): string =>
+  `toy probe, chosen ÷ naive kernels: ${(p.seconds / p.naiveSeconds).toFixed(3)} of the time ` +
+  `(${time(p.seconds)} of ${time(p.naiveSeconds)}), ${(p.cpuSeconds / p.naiveCpuSeconds).toFixed(3)} of the processor time; ` +
+  `the actions differ by ${p.difference.toExponential(1)}`;
 
-/** How this run's times relate to an earlier one's, in processor time on a software adapter and wall time elsewhere. */
+/** How this run's times relate to an earlier one's: processor time on a software adapter, wall time elsewhere. */
 export function compareRuns(before: Run, after: Run): string {
   const key = after.adapter.software ? "cpuSeconds" : "seconds";
-  const lines = [`against ${before.date}, ${before.adapter.description} (${key}):`];
-  for (const row of after.rows) {
-    const old = before.rows.find((r) => r.name === row.name)?.measures[0];
-    const now = row.measures[0];
-    if (old && now) lines.push(`  ${row.name.padEnd(30)} ×${(now[key] / old[key]).toFixed(2)}`);
-  }
+  const what = after.adapter.software ? "processor time" : "time";
+  const lines = [`${what} ÷ that of ${before.date} (below 1 is faster):`];
+  if (before.adapter.description !== after.adapter.description)
+    lines.push(
+      `  another adapter: ${before.adapter.description} then, ${after.adapter.description} now; the ratios tell of both`,
+    );
+  const compare = (name: string, old: Measure | undefined, now: Measure | undefined): void => {
+    if (old && now) lines.push(`  ${name.padEnd(44)} ${(now[key] / old[key]).toFixed(2)}`);
+  };
+  for (const row of after.rows)
+    compare(row.name, before.rows.find(({ name }) => name === row.name)?.measures[0], row.measures[0]);
+  for (const step of after.steps)
+    compare(step.name, before.steps.find(({ name }) => name === step.name)?.measure, step.measure);
+  if (lines.length === 1) lines.push("  no case is in both runs");
   return lines.join("\n");
 }

@@ -6,7 +6,7 @@ import type { Gpu } from "../src/gpu/gpu.ts";
 import { type Kernel } from "../src/gpu/pipelines.ts";
 import { record, recording } from "../src/gpu/recording.ts";
 import { createTensor, releaseTensor, result } from "../src/tensor/tensor.ts";
-import { measure, replaying } from "./measure.ts";
+import { measure, type MeasureOptions, replaying } from "./measure.ts";
 
 export interface Roof {
   readonly flopPerSecond: number;
@@ -63,7 +63,7 @@ ${Array.from({ length: UNROLLED }, () => each((i) => `    s${i} = fma(s${i}, fac
 };
 
 /** Measures both roofs; a few seconds on a software adapter. */
-export async function measureRoof(gpu: Gpu, rounds: number): Promise<Roof> {
+export async function measureRoof(gpu: Gpu, options: MeasureOptions): Promise<Roof> {
   const { software } = gpu.adapter;
   const copied = (software ? 2 ** 22 : 2 ** 26) * 4;
   const groups = software ? 4 : 8192;
@@ -80,7 +80,9 @@ export async function measureRoof(gpu: Gpu, rounds: number): Promise<Roof> {
       });
       return y;
     });
-    const [m] = await measure([replaying(kernel.name, gpu, replay)], rounds);
+    // Compiles.
+    await replay.run();
+    const [m] = await measure([replaying(kernel.name, gpu, replay)], options);
     replay.dispose();
     return m;
   };

@@ -1,4 +1,5 @@
 /** The weights of one history pool, in the form that this device's variant of the kernel wants. */
+import { scope } from "../../gpu/recording.ts";
 import {
   foldedSize,
   foldPool,
@@ -97,6 +98,6 @@ export class HistoryPool {
 
   /** The first `entries` of the history (3L + 1, B, N, D), pooled and normalised: (B, N, D). */
   forward(history: Tensor, entries: number, end: PoolEnd): Tensor {
-    return historyPool(history, entries, this.#weights, this.#shape, end);
+    return scope("pool", () => historyPool(history, entries, this.#weights, this.#shape, end));
   }
 }

@@ -1,0 +1,257 @@
+/** A run of the bench: every wanted case, then every wanted step, in one process on one adapter. */
+import { readFile, writeFile } from "node:fs/promises";
+import { availableParallelism, loadavg } from "node:os";
+import { UsageError } from "../src/errors.ts";
+import { Gpu } from "../src/gpu/gpu.ts";
+import { findAdapter } from "../src/gpu/open.node.ts";
+import { record } from "../src/gpu/recording.ts";
+import { duration } from "../src/probe/progress.node.ts";
+import { readTensor } from "../src/tensor/tensor.ts";
+import { relativeError } from "../test/support/numbers.ts";
+import { type Case, CASES, type Truth } from "./cases.ts";
+import { type Contender, measure, replaying } from "./measure.ts";
+import { openPeers, type Peer, shareAdapter, versionOf } from "./peers/peer.ts";
+import { compareRuns, describeRow, describeStep, head, readRun, type Row, type Run, tail } from "./report.ts";
+import { measureRoof } from "./roof.ts";
+import { STEPS, type StepContext } from "./steps.ts";
+
+export interface BenchOptions {
+  /** parts of names of cases and steps; none means all */
+  readonly filters: readonly string[];
+  /** batches of each contender, at most */
+  readonly rounds: number;
+  /** seconds for the batches of one case, at most; a case needs them twice where one job takes longer */
+  readonly budget: number;
+  /** seconds that a step may take at the measured roof, unless it is asked for by its whole name */
+  readonly stepBudget: number;
+  /** names of the peers to compare with; default all that start */
+  readonly peers?: readonly string[];
+  readonly python?: string;
+  readonly adapter?: string;
+  /** kernels forced to a variant, by name */
+  readonly variants: Readonly<Record<string, string>>;
+  readonly json?: string;
+  readonly compare?: string;
+}
+
+/** Where lines go: the table, and how far the run is. */
+export interface Output {
+  readonly line: (text: string) => void;
+  readonly progress: (text: string) => void;
+}
+
+/** What a right float32 result may differ by, at most; the tests of the kernels are far stricter. */
+const TOLERANCE = 1e-4;
+
+/** Beyond this many operations the naive kernel is left out: it takes minutes on a software adapter. */
+const NAIVE_FLOP = 1.5e8;
+
+const HAS_NAIVE: Readonly<Record<Case["kernel"], boolean>> = {
+  ...{ linear: true, attention: true, conv3d: true, gru: true },
+  // One program only.
+  norm: false,
+};
+
+/** Names as they are typed: without capitals, × as x. */
+const plain = (name: string): string => name.toLowerCase().replaceAll("×", "x");
+
+export const matches = (name: string, filters: readonly string[]): boolean =>
+  filters.length === 0 || filters.some((filter) => plain(name).includes(plain(filter)));
+
+/** Why a result is not to be timed; undefined when it is right. */
+export function fault(ours: Float32Array, truth: readonly Truth[]): string | undefined {
+  const finite = ours.reduce((n, v) => n + Number(Number.isFinite(v)), 0);
+  const nonZero = ours.reduce((n, v) => n + Number(v !== 0), 0);
+  if (finite < ours.length) return `${ours.length - finite} of ${ours.length} values are not finite`;
+  if (nonZero < ours.length / 2) return `only ${nonZero} of ${ours.length} values are not zero`;
+  for (const { at, values } of truth) {
+    const error = relativeError(ours.subarray(at, at + values.length), values);
+    if (!(error < TOLERANCE)) return `relative error ${error.toExponential(1)} from element ${at} on`;
+  }
+  return undefined;
+}
+
+interface Bench {
+  readonly gpu: Gpu;
+  /** what `gpu` was told to force; changed while a variant is recorded */
+  readonly forced: Record<string, string>;
+  readonly peers: readonly Peer[];
+  readonly options: BenchOptions;
+}
+
+/** Times one case; the first contender is ours as the engine would run it. */
+async function measureCase({ gpu, forced, peers, options }: Bench, c: Case): Promise<Row> {
+  const truth = c.truth();
+  const contenders: Contender[] = [];
+  const rejected: string[] = [];
+  const cleanUp: (() => void)[] = [];
+  const prepared = c.prepare(gpu);
+  cleanUp.push(prepared.release);
+  let variant = "";
+  let dispatches = 0;
+
+  /** Our own recording, with the kernel forced where a variant is named. */
+  const ours = async (name: string, force?: string): Promise<void> => {
+    const before = forced[c.kernel];
+    if (force) forced[c.kernel] = force;
+    const replay = await record(gpu, c.name, prepared.compute).finally(() => {
+      if (before === undefined) delete forced[c.kernel];
+      else forced[c.kernel] = before;
+    });
+    cleanUp.push(() => replay.dispose());
+    await replay.run();
+    const wrong = fault(await readTensor(gpu, replay.outputs), truth);
+    if (wrong) return void rejected.push(`${name}: ${wrong}`);
+    if (name === "ours") {
+      variant = replay.dispatches[0].kernel.key;
+      dispatches = replay.dispatches.length;
+    }
+    contenders.push(replaying(name, gpu, replay));
+  };
+  const theirs = async (peer: Peer): Promise<void> => {
+    try {
+      const job = await c.peer(peer);
+      if (!job) return;
+      cleanUp.push(job.dispose);
+      const wrong = fault(await job.read(), truth);
+      if (wrong) rejected.push(`${peer.name}: ${wrong}`);
+      else contenders.push({ name: peer.name, run: job.run });
+    } catch (error) {
+      rejected.push(`${peer.name}: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`);
+    }
+  };
+
+  try {
+    await ours("ours");
+    // Without ours there is nothing to compare with.
+    if (contenders.length > 0) {
+      if (HAS_NAIVE[c.kernel] && c.flop < NAIVE_FLOP && forced[c.kernel] !== "naive")
+        await ours("naive", "naive");
+      for (const peer of peers) await theirs(peer);
+    }
+    const measures = await measure(contenders, options);
+    const { name, kernel, flop, bytes, boundBy } = c;
+    return { name, kernel, flop, bytes, boundBy, variant, dispatches, rejected, measures };
+  } finally {
+    for (const clean of cleanUp.reverse()) clean();
+  }
+}
+
+/** How far a run is: cases that are done, and what their work says of the rest. */
+class Progress {
+  readonly #output: Output;
+  readonly #work: ReadonlyMap<string, number>;
+  readonly #started = performance.now();
+  #done = 0;
+  #worked = 0;
+
+  /** @param work of each case, in any unit */
+  constructor(output: Output, work: ReadonlyMap<string, number>) {
+    this.#output = output;
+    this.#work = work;
+  }
+
+  next(name: string): void {
+    const total = [...this.#work.values()].reduce((a, b) => a + b, 0);
+    const seconds = (performance.now() - this.#started) / 1e3;
+    const left =
+      this.#worked > 0
+        ? `, ${((60 * this.#done) / seconds).toFixed(1)} a minute, about ${duration((seconds * (total - this.#worked)) / this.#worked)} left`
+        : "";
+    this.#output.progress(`${this.#done} of ${this.#work.size}${left}: ${name}`);
+    this.#done++;
+    this.#worked += this.#work.get(name) ?? 0;
+  }
+}
+
+/**
+ * Runs and prints.
+ * @throws UsageError for a filter that fits nothing or a stored run that cannot be read, AdapterError without a device
+ */
+export async function runBench(options: BenchOptions, output: Output): Promise<Run> {
+  const { filters } = options;
+  const names = [...CASES.map(({ name }) => name), ...STEPS.map(({ name }) => name)];
+  for (const filter of filters) {
+    if (!names.some((name) => matches(name, [filter])))
+      throw new UsageError(`no case has "${filter}" in its name; --list shows them all`);
+  }
+  // Before anything is measured: a mistake in a name should not cost ten minutes.
+  const before = options.compare === undefined ? undefined : readRun(await readFile(options.compare, "utf8"));
+  const found = await findAdapter({ adapter: options.adapter });
+  shareAdapter(found);
+  const forced: Record<string, string> = { ...options.variants };
+  const gpu = await Gpu.request(found.adapter, found.origin, found.software, { variants: forced });
+  const peers = await openPeers({ names: options.peers, python: options.python }, output.line);
+  try {
+    const roof = await measureRoof(gpu, { rounds: options.rounds, budget: 5 });
+    const run: Run = {
+      format: 2,
+      adapter: gpu.adapter,
+      cores: availableParallelism(),
+      load: loadavg()[0],
+      versions: {
+        node: process.version,
+        webgpu: await versionOf("webgpu"),
+        ...Object.fromEntries(peers.map(({ name, version }) => [name, version])),
+      },
+      notes: peers.flatMap(({ name, note }) => (note ? [`${name}: ${note}`] : [])),
+      sameAdapter: peers.filter(({ sameAdapter }) => sameAdapter).map(({ name }) => name),
+      date: new Date().toISOString().slice(0, 10),
+      command: ["npm run bench --", ...process.argv.slice(2).map(quoted)].join(" "),
+      roof,
+      rows: [],
+      steps: [],
+      skipped: [],
+    };
+    await measureAll({ gpu, forced, peers, options }, run, output);
+    output.line(tail(run));
+    if (before) output.line(compareRuns(before, run));
+    return run;
+  } finally {
+    for (const { close } of peers) close?.();
+    gpu.destroy();
+  }
+}
+
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `"${word}"`);
+
+async function measureAll(bench: Bench, run: Run, output: Output): Promise<void> {
+  const { gpu, options } = bench;
+  const cases = CASES.filter(({ name }) => matches(name, options.filters));
+  const steps = STEPS.filter(({ name }) => matches(name, options.filters));
+  // What a case takes besides its batches grows with its operations; that of a GPU is nothing beside the compiling.
+  const seconds = (flop: number): number => 2 + 10 * Math.min(options.budget, flop / run.roof.flopPerSecond);
+  const progress = new Progress(
+    output,
+    new Map([
+      ...cases.map(({ name, flop }) => [name, seconds(flop)] as const),
+      ...steps.map(({ name }) => [name, 4] as const),
+    ]),
+  );
+  // After every case, so that an interrupted run keeps what it measured.
+  const save = async (): Promise<void> => {
+    if (options.json) await writeFile(options.json, `${JSON.stringify(run, undefined, 1)}\n`);
+  };
+  output.line(head(run));
+  for (const c of cases) {
+    progress.next(c.name);
+    const row = await measureCase(bench, c);
+    run.rows.push(row);
+    output.line(describeRow(row, run.roof));
+    await save();
+  }
+  for (const step of steps) {
+    progress.next(step.name);
+    const asked = options.filters.some((filter) => plain(filter) === plain(step.name));
+    const context: StepContext = {
+      ...{ gpu, roof: run.roof, rounds: options.rounds, budget: options.budget },
+      limit: asked ? Number.POSITIVE_INFINITY : options.stepBudget,
+      note: output.line,
+    };
+    const measured = await step.measure(step.name, context);
+    if ("reason" in measured) run.skipped.push(measured);
+    else run.steps.push(measured);
+    output.line(describeStep(measured, run.roof));
+    await save();
+  }
+}
