@@ -4,6 +4,7 @@ import { type ProbeHooks } from "../src/probe/measurement.ts";
 import { probeResult } from "../src/probe/result.ts";
 import { runProbe } from "../src/probe/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
+import type { WeightDtype } from "../src/tensor/packed-weight.ts";
 import { openPlace } from "./place.ts";
 import { Preview } from "./preview.ts";
 import type { Event, ModelPlace, Request, RunRequest } from "./protocol.ts";
@@ -43,7 +44,7 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
   });
 };
 
-async function open(place: ModelPlace, dtype: "f32" | "bf16", signal: AbortSignal): Promise<void> {
+async function open(place: ModelPlace, dtype: WeightDtype, signal: AbortSignal): Promise<void> {
   const onDownload = (phase: string, done: number, total: number): void =>
     tell({ type: "progress", phase, done, total, unit: "bytes" });
   const opened = await Session.open(await openPlace(place, onDownload));

@@ -3,6 +3,8 @@
  * weight, whose rows are padded (packed-weight.ts).
  */
 
+import type { WeightDtype } from "../tensor/packed-weight.ts";
+
 /** `w4(i)`: the terms 4i to 4i + 3 of all that is stored. */
 export const READ_WEIGHT = {
   f32: /* wgsl */ `
@@ -15,7 +17,11 @@ fn w4(i: u32) -> vec4f {
   let odd = bitcast<vec2f>(w[i] & vec2u(0xffff0000u));
   return vec4f(even.x, odd.x, even.y, odd.y);
 }`,
-} as const;
+  // A builtin of plain WGSL: no adapter needs shader-f16 to read halves.
+  f16: /* wgsl */ `
+@group(0) @binding(2) var<storage, read> w: array<vec2u>;
+fn w4(i: u32) -> vec4f { return vec4f(unpack2x16float(w[i].x), unpack2x16float(w[i].y)); }`,
+} as const satisfies Record<WeightDtype, string>;
 
 /** How x is bound whose rows have so many terms: four at a time where that fits. */
 export const bindX = (inner: number): "f32" | "vec4f" => (inner % 4 === 0 ? "vec4f" : "f32");

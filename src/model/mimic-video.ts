@@ -144,10 +144,10 @@ export class MimicVideo {
   static async load(
     gpu: Gpu,
     files: ModelFiles,
-    { onProgress, signal, ...options }: MimicVideoOptions = {},
+    { onProgress, onSaturated, signal, ...options }: MimicVideoOptions = {},
   ): Promise<MimicVideo> {
     const plan = await MimicVideo.plan(gpu, files, options);
-    return plan.load({ onProgress, signal });
+    return plan.load({ onProgress, onSaturated, signal });
   }
 
   /** Shape (C, future latents, H, W) of the noise of one imagined video. */
@@ -202,14 +202,14 @@ export class MimicVideo {
 
 async function loadAll(
   loaders: readonly WeightLoader[],
-  { onProgress, signal }: LoadOptions = {},
+  { onProgress, ...options }: LoadOptions = {},
 ): Promise<void> {
   const total = loaders.reduce((n, loader) => n + loader.storedBytes, 0);
   let before = 0;
   try {
     for (const loader of loaders) {
       const start = before;
-      await loader.load({ signal, onProgress: (done) => onProgress?.(start + done, total) });
+      await loader.load({ ...options, onProgress: (done) => onProgress?.(start + done, total) });
       before += loader.storedBytes;
     }
   } catch (error) {

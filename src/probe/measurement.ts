@@ -8,6 +8,7 @@
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
 
+import type { WeightDtype } from "../tensor/packed-weight.ts";
 import type { ImaginedState } from "./imagine.ts";
 
 /** How the weights came about. Decides what may be concluded, so it is written across figures and files. */
@@ -36,7 +37,7 @@ export interface ProbeSettings {
   /** Adapter to use: part of its name, or "software"; undefined: the best one found. */
   adapter?: string;
   /** How weights are stored on the GPU. */
-  dtype: "f32" | "bf16";
+  dtype: WeightDtype;
 }
 
 /** Everything decoded for one episode; one finished unit of work, saved and resumed as a whole. */
@@ -88,7 +89,7 @@ export interface ProbeProvenance {
     /** A CPU that plays GPU. */
     software: boolean;
   };
-  dtype: "f32" | "bf16";
+  dtype: WeightDtype;
   /** Such as { project, node, webgpu }. */
   versions: Record<string, string>;
 }

@@ -84,9 +84,9 @@ export const OPTIONS = [
   },
   {
     name: "dtype",
-    value: "f32|bf16",
+    value: "f32|bf16|f16",
     shownDefault: "f32",
-    help: "how weights are stored on the GPU; arithmetic is float32 either way",
+    help: "how weights are kept on the GPU; arithmetic is float32. bf16 keeps what is stored so; f16 rounds all others",
   },
   {
     name: "out",

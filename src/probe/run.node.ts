@@ -45,6 +45,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
       dtype: settings.dtype,
       signal,
       onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
+      onSaturated: (key, count) => onNote?.(`${key}: ${count} values beyond float16's ±65504 became ±65504`),
     });
     const dataFolder = settings.dataDir ?? path.join(folder, "episodes");
     const dataFiles = await openModelFolder(dataFolder);

@@ -49,7 +49,7 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       videoSeeds: countOrList("video-seeds", typed["video-seeds"] ?? "2"),
       actionSeeds: countOrList("action-seeds", typed["action-seeds"] ?? "1"),
       adapter: typed.adapter,
-      dtype: oneOf("dtype", typed.dtype ?? "f32", ["f32", "bf16"]),
+      dtype: oneOf("dtype", typed.dtype ?? "f32", ["f32", "bf16", "f16"]),
     },
     reference: oneOf("reference", typed.reference ?? "both", ["final", "truth", "both"]),
     out: typed.out,

@@ -1,8 +1,8 @@
 /**
  * Weights of linear maps on the GPU, as a checkpoint stores them: W (out, in), row-major, so that loading is copying. Rows are
- * padded with zeros to a multiple of eight terms, because kernels read four or eight of them at once. bfloat16 stays
- * bfloat16 (two terms a word) and is widened in the kernel: exact, and half the memory. A weight larger than one binding
- * becomes several blocks of rows.
+ * padded with zeros to a multiple of eight terms, because kernels read four or eight of them at once. bfloat16 and float16 stay
+ * what they are (two terms a word) and are widened in the kernel: exact, and half the memory. A weight larger than one
+ * binding becomes several blocks of rows.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { BYTES_PER_ELEMENT, releaseTensor, Tensor } from "./tensor.ts";
@@ -28,11 +28,14 @@ export const SMALLER_WEIGHTS =
 export const convolutionTerms = (taps: number, channels: number): number =>
   taps * Math.ceil(channels / 4) * 4;
 
+/** How the elements of a weight lie on the GPU; arithmetic is float32 whatever they are. */
+export type WeightDtype = "f32" | "bf16" | "f16";
+
 /** W of y = W·x, shape (out, in). */
 export class PackedWeight {
   readonly out: number;
   readonly in: number;
-  readonly dtype: "f32" | "bf16";
+  readonly dtype: WeightDtype;
   /** terms of a row with its zeros */
   readonly padded: number;
   readonly blocks: readonly WeightBlock[];
@@ -41,7 +44,7 @@ export class PackedWeight {
    * Plans the blocks; they get memory when they are first written.
    * @throws AdapterError when even one row exceeds what the adapter can bind
    */
-  constructor(gpu: Gpu, out: number, inner: number, dtype: "f32" | "bf16", label: string) {
+  constructor(gpu: Gpu, out: number, inner: number, dtype: WeightDtype, label: string) {
     this.out = out;
     this.in = inner;
     this.dtype = dtype;
@@ -62,7 +65,7 @@ export class PackedWeight {
     return this.blocks.reduce((n, b) => n + b.data.storage.bytes, 0);
   }
 
-  /** Writes all of W (out, in): float32 values or bfloat16 bit patterns to match `dtype`. */
+  /** Writes all of W (out, in): float32 values, or bit patterns of halves, to match `dtype`. */
   upload(gpu: Gpu, weight: Float32Array | Uint16Array): void {
     this.write(gpu, 0, new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength));
   }

@@ -9,10 +9,10 @@ import { recording } from "../gpu/recording.ts";
 
 export type Shape = readonly number[];
 
-/** Element types a kernel can read; bf16 packs two elements in a 32-bit word. */
-export type DType = "f32" | "u32" | "bf16";
+/** Element types a kernel can read; of bf16 and f16 two elements lie in a 32-bit word. */
+export type DType = "f32" | "u32" | "bf16" | "f16";
 
-export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = { f32: 4, u32: 4, bf16: 2 };
+export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = { f32: 4, u32: 4, bf16: 2, f16: 2 };
 
 /** Number of elements of a shape; 1 for a scalar. */
 export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);

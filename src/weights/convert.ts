@@ -48,19 +48,21 @@ export interface HalfResult {
 }
 
 /**
- * bfloat16 to float16, rounded to nearest even. Finite values beyond float16's range become ±65504 and are
- * counted; infinities and NaN stay what they are.
- * @throws FormatError if the bytes are not whole elements
+ * Stored floats to float16, rounded to nearest even. Finite values beyond float16's range become ±65504 and are
+ * counted; infinities and NaN stay what they are. Float16 is passed through.
+ * @throws UsageError for an integer dtype, FormatError if the bytes are not whole elements
  */
-export function bf16ToF16(bytes: Uint8Array): HalfResult {
-  const input = new Uint16Array(aligned(bytes, 2));
-  const output = new Uint16Array(input.length);
+export function toFloat16(bytes: Uint8Array, dtype: StoredDtype): HalfResult {
+  if (dtype === "F16") return { bytes, saturated: 0 };
+  const floats = toFloat32(bytes, dtype);
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  const output = new Uint16Array(bits.length);
   let saturated = 0;
-  for (let i = 0; i < input.length; i++) {
-    const sign = input[i] & 0x8000;
-    const magnitude = input[i] & 0x7fff;
+  for (let i = 0; i < bits.length; i++) {
+    const sign = (bits[i] >>> 16) & 0x8000;
+    const magnitude = bits[i] & 0x7fffffff;
     const half = halfOfMagnitude(magnitude);
-    if (half === 0x7c00 && magnitude !== 0x7f80) {
+    if (half === 0x7c00 && magnitude !== 0x7f800000) {
       saturated++;
       output[i] = sign | 0x7bff;
     } else {
@@ -75,22 +77,21 @@ export function bf16ToF32(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(widenBf16(new Uint16Array(aligned(bytes, 2))).buffer);
 }
 
-/** Bits of the non-negative bfloat16 `magnitude` as float16; 0x7c00 when it is too large. */
+/** Bits of the non-negative float32 `magnitude` as float16; 0x7c00 when it is too large. */
 function halfOfMagnitude(magnitude: number): number {
-  if (magnitude > 0x7f80) return 0x7e00;
-  const exponent = (magnitude >> 7) - 127 + 15;
-  const fraction = magnitude & 0x7f;
+  if (magnitude > 0x7f800000) return 0x7e00;
+  const exponent = (magnitude >>> 23) - 127 + 15;
   if (exponent >= 31) return 0x7c00;
-  // 7 fraction bits always fit into 10, so only subnormal results are rounded.
-  if (exponent >= 1) return (exponent << 10) | (fraction << 3);
-  const shift = -exponent + 1;
-  // 0x400 is the hidden bit; beyond 12 places even the largest fraction rounds to zero.
-  if (shift > 12) return 0;
-  const full = 0x400 | (fraction << 3);
-  const kept = full >> shift;
-  const rest = full & ((1 << shift) - 1);
+  // Below 2⁻²⁵ everything rounds to zero.
+  if (exponent < -10) return 0;
+  // 23 fraction bits, and for a subnormal result the hidden bit, of which 10 are kept. A carry out of them is the next exponent.
+  const fraction = magnitude & 0x7fffff;
+  const [base, value, shift] =
+    exponent >= 1 ? [exponent << 10, fraction, 13] : [0, 0x800000 | fraction, 14 - exponent];
+  const kept = value >>> shift;
+  const rest = value & ((1 << shift) - 1);
   const tie = 1 << (shift - 1);
-  return kept + (rest > tie || (rest === tie && (kept & 1) === 1) ? 1 : 0);
+  return base + kept + (rest > tie || (rest === tie && (kept & 1) === 1) ? 1 : 0);
 }
 
 function widenBf16(input: Uint16Array): Float32Array {

@@ -6,13 +6,17 @@
 import { AdapterError, WeightsError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { sizeClass, type Storage } from "../gpu/memory.ts";
-import { convolutionTerms, PackedWeight, SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
+import {
+  convolutionTerms,
+  PackedWeight,
+  SMALLER_WEIGHTS,
+  type WeightDtype,
+} from "../tensor/packed-weight.ts";
 import { BYTES_PER_ELEMENT, type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
-import { floatDtypes, toFloat32 } from "./convert.ts";
+import { floatDtypes, type HalfResult, toFloat16, toFloat32 } from "./convert.ts";
 import { dtypeBytes, type StoredDtype, type TensorSource } from "./source.ts";
 
-/** How matrices are kept on the GPU: widened to float32, or bfloat16 as stored (exact: widened in the kernel). */
-export type WeightDtype = "f32" | "bf16";
+export type { WeightDtype };
 
 /** A small weight that the CPU needs too, such as the frequencies of a time embedding; empty until loaded. */
 export interface HostWeight {
@@ -22,6 +26,8 @@ export interface HostWeight {
 export interface LoadOptions {
   /** called after each tensor with the bytes read so far and in all */
   readonly onProgress?: (done: number, total: number) => void;
+  /** told how many finite values of a tensor did not fit into float16, when that is asked for, and became ±65504 */
+  readonly onSaturated?: (key: string, count: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -29,8 +35,15 @@ export interface LoadOptions {
 interface Fill {
   /** elements that must come together, such as a row; a piece is a multiple of them */
   readonly unit: number;
-  /** takes a piece as stored, which begins with element `at`, and returns the bytes it has written to the GPU */
-  readonly write: (bytes: Uint8Array, dtype: StoredDtype, at: number) => number;
+  /** takes a piece as stored, which begins with element `at` */
+  readonly write: (bytes: Uint8Array, dtype: StoredDtype, at: number) => Written;
+}
+
+interface Written {
+  /** to the GPU */
+  readonly bytes: number;
+  /** finite values beyond float16's range */
+  readonly saturated?: number;
 }
 
 interface Request {
@@ -100,7 +113,7 @@ export class WeightLoader {
         const buffer = (storage.buffer ??= gpu.memory.acquire(storage.bytes, storage.label));
         const values = asFloat32(bytes, dtype);
         gpu.device.queue.writeBuffer(buffer, at * 4, values.buffer, values.byteOffset, values.byteLength);
-        return values.byteLength;
+        return { bytes: values.byteLength };
       },
     });
     return tensor;
@@ -168,7 +181,7 @@ export class WeightLoader {
       unit: sizeOf(shape),
       write: (bytes, dtype) => {
         weight.data = toFloat32(bytes, dtype);
-        return 0;
+        return { bytes: 0 };
       },
     });
     return weight;
@@ -226,7 +239,7 @@ export class WeightLoader {
     }
   }
 
-  async #read({ onProgress, signal }: LoadOptions): Promise<void> {
+  async #read({ onProgress, onSaturated, signal }: LoadOptions): Promise<void> {
     const { source, requests, computed } = this.#plan;
     const total = this.storedBytes;
     let [done, waiting] = [0, 0];
@@ -234,10 +247,12 @@ export class WeightLoader {
     for (const { key, fill } of requests) {
       const { dtype } = source.tensors.get(key)!;
       const each = dtypeBytes[dtype];
-      let at = 0;
+      let [at, beyond] = [0, 0];
       for await (const piece of piecesOf(source, key, fill.unit * each)) {
         signal?.throwIfAborted();
-        waiting += fill.write(piece, dtype, at / each);
+        const { bytes, saturated = 0 } = fill.write(piece, dtype, at / each);
+        waiting += bytes;
+        beyond += saturated;
         at += piece.byteLength;
         done += piece.byteLength;
         onProgress?.(done, total);
@@ -245,6 +260,7 @@ export class WeightLoader {
         await this.gpu.idle();
         waiting = 0;
       }
+      if (beyond > 0) onSaturated?.(key, beyond);
     }
     for (const compute of computed) compute();
     await this.gpu.idle();
@@ -267,11 +283,11 @@ export class WeightLoader {
     return weight;
   }
 
-  /** Only what is stored as bfloat16 can stay so. */
+  /** Only what is stored as bfloat16 can be kept so; anything can be made float16. */
   #kept(keys: readonly string[]): WeightDtype {
     const { source, dtype } = this.#plan;
-    const narrow = keys.every((key) => source.tensors.get(this.#prefix + key)?.dtype === "BF16");
-    return dtype === "bf16" && narrow ? "bf16" : "f32";
+    const isBf16 = keys.every((key) => source.tensors.get(this.#prefix + key)?.dtype === "BF16");
+    return dtype === "bf16" && !isBf16 ? "f32" : dtype;
   }
 
   #packed(key: string, out: number, inner: number, shape: Shape, order?: Int32Array): PackedWeight {
@@ -290,10 +306,12 @@ export class WeightLoader {
     return {
       unit,
       write: (bytes, dtype, at) => {
-        const values = weight.dtype === "bf16" ? bytes : bytesOf(asFloat32(bytes, dtype));
-        const rows = order ? reorder(values, BYTES_PER_ELEMENT[weight.dtype], unit, order) : values;
+        const values = asKept(bytes, dtype, weight.dtype);
+        const rows = order
+          ? reorder(values.bytes, BYTES_PER_ELEMENT[weight.dtype], unit, order)
+          : values.bytes;
         weight.write(gpu, firstRow + at / unit, rows);
-        return rows.byteLength;
+        return { bytes: rows.byteLength, saturated: values.saturated };
       },
     };
   }
@@ -362,6 +380,12 @@ function asFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes;
   const inPlace = dtype === "F32" && byteOffset % 4 === 0;
   return inPlace ? new Float32Array(buffer, byteOffset, byteLength / 4) : toFloat32(bytes, dtype);
+}
+
+/** Stored floats as a weight keeps them. */
+function asKept(bytes: Uint8Array, stored: StoredDtype, kept: WeightDtype): HalfResult {
+  if (kept === "f16") return toFloat16(bytes, stored);
+  return { bytes: kept === "bf16" ? bytes : bytesOf(asFloat32(bytes, stored)), saturated: 0 };
 }
 
 /** Rows of `unit` elements of 2 or 4 bytes, each in another order. */

@@ -1,6 +1,6 @@
 /** Keys renamed and dropped on the way from one checkpoint to another, and BF16 widened or narrowed. */
 import { UsageError, WeightsError } from "../errors.ts";
-import { bf16ToF16, bf16ToF32 } from "./convert.ts";
+import { bf16ToF32, toFloat16 } from "./convert.ts";
 import { type StoredDtype, type TensorInfo, type TensorSource } from "./source.ts";
 import { type TensorToWrite } from "./safetensors-writer.ts";
 
@@ -64,7 +64,7 @@ function convertTensor(
       if (target === dtype) yield chunk;
       else if (target === "F32") yield bf16ToF32(chunk);
       else {
-        const half = bf16ToF16(chunk);
+        const half = toFloat16(chunk, "BF16");
         saturated += half.saturated;
         yield half.bytes;
       }

@@ -3,6 +3,7 @@ import { linear } from "../../src/kernels/linear.ts";
 import { linearReference } from "../../src/kernels/linear.reference.ts";
 import type { Activation } from "../../src/kernels/activations.ts";
 import { sigmoid } from "../../src/kernels/activations.reference.ts";
+import { toFloat16, toFloat32 } from "../../src/weights/convert.ts";
 import { PackedWeight } from "../../src/tensor/packed-weight.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
@@ -114,6 +115,24 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive"])("lin
     const tx = upload(gpu, [rows, inner], x);
     const y = await compute(gpu, () => linear(tx, weight));
     expect(relativeError(y, linearReference(x, widen(w), rows, inner, out))).toBeLessThan(
+      bound(variant, inner),
+    );
+    release(gpu, tx);
+    weight.release(gpu);
+  });
+
+  it("reads float16 weights exactly, the smallest too", async () => {
+    const gpu = await testGpu(options);
+    const [rows, inner, out] = [5, 30, 21];
+    const x = uniform(7, rows * inner);
+    const { bytes } = toFloat16(new Uint8Array(uniform(8, out * inner).buffer), "F32");
+    const bits = new Uint16Array(bytes.buffer);
+    bits.set([0x0001, 0x83ff, 0x7bff]);
+    const weight = new PackedWeight(gpu, out, inner, "f16", "w");
+    weight.upload(gpu, bits);
+    const tx = upload(gpu, [rows, inner], x);
+    const y = await compute(gpu, () => linear(tx, weight));
+    expect(relativeError(y, linearReference(x, toFloat32(bytes, "F16"), rows, inner, out))).toBeLessThan(
       bound(variant, inner),
     );
     release(gpu, tx);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { FormatError, UsageError, WeightsError } from "../../src/errors.ts";
 import { bytesSource } from "../../src/weights/blob.ts";
-import { bf16ToF16, bf16ToF32, toFloat32 } from "../../src/weights/convert.ts";
+import { bf16ToF32, toFloat16, toFloat32 } from "../../src/weights/convert.ts";
 import { openWeights } from "../../src/weights/open.node.ts";
 import { convertTensors } from "../../src/weights/rename.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/weights/safetensors.ts";
@@ -50,7 +50,7 @@ describe("element conversions", () => {
 
   test("all bfloat16 to float16: the nearest, ties to even, saturated and counted", () => {
     const codes = Uint16Array.from({ length: 65536 }, (_, code) => code);
-    const { bytes, saturated } = bf16ToF16(bytesOf(codes));
+    const { bytes, saturated } = toFloat16(bytesOf(codes), "BF16");
     const wide = new Float32Array(bf16ToF32(bytesOf(codes)).buffer);
     const half = toFloat32(bytes, "F16");
     const halfCodes = new Uint16Array(bytes.buffer);
@@ -74,6 +74,26 @@ describe("element conversions", () => {
       expect(Object.is(Math.sign(half[i]), Math.sign(wide[i])) || got === 0 || Number.isNaN(got)).toBe(true);
     }
     expect(saturated).toBe(expectedSaturated);
+  });
+
+  test("float32 to float16 around every tie, and float16 as it is", () => {
+    const codes = Uint16Array.from({ length: 0x7c00 }, (_, code) => code);
+    const halves = toFloat32(bytesOf(codes), "F16");
+    const float16 = (value: number): number =>
+      new Uint16Array(toFloat16(bytesOf(Float32Array.of(value)), "F32").bytes.buffer)[0];
+    for (let code = 0; code < 0x7bff; code++) {
+      const [value, next] = [halves[code], halves[code + 1]];
+      const tie = (value + next) / 2;
+      const step = new Uint32Array(Float32Array.of(tie).buffer)[0];
+      const [below, above] = new Float32Array(Uint32Array.of(step - 1, step + 1).buffer);
+      const got = [value, below, tie, above].map(float16);
+      expect(got, `${value}`).toEqual([code, code, code + (code % 2), code + 1]);
+    }
+    expect([65519, 65520, -1e30, Infinity, NaN].map(float16)).toEqual([
+      0x7bff, 0x7bff, 0xfbff, 0x7c00, 0x7e00,
+    ]);
+    expect(toFloat16(bytesOf(Float32Array.of(65519, 65520, 1e30, Infinity)), "F32").saturated).toBe(2);
+    expect(toFloat16(bytesOf(codes), "F16")).toEqual({ bytes: bytesOf(codes), saturated: 0 });
   });
 });
 

@@ -4,6 +4,7 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { PackedWeight } from "../../src/tensor/packed-weight.ts";
 import { readTensor } from "../../src/tensor/tensor.ts";
 import { bytesSource } from "../../src/weights/blob.ts";
+import { toFloat32 } from "../../src/weights/convert.ts";
 import { type WeightDtype, WeightLoader } from "../../src/weights/loader.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/weights/safetensors.ts";
 import type { StoredDtype, TensorSource } from "../../src/weights/source.ts";
@@ -34,16 +35,14 @@ function bf16(seed: number, length: number): { bits: Uint16Array; values: Float3
   return { bits: Uint16Array.from(words, (word) => word >>> 16), values: new Float32Array(words.buffer) };
 }
 
+const stored = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
+
 /** W (out, in) as float32, put together from its blocks; checks that padding is zero. */
 async function unpack(gpu: Gpu, weight: PackedWeight): Promise<Float32Array> {
   const w = new Float32Array(weight.out * weight.in);
   for (const { data, first, columns } of weight.blocks) {
     const raw = await gpu.readBytes(data.storage.buffer!, data.storage.bytes, "packed weight");
-    const bits = (i: number): number => new Uint16Array(raw)[i] << 16;
-    const values =
-      weight.dtype === "f32"
-        ? new Float32Array(raw)
-        : new Float32Array(Int32Array.from({ length: raw.byteLength / 2 }, (_, i) => bits(i)).buffer);
+    const values = toFloat32(new Uint8Array(raw), stored[weight.dtype]);
     for (let row = 0; row < columns; row++) {
       const terms = values.subarray(row * weight.padded, (row + 1) * weight.padded);
       w.set(terms.subarray(0, weight.in), (first + row) * weight.in);
@@ -130,6 +129,27 @@ describe("loading", () => {
       ),
     ];
     expect([f16.weight.dtype, f16.values, f64.values]).toEqual(["f32", expected, expected]);
+  });
+
+  test("float16 on request: rounded, and what does not fit is counted", async () => {
+    const gpu = await testGpu();
+    const stored = Float32Array.of(1, -2, 1e6, 2 ** -25, 65519, -Infinity);
+    const source = await checkpoint({
+      "a.w": { shape: [2, 3], data: stored },
+      "a.halves": { shape: [1, 2], dtype: "F16", data: Uint16Array.of(0x3c00, 0xfc00) },
+      "a.bias": { shape: [1], data: Float32Array.of(1e6) },
+    });
+    const loader = WeightLoader.from(gpu, source, "f16").within("a");
+    const [w, halves] = [loader.linear("w", 2, 3), loader.linear("halves", 1, 2)];
+    const bias = loader.tensor("bias", [1]);
+    const told: [string, number][] = [];
+    await loader.load({ onSaturated: (...saturated) => told.push(saturated) });
+    expect([w.dtype, halves.dtype]).toEqual(["f16", "f16"]);
+    expect(await unpack(gpu, w)).toEqual(Float32Array.of(1, -2, 65504, 0, 65504, -Infinity));
+    expect(await unpack(gpu, halves)).toEqual(Float32Array.of(1, -Infinity));
+    expect(await readTensor(gpu, bias)).toEqual(Float32Array.of(1e6));
+    expect(told).toEqual([["a.w", 1]]);
+    loader.release();
   });
 
   test("a matrix larger than one binding", async () => {

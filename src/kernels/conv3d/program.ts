@@ -2,6 +2,7 @@
  * What the programs behind conv3d.ts share: their bindings, where a pixel of the padded and enlarged frame lies, and how a sum
  * becomes an output. m output pixel of a frame, n output channel, c input channel.
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { READ_WEIGHT, readX } from "../terms.ts";
 import type { Needs } from "../variants.ts";
 
@@ -26,7 +27,7 @@ export interface ConvolutionVariant {
   readonly program: (shape: FrameShape) => ConvolutionProgram;
 }
 
-export const HEADER = (x: "f32" | "vec4f", dtype: "f32" | "bf16"): string => /* wgsl */ `
+export const HEADER = (x: "f32" | "vec4f", dtype: WeightDtype): string => /* wgsl */ `
 struct Params {
   frames: u32, height: u32, width: u32, channels: u32,
   batch: u32, outFrames: u32, outHeight: u32, outWidth: u32, outChannels: u32,

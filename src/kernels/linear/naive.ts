@@ -1,8 +1,9 @@
 /** One output an invocation: the second reference, and the floor every other variant must beat. */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { READ_WEIGHT } from "../terms.ts";
 import type { LinearVariant } from "./program.ts";
 
-const NAIVE = (dtype: "f32" | "bf16"): string => /* wgsl */ `
+const NAIVE = (dtype: WeightDtype): string => /* wgsl */ `
 ${READ_WEIGHT[dtype]}
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {

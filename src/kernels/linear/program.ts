@@ -2,6 +2,7 @@
  * What the programs behind linear.ts share: their bindings, how they read x and W, and how a sum becomes an output.
  * m row, n output column, k term; W (N, K padded to 8) is read along K, four terms at a time.
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { ACTIVATIONS, type Activation } from "../activations.ts";
 import { SIGMOID } from "../math.ts";
 import { readX } from "../terms.ts";
@@ -19,7 +20,7 @@ export interface LinearShape {
 export interface LinearProgram {
   /** changes whenever the text does */
   readonly key: string;
-  readonly body: (dtype: "f32" | "bf16") => string;
+  readonly body: (dtype: WeightDtype) => string;
   /** how x is bound: four terms at a time, when K is a multiple of four */
   readonly x: "f32" | "vec4f";
   readonly invocations: number;

@@ -9,6 +9,7 @@
  * see open.node.ts), a multiply-add or a swap 1 ns, an accumulator carried round a loop 1 ns, and text beyond the
  * instruction cache slows everything.
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { SUBGROUPS } from "../variants.ts";
 import { ADD_OUTER, bindX, READ_WEIGHT } from "../terms.ts";
 import type { LinearVariant } from "./program.ts";
@@ -16,7 +17,7 @@ import type { LinearVariant } from "./program.ts";
 /** Blocks of four rows a quad owns; fewer waste less on small batches. */
 const blocksFor = (rows: number): number => (rows <= 4 ? 1 : rows <= 8 ? 2 : 4);
 
-const QUADS = (dtype: "f32" | "bf16", blocks: number): string => {
+const QUADS = (dtype: WeightDtype, blocks: number): string => {
   const each = (line: (i: number) => string): string =>
     Array.from({ length: blocks }, (_, i) => line(i)).join("\n");
   const terms = (read: "x4" | "xEnd"): string => /* wgsl */ `

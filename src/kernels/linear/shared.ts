@@ -4,10 +4,11 @@
  * read as they lie and turned in registers, so that what is multiplied lies side by side; the next items are read while
  * these are multiplied. Written after the shapes that win in public measurements; not timed on a real GPU yet.
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { ADD_OUTER, bindX, READ_WEIGHT } from "../terms.ts";
 import type { LinearVariant } from "./program.ts";
 
-const SHARED = (dtype: "f32" | "bf16", side: 8 | 16): string => /* wgsl */ `
+const SHARED = (dtype: WeightDtype, side: 8 | 16): string => /* wgsl */ `
 ${READ_WEIGHT[dtype]}
 ${ADD_OUTER}
 const SIDE = ${side}u;

@@ -3,10 +3,11 @@
  * neighbours share the terms of four columns, so that they read 128 bytes of W in a row, and meet in workgroup memory.
  * Not timed on a real GPU yet.
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { bindX, READ_WEIGHT } from "../terms.ts";
 import type { LinearVariant } from "./program.ts";
 
-const SPLIT = (dtype: "f32" | "bf16"): string => /* wgsl */ `
+const SPLIT = (dtype: WeightDtype): string => /* wgsl */ `
 ${READ_WEIGHT[dtype]}
 const SLICES = 8u;
 var<workgroup> partial: array<vec4f, SLICES * 32u>; // [slice][row][four columns]

@@ -2,10 +2,11 @@
  * For adapters without subgroups: one invocation owns 8 rows × 8 columns as four 4×4 matrices, which matrix products of four
  * terms fill. Sums of 64 terms go to a second accumulator, as in quads.ts.
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { bindX, READ_WEIGHT } from "../terms.ts";
 import type { LinearVariant } from "./program.ts";
 
-const TILE = (dtype: "f32" | "bf16"): string => /* wgsl */ `
+const TILE = (dtype: WeightDtype): string => /* wgsl */ `
 ${READ_WEIGHT[dtype]}
 
 // Four terms of four rows of x, one row a column.
