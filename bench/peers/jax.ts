@@ -1,5 +1,5 @@
 /** jax-js, its functions compiled by `jit`. */
-import { type Operand, type Peer, type PeerJob, versionOf } from "./peer.ts";
+import { type Operand, type Peer, type PeerJob, transpose, versionOf } from "./peer.ts";
 
 // Its own type declarations bring in another version of the WebGPU types, so the few names used are declared here.
 interface JaxArray {
@@ -19,6 +19,14 @@ interface Jax {
   numpy: {
     array(data: Float32Array, options: { shape: readonly number[] }): JaxArray;
     matmul(a: JaxArray, b: JaxArray): JaxArray;
+  };
+  lax: {
+    conv(
+      x: JaxArray,
+      w: JaxArray,
+      strides: readonly number[],
+      padding: readonly (readonly [number, number])[],
+    ): JaxArray;
   };
   nn: {
     dotProductAttention(q: JaxArray, k: JaxArray, v: JaxArray): JaxArray;
@@ -46,7 +54,11 @@ export async function openJax(): Promise<Peer> {
   if (!(await jax.init()).includes("webgpu")) throw new Error("its webgpu backend did not start");
   jax.defaultDevice("webgpu");
   const put = ({ data, shape }: Operand): JaxArray => jax.numpy.array(data, { shape });
-  const job = (body: JaxFunction, operands: JaxArray[]): PeerJob => {
+  const job = (
+    body: JaxFunction,
+    operands: JaxArray[],
+    arrange = (data: Float32Array): Float32Array => data,
+  ): PeerJob => {
     const compute = jax.jit(body);
     const call = (): JaxArray => compute(...operands.map((x) => x.ref));
     return {
@@ -56,7 +68,7 @@ export async function openJax(): Promise<Peer> {
         await Promise.all(results.map((y) => y.blockUntilReady()));
         for (const y of results) y.dispose();
       },
-      read: () => call().data(),
+      read: async () => arrange(await call().data()),
       dispose: () => {
         for (const x of operands) x.dispose();
       },
@@ -74,5 +86,21 @@ export async function openJax(): Promise<Peer> {
         (a, s, t) => jax.nn.standardize(a, -1, { epsilon }).mul(s.add(1)).add(t),
         [put(x), put(scale), put(shift)],
       ),
+    convolution: async (x, w) => {
+      const [T, H, W] = x.shape;
+      const [kt, kh, kw, , out] = w.shape;
+      const planes = transpose(x, [3, 0, 1, 2]);
+      const [rows, columns] = [(kh - 1) / 2, (kw - 1) / 2];
+      const padding = [
+        [kt - 1, 0],
+        [rows, rows],
+        [columns, columns],
+      ] as const;
+      return job(
+        (a, b) => jax.lax.conv(a, b, [1, 1, 1], padding),
+        [put({ ...planes, shape: [1, ...planes.shape] }), put(transpose(w, [4, 3, 0, 1, 2]))],
+        (data) => transpose({ shape: [out, T, H, W], data }, [1, 2, 3, 0]).data,
+      );
+    },
   };
 }
