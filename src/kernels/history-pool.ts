@@ -8,350 +8,25 @@
  *
  * Layout: history (≥ M, B, N, D); heads on the channel axis as (g, kv, d).
  *
- * naive: as written, every entry projected to keys and values, from the general kernels.
- *
- * mixed: as the query is constant, u_j = r^−½ · gain ⊙ (W_kᵀ·q_j) is prepared once, so a logit is one dot product with the
- * entry; as values are linear, the entries are mixed first (history-mix.ts) and only the mix is projected, by the general
- * linear kernel. Nine small dispatches: for CPU adapters, where dispatches are cheap and barriers dear.
- *
- * fused: the same in one dispatch whose cost hardly depends on M, on weights folded by `foldPool`. A workgroup owns TOKENS tokens: LANES invocations share out the dot
- * products (GROUP a pair of token and entry), then the channels of the mix, then (four columns × a slice of k) of the
- * two projections, each weight read serving all the tokens.
- *
- * SwiftShader 5.0.0, 2 cores, 2026-11-22, D = 128, R·r = 128, 350 tokens, 6 entries, CPU time (the machine was shared): 8
- * lanes × 4 tokens 130 ms; 4 lanes 134, 16 lanes 127, 32 lanes 170, 1 lane 439, 2 tokens 163. Not yet timed on a real GPU.
+ * The variants stand in history-pool/: naive, as written; mixed, for CPU adapters; fused, one dispatch, for real GPUs.
  */
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { recording } from "../gpu/recording.ts";
-import type { PackedWeight } from "../tensor/packed-weight.ts";
-import { result, showShape, Tensor } from "../tensor/tensor.ts";
-import { attention } from "./attention.ts";
-import { expand, permute } from "./copy.ts";
-import { linear } from "./linear.ts";
-import { mixHistory } from "./history-mix.ts";
-import { EXP } from "./math.ts";
-import { type Modulation, modulatedNorm, norm } from "./norm.ts";
+import { showShape, Tensor } from "../tensor/tensor.ts";
+import { planFused, poolFused } from "./history-pool/fused.ts";
+import { poolMixed } from "./history-pool/mixed.ts";
+import { poolNaive } from "./history-pool/naive.ts";
+import type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
+import { modulatedNorm, norm } from "./norm.ts";
 import { tokenShift } from "./token-shift.ts";
 import { choose } from "./variants.ts";
 
-/** Key-value heads of every pool; the reference fixes them. */
-export const POOL_KV_HEADS = 2;
+export { FLOAT32_EPSILON, POOL_KV_HEADS } from "./history-pool/pool.ts";
+export type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
+export { foldedSize, foldPool, mixedWeights, projectQuery } from "./history-pool/weights.ts";
 
-/** An `nn.RMSNorm` whose epsilon is unset uses that of its type; history entries are small enough for it to count. */
-export const FLOAT32_EPSILON = 1.1920928955078125e-7;
-
-export interface PoolShape {
-  /** D */
-  readonly dim: number;
-  /** R */
-  readonly heads: number;
-  /** r */
-  readonly headDim: number;
-}
-
-/** The weights as one variant wants them. */
-export type PoolWeights =
-  | { readonly kind: "fused"; /** see `foldPool` */ readonly folded: Tensor }
-  | {
-      readonly kind: "mixed";
-      /** (D, ⌈R/4⌉, 4), see `mixedWeights` */
-      readonly u: Tensor;
-      /** per key-value head: W_v ⊙ gain (r, D), and the columns of W_out that its query heads fill (D, R/2 · r) */
-      readonly values: readonly PackedWeight[];
-      readonly outs: readonly PackedWeight[];
-    }
-  | {
-      readonly kind: "naive";
-      /** (R·r) = W_q·query */
-      readonly query: Tensor;
-      /** (D) */
-      readonly gain: Tensor;
-      readonly keysValues: PackedWeight;
-      readonly out: PackedWeight;
-    };
-
-/** What is done to the pooled tokens. */
-export interface PoolEnd {
-  readonly norm:
-    | {
-        readonly kind: "l2";
-        readonly epsilon: number;
-        readonly modulation: Modulation;
-        readonly at: { readonly scale: number; readonly shift: number };
-      }
-    | { readonly kind: "rms"; readonly epsilon: number; readonly weight: Tensor };
-  /** token shift from this token of each item on */
-  readonly shiftFrom?: number;
-}
-
-const up4 = (n: number): number => Math.ceil(n / 4);
-
-/** Numbers in the folded weights of a pool. */
-export const foldedSize = ({ dim, heads, headDim }: PoolShape): number =>
-  4 * (dim * up4(heads) + dim * POOL_KV_HEADS * up4(headDim) + heads * headDim * up4(dim));
-
-/**
- * Weights of the fused variant, worked out in float64: u (D, ⌈R/4⌉, 4), then gain ⊙ W_vᵀ (D, 2, ⌈r/4⌉, 4), then W_outᵀ
- * (R·r, ⌈D/4⌉, 4).
- * @param weights as the checkpoint stores them: query (D), gain (D), queries (R·r, D), keysValues (4·r, D), out (D, R·r)
- */
-export function foldPool(
-  weights: Readonly<Record<"query" | "gain" | "queries" | "keysValues" | "out", ArrayLike<number>>>,
-  { dim: D, heads: R, headDim: r }: PoolShape,
-): Float32Array {
-  const { query, gain, queries, keysValues, out } = weights;
-  const folded = new Float32Array(foldedSize({ dim: D, heads: R, headDim: r }));
-  const q = projectQuery(query, queries, D);
-  const [uWidth, vWidth, oWidth] = [4 * up4(R), 4 * up4(r), 4 * up4(D)];
-  const valuesAt = D * uWidth;
-  const outAt = valuesAt + D * POOL_KV_HEADS * vWidth;
-  for (let d = 0; d < D; d++) {
-    for (let j = 0; j < R; j++) {
-      const g = j % POOL_KV_HEADS;
-      let sum = 0;
-      for (let e = 0; e < r; e++) sum += keysValues[(g * r + e) * D + d] * q[j * r + e];
-      folded[d * uWidth + j] = (sum * gain[d]) / Math.sqrt(r);
-    }
-    for (let g = 0; g < POOL_KV_HEADS; g++) {
-      for (let e = 0; e < r; e++) {
-        const row = (POOL_KV_HEADS + g) * r + e;
-        folded[valuesAt + (d * POOL_KV_HEADS + g) * vWidth + e] = keysValues[row * D + d] * gain[d];
-      }
-    }
-    for (let c = 0; c < R * r; c++) folded[outAt + c * oWidth + d] = out[d * R * r + c];
-  }
-  return folded;
-}
-
-/**
- * Weights of the mixed variant, worked out in float64.
- * @param weights as for `foldPool`
- */
-export function mixedWeights(
-  weights: Parameters<typeof foldPool>[0],
-  shape: PoolShape,
-): { u: Float32Array; values: Float32Array[]; outs: Float32Array[] } {
-  const { dim: D, heads: R, headDim: r } = shape;
-  const { gain, keysValues, out } = weights;
-  const half = R / POOL_KV_HEADS;
-  const perGroup = <T>(make: (g: number) => T): T[] =>
-    Array.from({ length: POOL_KV_HEADS }, (_, g) => make(g));
-  return {
-    u: foldPool(weights, shape).slice(0, D * 4 * up4(R)),
-    values: perGroup((g) =>
-      Float32Array.from({ length: r * D }, (_, i) => {
-        const row = (POOL_KV_HEADS + g) * r + Math.floor(i / D);
-        return keysValues[row * D + (i % D)] * gain[i % D];
-      }),
-    ),
-    outs: perGroup((g) =>
-      Float32Array.from({ length: D * half * r }, (_, i) => {
-        const [d, c] = [Math.floor(i / (half * r)), i % (half * r)];
-        const head = Math.floor(c / r) * POOL_KV_HEADS + g;
-        return out[d * R * r + head * r + (c % r)];
-      }),
-    ),
-  };
-}
-
-/** W_q·query, in float64. */
-export function projectQuery(
-  query: ArrayLike<number>,
-  queries: ArrayLike<number>,
-  dim: number,
-): Float64Array {
-  return Float64Array.from({ length: queries.length / dim }, (_, c) => {
-    let sum = 0;
-    for (let d = 0; d < dim; d++) sum += queries[c * dim + d] * query[d];
-    return sum;
-  });
-}
-
-const NORMS = {
-  l2: {
-    factor: "sqrt(f32(DIM)) / max(sqrt(square[t]), p.normEpsilon)",
-    value: "x * (1.0 + table[at + p.scaleAt + d]) + table[at + p.shiftAt + d]",
-  },
-  rms: { factor: "inverseSqrt(square[t] / f32(DIM) + p.normEpsilon)", value: "x * table[d]" },
-} as const;
-
-const FUSED = (kind: keyof typeof NORMS, heads: number, tokens: number): string => {
-  const each = (n: number, line: (i: number) => string): string =>
-    Array.from({ length: n }, (_, i) => line(i)).join("\n");
-  const heads4 = up4(heads);
-  return /* wgsl */ `
-struct Params { tokens: u32, entries: u32, perItem: u32, shiftFrom: u32, tableWidth: u32, scaleAt: u32, shiftAt: u32, epsilon: f32, normEpsilon: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> history: array<f32>;
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
-@group(0) @binding(3) var<storage, read> table: array<f32>;
-@group(0) @binding(4) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-const HEADS = ${heads}u;
-const HEADS4 = ${heads4}u;
-const TOKENS = ${tokens}u;
-override LANES: u32;
-override GROUP: u32;
-override DIM: u32;
-override DIM4: u32;
-override WIDTH: u32; // r
-override WIDTH4: u32;
-override ENTRIES: u32; // most entries that a pool of this model sees
-override SLICES: u32; // of k in the value projection
-override SHIFT: bool;
-var<workgroup> weight: array<f32, TOKENS * ENTRIES * HEADS>;
-var<workgroup> scale: array<f32, TOKENS * ENTRIES>;
-var<workgroup> mixed: array<f32, TOKENS * DIM>; // of one head; later z
-var<workgroup> values: array<f32, TOKENS * HEADS * WIDTH4 * 4u>;
-var<workgroup> partial: array<vec4f, LANES * ${Math.max(tokens, heads4 + 1)}u>;
-${EXP}
-fn entry(t: u32, m: u32, first: u32) -> u32 { return (m * p.tokens + min(first + t, p.tokens - 1u)) * DIM; }
-
-// Logits of every (token, entry) pair, and the entry's own norm factor.
-fn logits(first: u32, lane: u32) {
-  let pairs = TOKENS * p.entries;
-  let member = lane % GROUP;
-  for (var base = 0u; base < pairs; base += LANES / GROUP) {
-    let pair = base + lane / GROUP;
-    let start = entry(pair / p.entries, pair % p.entries, first);
-${each(heads4, (h) => `    var dot${h} = vec4f();`)}
-    var squares = 0.0;
-    if (pair < pairs) {
-      for (var d = member; d < DIM; d += GROUP) {
-        let x = history[start + d];
-        squares += x * x;
-${each(heads4, (h) => `        dot${h} += x * w[d * HEADS4 + ${h}u];`)}
-      }
-    }
-    let slot = lane * (HEADS4 + 1u);
-${each(heads4, (h) => `    partial[slot + ${h}u] = dot${h};`)}
-    partial[slot + HEADS4] = vec4f(squares);
-    workgroupBarrier();
-    if (member == 0u && pair < pairs) {
-      var sums = array<vec4f, HEADS4 + 1u>();
-      for (var i = 0u; i < GROUP; i++) {
-        for (var h = 0u; h <= HEADS4; h++) { sums[h] += partial[slot + i * (HEADS4 + 1u) + h]; }
-      }
-      let factor = inverseSqrt(sums[HEADS4].x / f32(DIM) + p.epsilon);
-      scale[pair] = factor;
-      for (var j = 0u; j < HEADS; j++) { weight[pair * HEADS + j] = sums[j / 4u][j % 4u] * factor; }
-    }
-    workgroupBarrier();
-  }
-}
-
-// Softmax over the entries; the entry's norm factor goes into its weight.
-fn softmax(lane: u32) {
-  for (var i = lane; i < TOKENS * HEADS; i += LANES) {
-    let pair = i / HEADS * p.entries;
-    let j = i % HEADS;
-    var highest = weight[pair * HEADS + j];
-    for (var m = 1u; m < p.entries; m++) { highest = max(highest, weight[(pair + m) * HEADS + j]); }
-    var sum = 0.0;
-    for (var m = 0u; m < p.entries; m++) {
-      let e = exp_(weight[(pair + m) * HEADS + j] - highest);
-      weight[(pair + m) * HEADS + j] = e;
-      sum += e;
-    }
-    for (var m = 0u; m < p.entries; m++) { weight[(pair + m) * HEADS + j] *= scale[pair + m] / sum; }
-  }
-  workgroupBarrier();
-}
-
-// The value of head j: its mix of entries, projected.
-fn valueOf(j: u32, first: u32, lane: u32) {
-  for (var i = lane; i < TOKENS * DIM; i += LANES) {
-    let t = i / DIM;
-    var sum = 0.0;
-    for (var m = 0u; m < p.entries; m++) {
-      sum += weight[(t * p.entries + m) * HEADS + j] * history[entry(t, m, first) + i % DIM];
-    }
-    mixed[i] = sum;
-  }
-  workgroupBarrier();
-  let start = DIM * HEADS4 + j % ${POOL_KV_HEADS}u * WIDTH4;
-  for (var base = 0u; base < WIDTH4 * SLICES; base += LANES) {
-    let quad = (base + lane) % WIDTH4;
-    let slice = (base + lane) / WIDTH4;
-${each(tokens, (t) => `    var sum${t} = vec4f();`)}
-    if (slice < SLICES) {
-      for (var k = slice * DIM / SLICES; k < (slice + 1u) * DIM / SLICES; k++) {
-        let column = w[start + k * ${POOL_KV_HEADS}u * WIDTH4 + quad];
-${each(tokens, (t) => `        sum${t} += column * mixed[${t}u * DIM + k];`)}
-      }
-    }
-${each(tokens, (t) => `    partial[lane * TOKENS + ${t}u] = sum${t};`)}
-    workgroupBarrier();
-    // Slices beyond the first are in the same round: SLICES is 1 where the columns alone outnumber the lanes.
-    if (slice == 0u) {
-      for (var t = 0u; t < TOKENS; t++) {
-        var sum = vec4f();
-        for (var s = 0u; s < SLICES; s++) { sum += partial[(lane + s * WIDTH4) * TOKENS + t]; }
-        for (var e = 0u; e < 4u; e++) { values[(t * HEADS + j) * WIDTH4 * 4u + quad * 4u + e] = sum[e]; }
-      }
-    }
-    workgroupBarrier();
-  }
-}
-
-// z = W_out · values, and the sum of its squares a token.
-fn project(lane: u32) {
-  let start = DIM * (HEADS4 + ${POOL_KV_HEADS}u * WIDTH4);
-  for (var quad = lane; quad < DIM4; quad += LANES) {
-${each(tokens, (t) => `    var sum${t} = vec4f();`)}
-    for (var j = 0u; j < HEADS; j++) {
-      for (var e = 0u; e < WIDTH; e++) {
-        let column = w[start + (j * WIDTH + e) * DIM4 + quad];
-${each(tokens, (t) => `        sum${t} += column * values[(${t}u * HEADS + j) * WIDTH4 * 4u + e];`)}
-      }
-    }
-    for (var e = 0u; e < min(4u, DIM - quad * 4u); e++) {
-${each(tokens, (t) => `      mixed[${t}u * DIM + quad * 4u + e] = sum${t}[e];`)}
-    }
-  }
-  workgroupBarrier();
-}
-
-fn place(token: u32, d: u32, value: f32) {
-  let position = token % p.perItem;
-  if (!SHIFT || d < (DIM + 1u) / 2u || position < p.shiftFrom) { y[token * DIM + d] = value; return; }
-  if (position == p.shiftFrom) { y[token * DIM + d] = 0.0; }
-  if (position + 1u < p.perItem) { y[(token + 1u) * DIM + d] = value; }
-}
-
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first = (wg.x + wg.y * grid.x) * TOKENS;
-  logits(first, lane);
-  softmax(lane);
-  for (var j = 0u; j < HEADS; j++) { valueOf(j, first, lane); }
-  project(lane);
-  for (var t = 0u; t < TOKENS; t++) {
-    var squares = 0.0;
-    for (var d = lane; d < DIM; d += LANES) { squares += mixed[t * DIM + d] * mixed[t * DIM + d]; }
-    partial[lane * TOKENS + t] = vec4f(squares);
-  }
-  workgroupBarrier();
-  var square: array<f32, TOKENS>;
-  for (var t = 0u; t < TOKENS; t++) {
-    for (var l = 0u; l < LANES; l++) { square[t] += partial[l * TOKENS + t].x; }
-  }
-  for (var t = 0u; t < TOKENS; t++) {
-    let token = first + t;
-    if (token >= p.tokens) { return; }
-    let factor = ${NORMS[kind].factor};
-    let at = rowOf[${kind === "l2" ? "token" : "0u"}] * p.tableWidth;
-    for (var d = lane; d < DIM; d += LANES) {
-      let x = mixed[t * DIM + d] * factor;
-      place(token, d, ${NORMS[kind].value});
-    }
-  }
-}
-`;
-};
-
-const VARIANTS = { fused: FUSED, mixed: undefined, naive: undefined } as const;
+const VARIANTS = { fused: {}, mixed: {}, naive: {} } as const;
 
 /** Which weights a pool of this shape needs on this device: the fused kernel's workgroup memory has to fit. */
 export function poolVariant(gpu: Gpu, shape: PoolShape, mostEntries: number): keyof typeof VARIANTS {
@@ -377,100 +52,22 @@ export function historyPool(
       `historyPool: ${entries} entries of width ${shape.dim} of a history ${showShape(history.shape)}`,
     );
   }
-  const tokens = batch * perItem;
-  const list = recording();
   if (entries === 1) return finish(view(history, 1).reshape(batch, perItem, dim), end);
-  if (weights.kind === "naive") {
-    return finish(poolNaive(view(history, entries), weights, shape).reshape(batch, perItem, dim), end);
+  if (weights.kind !== "fused") {
+    const entriesOnly = view(history, entries);
+    const pooled =
+      weights.kind === "naive"
+        ? poolNaive(entriesOnly, weights, shape)
+        : poolMixed(entriesOnly, weights, shape);
+    return finish(pooled.reshape(batch, perItem, dim), end);
   }
-  if (weights.kind === "mixed") {
-    return finish(poolMixed(view(history, entries), weights, shape).reshape(batch, perItem, dim), end);
-  }
-  const plan = planFused(list.gpu, shape, most, tokens);
+  const plan = planFused(recording().gpu, shape, most, batch * perItem);
   if (!plan) throw new UsageError(`historyPool: width ${dim} needs the variant "mixed" on this adapter`);
-  const y = result([batch, perItem, dim], "pool");
-  const { norm: n, shiftFrom } = end;
-  const l2 = n.kind === "l2" ? n : undefined;
-  list.dispatch({
-    kernel: {
-      name: "history pool",
-      key: `${n.kind} ${shape.heads} ${plan.tokens}`,
-      wgsl: () => FUSED(n.kind, shape.heads, plan.tokens),
-      inputs: 4,
-      outputs: 1,
-      constants: {
-        LANES: plan.lanes,
-        GROUP: plan.group,
-        DIM: dim,
-        DIM4: up4(dim),
-        WIDTH: shape.headDim,
-        WIDTH4: up4(shape.headDim),
-        ENTRIES: most,
-        SLICES: plan.slices,
-        SHIFT: shiftFrom === undefined ? 0 : 1,
-      },
-    },
-    params: {
-      u32: [
-        ...[tokens, entries, perItem, shiftFrom ?? 0],
-        ...[l2?.modulation.table.dim(-1) ?? 0, l2?.at.scale ?? 0, l2?.at.shift ?? 0],
-      ],
-      f32: [FLOAT32_EPSILON, n.epsilon],
-    },
-    inputs: [
-      history.storage,
-      weights.folded.storage,
-      (n.kind === "l2" ? n.modulation.table : n.weight).storage,
-      (l2?.modulation.rowOf ?? weights.folded).storage,
-    ],
-    outputs: [y.storage],
-    workgroups: Math.ceil(tokens / plan.tokens),
-  });
-  return y;
+  return poolFused(history, entries, weights, shape, end, plan);
 }
 
 const view = (history: Tensor, entries: number): Tensor =>
   new Tensor([entries, ...history.shape.slice(1)], "f32", history.storage);
-
-function poolNaive(
-  history: Tensor,
-  weights: Extract<PoolWeights, { kind: "naive" }>,
-  { dim, heads, headDim }: PoolShape,
-): Tensor {
-  const entries = history.dim(0);
-  const tokens = history.rows / entries;
-  const normed = norm(history.reshape(entries, tokens, dim), {
-    kind: "rms",
-    epsilon: FLOAT32_EPSILON,
-    weight: weights.gain,
-  });
-  const kv = permute(linear(normed, weights.keysValues), 1, 0, 2); // (tokens, M, 2·2·r)
-  const q = expand(weights.query.reshape(1, 1, heads * headDim), tokens, 1, heads * headDim);
-  const pooled = attention(
-    { tensor: q },
-    { tensor: kv },
-    { tensor: kv, offset: POOL_KV_HEADS * headDim },
-    {
-      heads,
-      keyValueHeads: POOL_KV_HEADS,
-      headDim,
-    },
-  );
-  return linear(pooled, weights.out);
-}
-
-function poolMixed(
-  history: Tensor,
-  { u, values, outs }: Extract<PoolWeights, { kind: "mixed" }>,
-  { dim, heads, headDim }: PoolShape,
-): Tensor {
-  const entries = history.dim(0);
-  const tokens = history.rows / entries;
-  const mixes = mixHistory(history.reshape(entries, tokens, dim), u, heads, FLOAT32_EPSILON);
-  const inner = (heads / POOL_KV_HEADS) * headDim;
-  const [even, odd] = mixes.map((mix, g) => linear(mix, values[g]).reshape(tokens, inner));
-  return linear(odd, outs[1], { residual: linear(even, outs[0]) });
-}
 
 function finish(x: Tensor, { norm: n, shiftFrom }: PoolEnd): Tensor {
   const y =
@@ -478,31 +75,4 @@ function finish(x: Tensor, { norm: n, shiftFrom }: PoolEnd): Tensor {
       ? modulatedNorm(x, "l2", n.epsilon, n.modulation, n.at)
       : norm(x, { kind: "rms", epsilon: n.epsilon, weight: n.weight });
   return shiftFrom === undefined ? y : tokenShift(y, shiftFrom);
-}
-
-interface FusedPlan {
-  readonly tokens: number;
-  readonly lanes: number;
-  readonly group: number;
-  readonly slices: number;
-}
-
-/** The most tokens a workgroup that fit its memory and still leave enough workgroups; undefined when not even one fits. */
-function planFused(
-  gpu: Gpu,
-  { dim, heads, headDim }: PoolShape,
-  most: number,
-  tokens: number,
-): FusedPlan | undefined {
-  const { maxComputeWorkgroupStorageSize: room } = gpu.device.limits;
-  const { software } = gpu.adapter;
-  const lanes = software ? 8 : 128;
-  const group = software ? 1 : 8;
-  const slices = Math.max(1, Math.floor(lanes / up4(headDim)));
-  for (const t of software || tokens > 512 ? [4, 2, 1] : tokens > 128 ? [2, 1] : [1]) {
-    const numbers = t * (most * (heads + 1) + dim + heads * 4 * up4(headDim));
-    const bytes = 4 * numbers + 16 * lanes * Math.max(t, up4(heads) + 1);
-    if (bytes + 64 <= room) return { tokens: t, lanes, group, slices };
-  }
-  return undefined;
 }
