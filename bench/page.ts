@@ -65,13 +65,14 @@ export function section(run: Run, file: string, figure: string): string {
     ...run.rows.flatMap((row) => {
       const [ours] = row.measures;
       if (!ours) return [];
-      const { text, fraction } = rateOf(row, roof);
+      const { text, fraction, cpuFraction } = rateOf(row, roof);
       const ratios = others.map((name) => {
         const found = row.measures.find((m) => m.name === name);
         return found ? `${found.ratio.toFixed(1)} (${found.cpuRatio.toFixed(1)})` : "";
       });
       const spread = `${time(ours.lowest)} … ${time(ours.highest)}`;
-      return [tableRow([row.name, time(ours.seconds), spread, text, percent(fraction), ...ratios])];
+      const ofRoof = `${percent(fraction)} (${percent(cpuFraction)})`;
+      return [tableRow([row.name, time(ours.seconds), spread, text, ofRoof, ...ratios])];
     }),
   ];
   const rejected = run.rows.flatMap(({ name, rejected: r }) => r.map((reason) => `${name}: ${reason}`));

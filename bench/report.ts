@@ -98,15 +98,18 @@ export const time = (seconds: number): string =>
   seconds < 1 ? `${(seconds * 1e3).toPrecision(3)} ms` : `${seconds.toPrecision(3)} s`;
 export const percent = (fraction: number): string => `${(100 * fraction).toFixed(0)} %`;
 
-/** What a row does a second, in words and as a fraction of the roof. */
-export function rateOf(row: Row, roof: Roof): { text: string; fraction: number } {
-  const { seconds } = row.measures[0];
-  return row.boundBy === "arithmetic"
-    ? {
-        text: engineering(row.flop / seconds, "FLOP/s"),
-        fraction: row.flop / seconds / roof.flopPerSecond,
-      }
-    : { text: engineering(row.bytes / seconds, "B/s"), fraction: row.bytes / seconds / roof.bytesPerSecond };
+/** What a row does a second, in words, and as a fraction of the roof: of time, and of processor time. */
+export function rateOf(row: Row, roof: Roof): { text: string; fraction: number; cpuFraction: number } {
+  const { seconds, cpuSeconds } = row.measures[0];
+  const [count, unit, top, cpuTop] =
+    row.boundBy === "arithmetic"
+      ? [row.flop, "FLOP/s", roof.flopPerSecond, roof.flopPerCpuSecond]
+      : [row.bytes, "B/s", roof.bytesPerSecond, roof.bytesPerCpuSecond];
+  return {
+    text: engineering(count / seconds, unit),
+    fraction: count / seconds / top,
+    cpuFraction: count / cpuSeconds / cpuTop,
+  };
 }
 
 /** The lines before the table. */
@@ -117,19 +120,19 @@ export const head = ({ adapter, roof, cores, load, versions, notes }: Run): stri
     .join(", ")}\n` +
   notes.map((note) => `${note}\n`).join("") +
   `roof: multiply-add ${engineering(roof.flopPerSecond, "FLOP/s")}, copy ${engineering(roof.bytesPerSecond, "B/s")}\n` +
-  `Behind the rate: the others' time ÷ ours (above 1 ours is faster), and the same of processor time in brackets.`;
+  `Behind each row: the others' time ÷ ours (above 1 ours is faster). In brackets the same of processor time.`;
 
 /** One line: time, rate, fraction of the roof, variant, and how many times as long the others took. */
 export function describeRow(row: Row, roof: Roof): string {
   const [ours, ...others] = row.measures;
   const left = row.rejected.map((reason) => `\n    left out: ${reason}`).join("");
   if (!ours) return `${row.name}${left}`;
-  const { text, fraction } = rateOf(row, roof);
+  const { text, fraction, cpuFraction } = rateOf(row, roof);
   const spread = `${time(ours.lowest)} to ${time(ours.highest)}, ${ours.rounds} × ${ours.times}`;
   const ratios = others.map((o) => `${o.name} ${o.ratio.toFixed(2)} (${o.cpuRatio.toFixed(2)})`);
   return (
     `${row.name.padEnd(30)} ${time(ours.seconds).padStart(7)} (${spread})  ` +
-    `${text}, ${percent(fraction)} of the roof  [${row.variant}]  ${ratios.join("  ")}${left}`
+    `${text}, ${percent(fraction)} (${percent(cpuFraction)}) of the roof  [${row.variant}]  ${ratios.join("  ")}${left}`
   );
 }
 

@@ -9,7 +9,7 @@ import { duration } from "../src/probe/progress.node.ts";
 import { readTensor } from "../src/tensor/tensor.ts";
 import { relativeError } from "../test/support/numbers.ts";
 import { type Case, CASES, type Truth } from "./cases.ts";
-import { type Contender, measure, replaying } from "./measure.ts";
+import { type Contender, measure, replaying, turn } from "./measure.ts";
 import { openPeers, type Peer, shareAdapter, versionOf } from "./peers/peer.ts";
 import { compareRuns, describeRow, describeStep, head, readRun, type Row, type Run, tail } from "./report.ts";
 import { measureRoof } from "./roof.ts";
@@ -71,16 +71,41 @@ export function fault(ours: Float32Array, truth: readonly Truth[]): string | und
   return undefined;
 }
 
+/** Jobs that would take longer than so many budgets are left out. */
+const PATIENCE = 3;
+
+/** What contenders did a second so far, to know beforehand which ones would keep everybody waiting. */
+class Rates {
+  readonly #best = new Map<string, number>();
+
+  note({ kernel, flop, measures }: Row): void {
+    for (const { name, seconds } of measures) {
+      const key = `${kernel} ${name}`;
+      this.#best.set(key, Math.max(flop / seconds, this.#best.get(key) ?? 0));
+    }
+  }
+
+  /** Why a contender is to be left out of a case; undefined when it is quick enough or not known. */
+  tooSlow(name: string, { kernel, flop }: Case, budget: number): string | undefined {
+    const rate = this.#best.get(`${kernel} ${name}`);
+    const seconds = rate ? flop / rate : 0;
+    return seconds > PATIENCE * budget
+      ? `would take ${duration(seconds)} at its best rate so far; a --budget of ${Math.ceil(seconds / PATIENCE)} lets it`
+      : undefined;
+  }
+}
+
 interface Bench {
   readonly gpu: Gpu;
   /** what `gpu` was told to force; changed while a variant is recorded */
   readonly forced: Record<string, string>;
   readonly peers: readonly Peer[];
+  readonly rates: Rates;
   readonly options: BenchOptions;
 }
 
 /** Times one case; the first contender is ours as the engine would run it. */
-async function measureCase({ gpu, forced, peers, options }: Bench, c: Case): Promise<Row> {
+async function measureCase({ gpu, forced, peers, rates, options }: Bench, c: Case): Promise<Row> {
   const truth = c.truth();
   const contenders: Contender[] = [];
   const rejected: string[] = [];
@@ -99,23 +124,32 @@ async function measureCase({ gpu, forced, peers, options }: Bench, c: Case): Pro
       else forced[c.kernel] = before;
     });
     cleanUp.push(() => replay.dispose());
-    await replay.run();
+    const checked = await turn(async () => {
+      await replay.run();
+      await gpu.idle();
+    }, 1);
     const wrong = fault(await readTensor(gpu, replay.outputs), truth);
     if (wrong) return void rejected.push(`${name}: ${wrong}`);
     if (name === "ours") {
       variant = replay.dispatches[0].kernel.key;
       dispatches = replay.dispatches.length;
     }
-    contenders.push(replaying(name, gpu, replay));
+    contenders.push(replaying(name, gpu, replay, checked));
   };
   const theirs = async (peer: Peer): Promise<void> => {
+    const slow = rates.tooSlow(peer.name, c, options.budget);
+    if (slow) return void rejected.push(`${peer.name}: ${slow}`);
     try {
       const job = await c.peer(peer);
       if (!job) return;
       cleanUp.push(job.dispose);
-      const wrong = fault(await job.read(), truth);
+      let values = new Float32Array(0);
+      const checked = await turn(async () => {
+        values = (await job.read()) as Float32Array<ArrayBuffer>;
+      }, 1);
+      const wrong = fault(values, truth);
       if (wrong) rejected.push(`${peer.name}: ${wrong}`);
-      else contenders.push({ name: peer.name, run: job.run });
+      else contenders.push({ name: peer.name, run: job.run, checked });
     } catch (error) {
       rejected.push(`${peer.name}: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`);
     }
@@ -203,7 +237,7 @@ export async function runBench(options: BenchOptions, output: Output): Promise<R
       steps: [],
       skipped: [],
     };
-    await measureAll({ gpu, forced, peers, options }, run, output);
+    await measureAll({ gpu, forced, peers, rates: new Rates(), options }, run, output);
     output.line(tail(run));
     if (before) output.line(compareRuns(before, run));
     return run;
@@ -237,6 +271,7 @@ async function measureAll(bench: Bench, run: Run, output: Output): Promise<void>
     progress.next(c.name);
     const row = await measureCase(bench, c);
     run.rows.push(row);
+    bench.rates.note(row);
     output.line(describeRow(row, run.roof));
     await save();
   }

@@ -42,7 +42,7 @@ describe("npm run bench", () => {
     const first = await bench(...wanted, ...options, "--json", file);
     expect(first.errors).toBe("");
     expect(first.text).toMatch(/roof: multiply-add .*FLOP\/s, copy .*B\/s/);
-    expect(first.text).toMatch(/matmul 2×512×3072 .* % of the roof {2}\[.+\] {2}naive \d+\.\d/);
+    expect(first.text).toMatch(/matmul 2×512×3072 .* %\) of the roof {2}\[.+\] {2}naive \d+\.\d/);
     expect(first.text).toMatch(/VAE encode, toy: \d+ dispatches; /);
     const run = readRun(await readFile(file, "utf8"));
     expect(run.rows.map(({ name }) => name)).toEqual(["matmul 2×512×3072", "norm, modulated 160×96"]);
