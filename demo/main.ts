@@ -18,6 +18,7 @@ import { restartTiming, say, showProgress } from "./status.ts";
 
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
+const moreButton = byId<HTMLButtonElement>("measure-more");
 const answerLine = byId("answer");
 const howToRead = answerLine.textContent;
 
@@ -52,12 +53,17 @@ const hubName = linked.get("model");
 open(hubName ? { kind: "hub", name: hubName } : TOY);
 offerModels(open);
 byId("dismiss").addEventListener("click", hideFailure);
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape") hideFailure();
+});
 
 function open(wanted: ModelPlace): void {
   hideFailure();
   asked = wanted;
   const dtype = settingsOrDefault().dtype;
   say("Opening…", undefined);
+  // What is set belongs to the model that was open.
+  runButton.disabled = moreButton.disabled = true;
   ask({ type: "open", place: wanted, dtype });
 }
 
@@ -96,6 +102,7 @@ function hear(event: Event): void {
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
   const kept = during === "open" && asked !== undefined && model !== undefined;
   asked = undefined;
+  runButton.disabled = !model;
   showFailure(kind, message, kept ? "The model that was open stays open." : undefined);
   say(kept ? "Ready." : model ? "Stopped." : "Nothing is open.", 0);
 }
@@ -124,6 +131,7 @@ function showModel(opened: ModelView): void {
   charts.clear();
   answerLine.textContent = howToRead;
   runButton.disabled = false;
+  moreButton.disabled = opened.episodes.length < 2;
   settingsChanged();
 }
 
@@ -175,9 +183,16 @@ form.addEventListener("submit", (event) => {
   downloads.result = undefined;
   answerLine.textContent = howToRead;
   runButton.textContent = "Cancel";
+  moreButton.disabled = true;
+  byId("video-caption").textContent = "by video step, a full decode each";
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
   ask({ type: "run", run: { settings: wanted, link: link(), prompt: edited } });
+});
+
+moreButton.addEventListener("click", () => {
+  settings.measureFour();
+  form.requestSubmit();
 });
 
 function showLive(): void {
@@ -192,8 +207,10 @@ function showResult(result: ProbeResult): void {
   // The run may have led through other episodes; it was asked for this one.
   if (follows) watch(result.episodes[0].index);
   charts.showResult(result);
-  byId("action-caption").textContent =
-    `by action step, inside the decode at video step ${result.video_steps}`;
+  // The bands are what episodes differ by; one alone has none.
+  const bands = result.episodes.length > 1 ? " · bands: 95 %" : "";
+  byId("video-caption").textContent = `by video step, a full decode each${bands}`;
+  byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
   answerLine.textContent = answer(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
@@ -201,6 +218,7 @@ function showResult(result: ProbeResult): void {
 function stop(): void {
   running = false;
   runButton.textContent = "Run";
+  moreButton.disabled = !model || model.episodes.length < 2;
 }
 
 function settingsOrDefault(): ProbeSettings {

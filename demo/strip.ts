@@ -1,5 +1,5 @@
 /** The imagined futures of the probed steps side by side; a tile is a button that selects its step. */
-import { make, paintFrame } from "./dom.ts";
+import { make, paintFrame, prefersStill } from "./dom.ts";
 import type { StateView } from "./protocol.ts";
 
 interface Tile {
@@ -12,6 +12,7 @@ export class Strip {
   readonly #onSelect: (index: number) => void;
   #tiles: Tile[] = [];
   #painted = "";
+  #inView = 0;
 
   constructor(list: HTMLElement, onSelect: (index: number) => void) {
     this.#list = list;
@@ -21,6 +22,7 @@ export class Strip {
   /** Empty tiles for the steps that will be probed, so that nothing moves when they arrive. */
   reset(steps: readonly number[], videoSteps: number): void {
     this.#painted = "";
+    this.#inView = -1;
     this.#list.style.setProperty("--tiles", String(steps.length));
     this.#tiles = steps.map((step, index) => {
       const canvas = make("canvas", { width: 1, height: 1 });
@@ -50,5 +52,16 @@ export class Strip {
       if (state) paintFrame(canvas, state.frames, future, size);
       else canvas.width = 1;
     });
+    if (selected !== this.#inView) this.#bringIntoView(selected);
+  }
+
+  /** Where the tiles have no room side by side they scroll, without the page around them. */
+  #bringIntoView(selected: number): void {
+    this.#inView = selected;
+    const { clientWidth, scrollWidth } = this.#list;
+    if (scrollWidth <= clientWidth) return;
+    const { offsetLeft, offsetWidth } = this.#tiles[selected].button;
+    const left = offsetLeft - this.#list.offsetLeft - (clientWidth - offsetWidth) / 2;
+    this.#list.scrollTo({ left, behavior: prefersStill() ? "auto" : "smooth" });
   }
 }

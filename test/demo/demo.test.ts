@@ -159,6 +159,7 @@ describe("from a path of a static host", () => {
     expect(await page.textContent("#statement")).toContain("says anything about robots");
     expect(page.url()).toContain("video-seeds=1");
     expect(requested.filter((url) => url.includes("plotly"))).toEqual([]);
+    expect(await page.evaluate(() => (window as unknown as Seen).seen.shift)).toBeLessThan(0.02);
     await page.screenshot({ path: `${PICTURES}/opened.png` });
   });
 
@@ -262,9 +263,14 @@ describe("from a path of a static host", () => {
   });
 
   inBrowser("measures several episodes with several seeds, as a link says", async () => {
-    await openLink("#video-steps=1&action-steps=1&video-seeds=1&action-seeds=2&episodes=4&episode=6");
-    await page.click("#run");
+    await openLink("#video-steps=1&action-steps=1&video-seeds=1&action-seeds=2&episode=6");
+    await page.click("#measure-more");
     await status(/^Done/);
+    expect(page.url()).toContain("episodes=4");
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.click("#copy-link");
+    await page.waitForFunction(() => document.getElementById("copy-link")!.textContent === "Copied");
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(page.url());
     const result = await savedResult();
     // The watched one comes first.
     expect(result.episodes.map(({ index }) => index)).toEqual([6, 7, 0, 1]);
@@ -313,7 +319,8 @@ describe("from a path of a static host", () => {
     await drop("weights.safetensors", "not weights");
     await failure.waitFor({ state: "visible" });
     expect(await failure.textContent()).toMatch(/no model\.json among the 1 dropped files/);
-    await page.click("#dismiss");
+    await page.keyboard.press("Escape");
+    await failure.waitFor({ state: "hidden" });
     expect(await page.isEnabled("#run")).toBe(true);
   });
 
@@ -334,6 +341,10 @@ describe("from a path of a static host", () => {
     await page.setInputFiles("#choose", "weights/toy");
     await status(/^(Opening|Loading)/);
     await status(/^Ready/);
+    // What was measured belonged to the model before.
+    await page.waitForFunction(() => document.querySelectorAll(".plot:empty").length === 2);
+    expect(await page.isDisabled("#save-json")).toBe(true);
+    expect(await page.textContent("#video-step-value")).toBe("–");
     const hub = await MockHub.start();
     hub.addFolder("owner/toy", "weights/toy");
     // The page asks the Hub itself; the browser is told that the mock is it.
