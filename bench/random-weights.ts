@@ -16,10 +16,10 @@ export function randomModel<T>(
   dtype: WeightDtype,
   build: (loader: WeightLoader) => T,
 ): { readonly model: T; readonly loader: WeightLoader } {
-  const first = WeightLoader.from(gpu, randomSource("F32", []), "f32");
+  const first = WeightLoader.from(gpu, randomSource("F32", []));
   build(first);
   const source = randomSource(dtype === "bf16" ? "BF16" : "F32", first.asked);
-  const loader = WeightLoader.from(gpu, source, dtype);
+  const loader = WeightLoader.from(gpu, source, { dtype });
   return { model: build(loader), loader };
 }
 

@@ -141,7 +141,7 @@ async function readAndKept(file: string, sample: () => void): Promise<Read> {
 async function loaded(file: string, sample: () => void): Promise<Read> {
   const gpu = await openGpu();
   const source = await openWeights(file);
-  const loader = WeightLoader.from(gpu, source, "bf16");
+  const loader = WeightLoader.from(gpu, source, { dtype: "bf16" });
   for (const name of source.tensors.keys()) loader.linear(name, ...shape);
   const started = performance.now();
   await loader.load({ onProgress: sample });

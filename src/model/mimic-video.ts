@@ -4,7 +4,7 @@ import { record, type Replay, scope } from "../gpu/recording.ts";
 import { expand } from "../kernels/copy.ts";
 import { SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
 import { createTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
-import { type LoadOptions, type WeightDtype, WeightLoader } from "../weights/loader.ts";
+import { type LoaderOptions, type LoadOptions, WeightLoader } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import { ActionDecoder } from "./action/decoder.ts";
@@ -18,9 +18,7 @@ import { readT5Config, T5Encoder } from "./t5-encoder.ts";
 import { PromptTokenizer } from "./tokenizer.ts";
 import { VideoTower } from "./video-tower.ts";
 
-export interface MimicVideoOptions extends LoadOptions {
-  /** how matrices are kept on the GPU; default "f32" */
-  readonly dtype?: WeightDtype;
+export interface MimicVideoOptions extends LoadOptions, LoaderOptions {
   /** which half of the VAE is needed; default "encoder", as imagined frames are not decoded to be acted on */
   readonly vae?: VaeParts;
 }
@@ -80,7 +78,7 @@ export class MimicVideo {
   static async plan(
     gpu: Gpu,
     files: ModelFiles,
-    { dtype = "f32", vae: vaeParts = "encoder" }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
+    { vae: vaeParts = "encoder", ...options }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
   ): Promise<ModelPlan> {
     const description = readModelDescription(await files.json("model.json"), files.name);
     const { parts } = description;
@@ -93,7 +91,7 @@ export class MimicVideo {
     const loaderOf = async (part: Part): Promise<WeightLoader> => {
       const source = await files.weights(parts[part]);
       sources.push(source);
-      const loader = WeightLoader.from(gpu, source, dtype);
+      const loader = WeightLoader.from(gpu, source, options);
       loaders.set(part, loader);
       return loader;
     };

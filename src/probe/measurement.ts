@@ -38,6 +38,8 @@ export interface ProbeSettings {
   adapter?: string;
   /** How weights are stored on the GPU. */
   dtype: WeightDtype;
+  /** What tensors mean that the model does not know; undefined: they are refused. */
+  unexpected?: "refuse" | "ignore";
 }
 
 /** Everything decoded for one episode; one finished unit of work, saved and resumed as a whole. */

@@ -89,6 +89,10 @@ export const OPTIONS = [
     help: "how weights are kept on the GPU; arithmetic is float32. bf16 keeps what is stored so; f16 rounds all others",
   },
   {
+    name: "ignore-unexpected",
+    help: "load a checkpoint although it has tensors that the model does not know; missing ones are refused all the same",
+  },
+  {
     name: "out",
     value: "DIR",
     shownDefault: "results/<model>-<date-time>",

@@ -27,7 +27,10 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
       beforeDownload: async (remote) => {
         readModelDescription(await remote.json("model.json"), remote.name);
         gpu = await openGpu({ adapter: settings.adapter });
-        const plan = await MimicVideo.plan(gpu, remote, { dtype: settings.dtype });
+        const plan = await MimicVideo.plan(gpu, remote, {
+          dtype: settings.dtype,
+          unexpected: settings.unexpected,
+        });
         await plan.close();
         onNote?.(checkMemory(plan, gpu));
       },
@@ -43,6 +46,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     clock.lap("open");
     const model = await MimicVideo.load(gpu, files, {
       dtype: settings.dtype,
+      unexpected: settings.unexpected,
       signal,
       onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
       onSaturated: (key, count) => onNote?.(`${key}: ${count} values beyond float16's ±65504 became ±65504`),

@@ -50,6 +50,7 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       actionSeeds: countOrList("action-seeds", typed["action-seeds"] ?? "1"),
       adapter: typed.adapter,
       dtype: oneOf("dtype", typed.dtype ?? "f32", ["f32", "bf16", "f16"]),
+      unexpected: typed["ignore-unexpected"] === undefined ? "refuse" : "ignore",
     },
     reference: oneOf("reference", typed.reference ?? "both", ["final", "truth", "both"]),
     out: typed.out,

@@ -23,6 +23,13 @@ export interface HostWeight {
   data: Float32Array;
 }
 
+export interface LoaderOptions {
+  /** default "f32" */
+  readonly dtype?: WeightDtype;
+  /** what keys mean that no part of the model asks for; default "refuse", as they most likely belong to another architecture */
+  readonly unexpected?: "refuse" | "ignore";
+}
+
 export interface LoadOptions {
   /** called after each tensor with the bytes read so far and in all */
   readonly onProgress?: (done: number, total: number) => void;
@@ -62,7 +69,7 @@ const WAITING_BYTES = 1 << 25;
 interface Plan {
   readonly gpu: Gpu;
   readonly source: TensorSource;
-  readonly dtype: WeightDtype;
+  readonly options: LoaderOptions;
   readonly requests: Request[];
   readonly ignored: RegExp[];
   /** tensors worked out from others after these have been read */
@@ -81,9 +88,9 @@ export class WeightLoader {
     this.#prefix = prefix;
   }
 
-  static from(gpu: Gpu, source: TensorSource, dtype: WeightDtype = "f32"): WeightLoader {
+  static from(gpu: Gpu, source: TensorSource, options: LoaderOptions = {}): WeightLoader {
     return new WeightLoader(
-      { gpu, source, dtype, requests: [], ignored: [], computed: [], storages: [] },
+      { gpu, source, options, requests: [], ignored: [], computed: [], storages: [] },
       "",
     );
   }
@@ -285,7 +292,8 @@ export class WeightLoader {
 
   /** Only what is stored as bfloat16 can be kept so; anything can be made float16. */
   #kept(keys: readonly string[]): WeightDtype {
-    const { source, dtype } = this.#plan;
+    const { source, options } = this.#plan;
+    const { dtype = "f32" } = options;
     const isBf16 = keys.every((key) => source.tensors.get(this.#prefix + key)?.dtype === "BF16");
     return dtype === "bf16" && !isBf16 ? "f32" : dtype;
   }
@@ -322,7 +330,7 @@ export class WeightLoader {
 
   /** Compares all that was asked for with all that is there; `load` does it too. @throws WeightsError */
   compare(): void {
-    const { source, requests, ignored } = this.#plan;
+    const { source, requests, ignored, options } = this.#plan;
     const asked = new Set(requests.map((r) => r.key));
     const problems: string[] = [];
     for (const { key, shape } of requests) {
@@ -334,7 +342,7 @@ export class WeightLoader {
         problems.push(`wrong type: ${key} is ${info.dtype}, expected a floating-point type`);
       }
     }
-    for (const key of source.tensors.keys()) {
+    for (const key of options.unexpected === "ignore" ? [] : source.tensors.keys()) {
       if (!asked.has(key) && !ignored.some((pattern) => pattern.test(key)))
         problems.push(`unexpected: ${key}`);
     }
@@ -343,7 +351,10 @@ export class WeightLoader {
       const more = problems.length > 20 ? `\n  … and ${problems.length - 20} more` : "";
       throw new WeightsError(
         `${source.name} does not fit the model (${problems.length} of ${source.tensors.size} tensors):\n  ${shown}${more}\n` +
-          "Check that the config.json beside it belongs to this checkpoint.",
+          "Check that the config.json beside it belongs to this checkpoint" +
+          (problems.every((problem) => problem.startsWith("unexpected"))
+            ? ", or leave unexpected tensors out with --ignore-unexpected."
+            : "."),
       );
     }
   }

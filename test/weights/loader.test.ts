@@ -92,6 +92,19 @@ describe("comparing", () => {
     loader.within("b").ignore(/cache\./);
     loader.compare();
   });
+
+  test("unexpected keys can be left out, missing ones cannot", async () => {
+    const gpu = await testGpu();
+    const source = await checkpoint({ a: { shape: [1] }, stray: { shape: [2] } });
+    expect(() => WeightLoader.from(gpu, source).compare()).toThrow(/unexpected: a.*--ignore-unexpected/s);
+    const loader = WeightLoader.from(gpu, source, { unexpected: "ignore" });
+    loader.tensor("a", [1]);
+    await loader.load();
+    expect(source.reads).toEqual(["a"]);
+    loader.release();
+    loader.tensor("b", [1]);
+    expect(() => loader.compare()).toThrow(/1 of 2 tensors\):\n {2}missing: b \(1\)/);
+  });
 });
 
 describe("loading", () => {
@@ -103,7 +116,7 @@ describe("loading", () => {
     through: (source: TensorSource) => TensorSource = (source) => source,
   ): Promise<{ weight: PackedWeight; values: Float32Array }> => {
     gpu ??= await testGpu();
-    const loader = WeightLoader.from(gpu, through(await checkpoint(content)), dtype);
+    const loader = WeightLoader.from(gpu, through(await checkpoint(content)), { dtype });
     const weight = ask(loader);
     await loader.load();
     const values = await unpack(gpu, weight);
@@ -139,7 +152,7 @@ describe("loading", () => {
       "a.halves": { shape: [1, 2], dtype: "F16", data: Uint16Array.of(0x3c00, 0xfc00) },
       "a.bias": { shape: [1], data: Float32Array.of(1e6) },
     });
-    const loader = WeightLoader.from(gpu, source, "f16").within("a");
+    const loader = WeightLoader.from(gpu, source, { dtype: "f16" }).within("a");
     const [w, halves] = [loader.linear("w", 2, 3), loader.linear("halves", 1, 2)];
     const bias = loader.tensor("bias", [1]);
     const told: [string, number][] = [];
