@@ -75,18 +75,18 @@ export function fault(ours: Float32Array, truth: readonly Truth[]): string | und
 const PATIENCE = 3;
 
 /** What contenders did a second so far, to know beforehand which ones would keep everybody waiting. */
-class Rates {
+export class Rates {
   readonly #best = new Map<string, number>();
 
-  note({ kernel, flop, measures }: Row): void {
-    for (const { name, seconds } of measures) {
+  note({ kernel, flop, measures }: Pick<Row, "kernel" | "flop" | "measures">): void {
+    for (const { name, lowest } of measures) {
       const key = `${kernel} ${name}`;
-      this.#best.set(key, Math.max(flop / seconds, this.#best.get(key) ?? 0));
+      this.#best.set(key, Math.max(flop / lowest, this.#best.get(key) ?? 0));
     }
   }
 
   /** Why a contender is to be left out of a case; undefined when it is quick enough or not known. */
-  tooSlow(name: string, { kernel, flop }: Case, budget: number): string | undefined {
+  tooSlow(name: string, { kernel, flop }: Pick<Case, "kernel" | "flop">, budget: number): string | undefined {
     const rate = this.#best.get(`${kernel} ${name}`);
     const seconds = rate ? flop / rate : 0;
     return seconds > PATIENCE * budget

@@ -4,7 +4,6 @@
  * MultiHeadAttention where that is right: on SwiftShader 5.0.0, with subgroups of four, all its values are wrong by about a half
  * (1.30.0, with bounds checks and without, 2026-11-22), and attention is two products and a softmax.
  */
-import { setFlagsFromString } from "node:v8";
 import { attentionReference } from "../../src/kernels/attention.reference.ts";
 import { relativeError, uniform } from "../../test/support/numbers.ts";
 import { onnxModel, type OnnxNode } from "./onnx-model.ts";
@@ -29,9 +28,6 @@ interface Ort {
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 export async function openOnnx(): Promise<Peer> {
-  // V8's optimising compiler takes a minute of the first run for this 27 MB of WebAssembly, and the runs are no faster for it:
-  // 256³ in 0.3 to 0.4 s either way (Node 20.20, SwiftShader 5.0.0, 2026-11-22).
-  setFlagsFromString("--liftoff-only");
   const ort = (await import("onnxruntime-web/webgpu")) as Ort;
   ort.env.wasm.numThreads = 1;
   ort.env.logLevel = "error";

@@ -1,4 +1,5 @@
 /** Others who do the same jobs: what a peer must offer, and which there are. */
+import { setFlagsFromString } from "node:v8";
 import type { FoundAdapter } from "../../src/gpu/open.node.ts";
 
 /** An operation of a peer with its operands in place. */
@@ -56,6 +57,11 @@ export const PEER_NAMES: readonly string[] = Object.keys(OPENERS);
 /** Every wanted peer that is installed and starts; `leftOut` hears of the others, and why. */
 export async function openPeers(options: PeerOptions, leftOut: (line: string) => void): Promise<Peer[]> {
   const peers: Peer[] = [];
+  // V8's optimising compiler takes a minute of the first runs for the 27 MB of WebAssembly that ONNX Runtime is, and they are no
+  // faster for it: 256³ in 0.3 to 0.4 s either way (Node 20.20, SwiftShader 5.0.0, 2026-11-22). To be said before jax-js, which
+  // has WebAssembly too, wakes the compiler.
+  for (const flag of ["--liftoff-only", "--no-wasm-tier-up", "--no-wasm-dynamic-tiering"])
+    setFlagsFromString(flag);
   for (const name of options.names ?? PEER_NAMES) {
     try {
       peers.push(await OPENERS[name](options));

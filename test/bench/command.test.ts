@@ -4,8 +4,9 @@ import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { CASES } from "../../bench/cases.ts";
 import { main } from "../../bench/command.ts";
+import type { Measure } from "../../bench/measure.ts";
 import { readRun } from "../../bench/report.ts";
-import { fault, matches } from "../../bench/run.ts";
+import { fault, matches, Rates } from "../../bench/run.ts";
 import { STEPS } from "../../bench/steps.ts";
 
 const folder = await mkdtemp(path.join(tmpdir(), "bench-"));
@@ -91,9 +92,14 @@ describe("npm run bench", () => {
   it("refuses a stored run that it cannot read before it measures", async () => {
     const file = path.join(folder, "broken.json");
     await writeFile(file, "{}");
-    const { code, text, errors } = await bench("norm", "--compare", file);
-    expect([code, text]).toEqual([1, ""]);
-    expect(errors).toMatch(/format undefined/);
+    for (const words of [
+      ["norm", "--compare", file],
+      ["probe", "--json", file],
+    ]) {
+      const { code, text, errors } = await bench(...words);
+      expect([code, text]).toEqual([1, ""]);
+      expect(errors).toMatch(/format undefined/);
+    }
   });
 });
 
@@ -113,6 +119,26 @@ describe("fault", () => {
     expect(fault(right().fill(Number.NaN, 3, 4), truth)).toBe("1 of 6 values are not finite");
     expect(fault(new Float32Array(6), truth)).toBe("only 0 of 6 values are not zero");
     expect(fault(right().subarray(0, 5), truth)).toMatch(/relative error Infinity/);
+  });
+});
+
+describe("Rates", () => {
+  const measure = (name: string, seconds: number): Measure => ({
+    ...{ name, times: 1, rounds: 1, seconds, lowest: seconds, highest: seconds, cpuSeconds: seconds },
+    ...{ ratio: 1, cpuRatio: 1 },
+  });
+
+  it("leaves out who would take more than three budgets at its best rate", () => {
+    const rates = new Rates();
+    rates.note({ kernel: "linear", flop: 1e9, measures: [measure("ours", 1), measure("tfjs", 10)] });
+    rates.note({ kernel: "linear", flop: 1e8, measures: [measure("tfjs", 2)] });
+    expect(rates.tooSlow("tfjs", { kernel: "linear", flop: 2e9 }, 8)).toBeUndefined();
+    expect(rates.tooSlow("tfjs", { kernel: "linear", flop: 9e9 }, 8)).toBe(
+      "would take 90 s at its best rate so far; a --budget of 30 lets it",
+    );
+    // Nothing is known of it there.
+    expect(rates.tooSlow("tfjs", { kernel: "attention", flop: 9e12 }, 8)).toBeUndefined();
+    expect(rates.tooSlow("jax-js", { kernel: "linear", flop: 9e12 }, 8)).toBeUndefined();
   });
 });
 
