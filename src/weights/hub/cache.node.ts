@@ -29,6 +29,10 @@ import { type HubFile } from "./api.ts";
 import { type PartialFile } from "./download.ts";
 import { isSafePath } from "./ref.ts";
 
+/** Part of a temporary name that no other process, and no other call in this one, uses at the same time. */
+const ownName = (): string => `${process.pid}-${++names}`;
+let names = 0;
+
 /** Folders of one repository in the cache. */
 export class RepoCache {
   readonly folder: string;
@@ -51,8 +55,9 @@ export class RepoCache {
     const path = join(this.folder, "refs", revision);
     try {
       await mkdir(dirname(path), { recursive: true });
-      await writeFile(`${path}.${process.pid}`, commit);
-      await rename(`${path}.${process.pid}`, path);
+      const fresh = `${path}.${ownName()}`;
+      await writeFile(fresh, commit);
+      await rename(fresh, path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EROFS") throw explainDisk(error, path);
     }
@@ -103,7 +108,7 @@ export class RepoCache {
       }
       const target = relative(dirname(pointer), this.blob(file));
       if ((await readlink(pointer).catch(() => undefined)) === target) return;
-      const fresh = `${pointer}.${process.pid}.link`;
+      const fresh = `${pointer}.${ownName()}.link`;
       await rm(fresh, { force: true });
       // Windows allows links to few; a second copy is what the Python client falls back to as well.
       await symlink(target, fresh).catch(() => copyFile(this.blob(file), fresh));
