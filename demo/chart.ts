@@ -14,14 +14,20 @@ export class Charts {
   readonly #legends: readonly [HTMLElement, HTMLElement];
   #panels: readonly [Panel, Panel] | undefined;
   #marks: readonly [number | undefined, number | undefined] = [undefined, undefined];
-  #drawn = false;
+  /** what each plot shows now */
+  #drawn: [Panel?, Panel?] = [];
+  /** in other colours or another size */
+  #stale = false;
   #drawing = false;
   #again = false;
 
   constructor(targets: readonly [HTMLElement, HTMLElement], legends: readonly [HTMLElement, HTMLElement]) {
     this.#targets = targets;
     this.#legends = legends;
-    const redraw = (): void => void this.#draw();
+    const redraw = (): void => {
+      this.#stale = true;
+      void this.#draw();
+    };
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     new ResizeObserver(redraw).observe(targets[0]);
   }
@@ -59,19 +65,19 @@ export class Charts {
   /** Drawing takes longer than states may arrive: what comes meanwhile is drawn once, at the end. */
   async #draw(): Promise<void> {
     this.#again = true;
-    if (this.#drawing || !(this.#panels || this.#drawn)) return;
+    if (this.#drawing || !(this.#panels || this.#drawn[0])) return;
     this.#drawing = true;
     try {
       const plotly = await loadPlotly();
       while (this.#again) {
         this.#again = false;
-        const panels = this.#panels;
+        const [panels, stale] = [this.#panels, this.#stale];
+        this.#stale = false;
         for (const i of [0, 1] as const) {
-          await this.#drawOne(plotly, i, panels?.[i]);
+          await this.#drawOne(plotly, i, panels?.[i], stale);
           // Each plot in a task of its own, so that the page stays responsive between them.
           await pause();
         }
-        this.#drawn = panels !== undefined;
       }
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -85,13 +91,22 @@ export class Charts {
     }
   }
 
-  async #drawOne({ react, purge }: Plotly, i: 0 | 1, panel: Panel | undefined): Promise<void> {
+  async #drawOne(
+    { react, relayout, purge }: Plotly,
+    i: 0 | 1,
+    panel: Panel | undefined,
+    stale: boolean,
+  ): Promise<void> {
+    const [target, legend, before] = [this.#targets[i], this.#legends[i], this.#drawn[i]];
+    this.#drawn[i] = panel;
     if (!panel) {
-      purge(this.#targets[i]);
-      return this.#legends[i].replaceChildren();
+      purge(target);
+      return legend.replaceChildren();
     }
     const { data, layout } = themed(panel, this.#marks[i]);
-    await react(this.#targets[i], data, layout, { displayModeBar: false, responsive: false });
-    showLegend(this.#legends[i], data, panel.data);
+    // While an action settles only the mark moves.
+    if (panel === before && !stale) return void (await relayout(target, { shapes: layout.shapes }));
+    await react(target, data, layout, { displayModeBar: false, responsive: false });
+    showLegend(legend, data, panel.data);
   }
 }

@@ -93,6 +93,8 @@ function hear(event: Event): void {
     case "cancelled":
       stop();
       return say("Cancelled. What was reached can still be looked at.", 0);
+    case "warning":
+      return showFailure(event.kind, event.message);
     case "failed":
       stop();
       return showRefusal(event);
@@ -113,7 +115,7 @@ function showModel(opened: ModelView): void {
   asked = undefined;
   byId("statement").textContent =
     opened.trainedOn === "toy"
-      ? "This is a toy, trained on coloured blocks: nothing you see here says anything about robots."
+      ? "A toy, trained on coloured blocks: nothing here says anything about robots."
       : opened.statement;
   scene.open(opened);
   episodes.open(opened);

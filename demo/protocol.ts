@@ -107,6 +107,8 @@ export type Event =
   | { readonly type: "cost"; readonly cost: CostView }
   | { readonly type: "done"; readonly result: ProbeResult }
   | { readonly type: "cancelled" }
+  /** what goes on was not quite what was asked for */
+  | { readonly type: "warning"; readonly kind: string; readonly message: string }
   /** `kind` is the name of the error class, see src/errors.ts */
   | {
       readonly type: "failed";

@@ -8,6 +8,7 @@ import { EpisodeData } from "../src/probe/episodes.ts";
 import type { ProbeProvenance, ProbeSettings } from "../src/probe/measurement.ts";
 import { statementOf } from "../src/probe/result.ts";
 import { holdStill } from "../src/probe/run.ts";
+import type { LoadOptions } from "../src/weights/loader.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";
 import { rgbaFrames } from "./pixels.ts";
@@ -21,7 +22,6 @@ declare const PROJECT_VERSION: string;
 const SHOWN_EPISODES = 24;
 
 type Dtype = ProbeSettings["dtype"];
-type Report = (done: number, total: number) => void;
 
 export class Session {
   readonly data: EpisodeData;
@@ -90,12 +90,11 @@ export class Session {
   }
 
   /** The model on the device with both halves of its VAE: imagined frames are shown here. */
-  async model(gpu: Gpu, dtype: Dtype, signal: AbortSignal | undefined, onBytes: Report): Promise<MimicVideo> {
+  async model(gpu: Gpu, dtype: Dtype, loading: LoadOptions): Promise<MimicVideo> {
     if (this.#model && this.#dtype === dtype) return this.#model;
     this.#model?.release();
     this.#model = undefined;
-    const options = { dtype, vae: "both", signal, onProgress: onBytes } as const;
-    this.#model = await MimicVideo.load(gpu, this.#files, options);
+    this.#model = await MimicVideo.load(gpu, this.#files, { ...loading, dtype, vae: "both" });
     this.#dtype = dtype;
     return this.#model;
   }

@@ -5,15 +5,26 @@ import { probeResult } from "../src/probe/result.ts";
 import { runProbe } from "../src/probe/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import type { WeightDtype } from "../src/tensor/packed-weight.ts";
+import type { LoadOptions } from "../src/weights/loader.ts";
 import { openPlace } from "./place.ts";
 import { Preview } from "./preview.ts";
 import type { Event, ModelPlace, Request, RunRequest } from "./protocol.ts";
 import { deviceView, Session } from "./session.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
-const tell = (event: Event): void => self.postMessage(event);
+/** @param moved buffers that go to the page without a copy; the worker has them no longer */
+const tell = (event: Event, moved: ArrayBuffer[] = []): void => self.postMessage(event, { transfer: moved });
 const progress = (phase: string, unit: string) => (done: number, total: number) =>
   tell({ type: "progress", phase, done, total, unit });
+
+const loading = (signal: AbortSignal): LoadOptions => ({
+  signal,
+  onProgress: progress("loading weights", "bytes"),
+  onSaturated: (key, count) => {
+    const message = `${key}: ${count} values beyond float16’s ±65504 became ±65504`;
+    tell({ type: "warning", kind: "Saturated", message });
+  },
+});
 
 let session: Session | undefined;
 let abort: AbortController | undefined;
@@ -51,9 +62,10 @@ async function open(place: ModelPlace, dtype: WeightDtype, signal: AbortSignal):
   // Only a model that could be opened takes the place of the one before.
   await session?.close();
   session = opened;
-  tell({ type: "opened", model: opened.view });
+  const pictures = opened.view.episodes.map(({ context }) => context.buffer);
+  tell({ type: "opened", model: opened.view }, pictures);
   const gpu = await opened.gpu(watch);
-  await opened.model(gpu, dtype, signal, progress("loading weights", "bytes"));
+  await opened.model(gpu, dtype, loading(signal));
   tell({ type: "ready" });
 }
 
@@ -63,7 +75,7 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
   const { data, view } = session;
   const started = performance.now();
   const gpu = await session.gpu(watch);
-  const model = await session.model(gpu, settings.dtype, signal, progress("loading weights", "bytes"));
+  const model = await session.model(gpu, settings.dtype, loading(signal));
   tell({ type: "ready" });
   const provenance = await session.provenance(gpu, settings.dtype);
   const actionSteps = settings.actionSteps ?? view.actionSteps;
@@ -84,7 +96,8 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
       decoding = state.step === settings.videoSteps;
       times.pause();
       preview ??= await Preview.create(model, state, actionSteps, settings.actionSeeds);
-      tell({ type: "state", state: await preview.show(state, signal) });
+      const shown = await preview.show(state, signal);
+      tell({ type: "state", state: shown }, [shown.frames.buffer]);
       tell({ type: "cost", cost });
       times.resume();
     },

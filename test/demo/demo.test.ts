@@ -214,7 +214,7 @@ describe("from a path of a static host", () => {
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });
       for (const [name, width, height] of [
-        ["wide", 1280, 900],
+        ["wide", 1280, 1040],
         ["narrow", 390, 844],
       ] as const) {
         await page.setViewportSize({ width, height });

@@ -18,6 +18,7 @@ describe("failureWords", () => {
       failureWords("AdapterError", "w needs 9 bytes in one binding; this adapter allows 4.").title,
     ).toMatch(/does not fit/);
     expect(failureWords("GPUOutOfMemoryError", "no room").title).toMatch(/out of memory/);
+    expect(failureWords("Saturated", "w: 2 values became ±65504").title).toMatch(/do not fit float16/);
   });
 
   test("sentences begin and end as such, and name fields in place of options", () => {
