@@ -6,7 +6,7 @@ export interface Contender {
   readonly name: string;
   /** does the job `times` times, waits for the device, and returns processor seconds spent in another process, if any */
   readonly run: (times: number) => Promise<number | void>;
-  /** what its first job took, when it was checked */
+  /** what its first job took, when it was checked; given where that serves as the first turn */
   readonly checked?: Turn;
 }
 
@@ -48,9 +48,6 @@ export const median = (values: readonly number[]): number => {
 // Timers and submissions cost about a millisecond, so a batch must be much longer.
 const BATCH_SECONDS = 0.04;
 
-// Compiling takes a second or two at most, so the first run of a longer job need not be repeated to be its first turn.
-const LONG_SECONDS = 6;
-
 /** Times `times` jobs. */
 export async function turn(run: Contender["run"], times: number): Promise<Turn> {
   const cpu = process.cpuUsage();
@@ -80,8 +77,7 @@ export function plan(
 export async function measure(contenders: readonly Contender[], options: MeasureOptions): Promise<Measure[]> {
   if (contenders.length === 0) return [];
   const first: Turn[] = [];
-  for (const { run, checked } of contenders)
-    first.push(checked && checked.wall > LONG_SECONDS ? checked : await turn(run, 1));
+  for (const { run, checked } of contenders) first.push(checked ?? (await turn(run, 1)));
   const planned = plan(
     first.map(({ wall }) => wall),
     options,

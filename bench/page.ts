@@ -1,6 +1,7 @@
 /** bench/README.md from stored runs: a table and a figure of each, between two marks. */
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { format, resolveConfig } from "prettier";
 import { UsageError } from "../src/errors.ts";
 import { COLOUR, type Figure, FONT, type Plain } from "../src/probe/figure-style.ts";
 import { figureToPng } from "../src/probe/plot.node.ts";
@@ -43,7 +44,8 @@ export async function writePage(
     sections.push(section(run, near(file), near(png)));
     line(`${png}: ${run.rows.length} cases`);
   }
-  await writeFile(page, `${text.slice(0, begin)}${BEGIN}\n\n${sections.join("\n\n")}\n\n${text.slice(end)}`);
+  const written = `${text.slice(0, begin)}${BEGIN}\n\n${sections.join("\n\n")}\n\n${text.slice(end)}`;
+  await writeFile(page, await format(written, { ...(await resolveConfig(PAGE)), parser: "markdown" }));
 }
 
 /** Names of everybody who was measured besides ours, in the order of their first appearance. */
@@ -134,9 +136,9 @@ export function benchFigure(run: Run): Figure {
   return {
     data: [roof, ...others],
     layout: {
-      ...{ width: 1100, height: 170 + 26 * names.length, font: FONT, plot_bgcolor: "white" },
+      ...{ width: 1150, height: 170 + 26 * names.length, font: FONT, plot_bgcolor: "white" },
       title: { text: `${run.adapter.description || run.adapter.device}, ${run.date}` },
-      margin: { l: 270, r: 30, t: 70, b: 70 },
+      margin: { l: 310, r: 30, t: 70, b: 70 },
       yaxis: { categoryorder: "array", categoryarray: names, gridcolor: COLOUR.grid, automargin: false },
       xaxis: { ...axis([0, 0.38], "% of the measured roof"), rangemode: "tozero" },
       xaxis2: { ...axis([0.44, 1], "time ÷ ours (right of 1: slower than ours)"), type: "log", anchor: "y" },

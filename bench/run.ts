@@ -12,7 +12,7 @@ import { type Case, CASES, type Truth } from "./cases.ts";
 import { type Contender, measure, replaying, turn } from "./measure.ts";
 import { openPeers, type Peer, shareAdapter, versionOf } from "./peers/peer.ts";
 import { compareRuns, describeRow, describeStep, head, readRun, type Row, type Run, tail } from "./report.ts";
-import { measureRoof } from "./roof.ts";
+import { measureRoof, type Roof } from "./roof.ts";
 import { STEPS, type StepContext } from "./steps.ts";
 
 export interface BenchOptions {
@@ -74,6 +74,9 @@ export function fault(ours: Float32Array, truth: readonly Truth[]): string | und
 /** Jobs that would take longer than so many budgets are left out. */
 const PATIENCE = 3;
 
+/** Seconds; nobody reaches the roof, so such a job takes some seconds more than its compiling. */
+const LONG_AT_ROOF = 0.5;
+
 /** What contenders did a second so far, to know beforehand which ones would keep everybody waiting. */
 export class Rates {
   readonly #best = new Map<string, number>();
@@ -100,18 +103,21 @@ interface Bench {
   /** what `gpu` was told to force; changed while a variant is recorded */
   readonly forced: Record<string, string>;
   readonly peers: readonly Peer[];
+  readonly roof: Roof;
   readonly rates: Rates;
   readonly options: BenchOptions;
 }
 
 /** Times one case; the first contender is ours as the engine would run it. */
-async function measureCase({ gpu, forced, peers, rates, options }: Bench, c: Case): Promise<Row> {
+async function measureCase({ gpu, forced, peers, roof, rates, options }: Bench, c: Case): Promise<Row> {
   const truth = c.truth();
   const contenders: Contender[] = [];
   const rejected: string[] = [];
-  const cleanUp: (() => void)[] = [];
+  const cleanUp: (() => void | Promise<void>)[] = [];
   const prepared = c.prepare(gpu);
   cleanUp.push(prepared.release);
+  // A job that is long even at the roof need not be repeated for its compiling, which takes a few seconds at most.
+  const long = c.flop / roof.flopPerSecond > LONG_AT_ROOF;
   let variant = "";
   let dispatches = 0;
 
@@ -134,7 +140,7 @@ async function measureCase({ gpu, forced, peers, rates, options }: Bench, c: Cas
       variant = replay.dispatches[0].kernel.key;
       dispatches = replay.dispatches.length;
     }
-    contenders.push(replaying(name, gpu, replay, checked));
+    contenders.push(replaying(name, gpu, replay, long ? checked : undefined));
   };
   const theirs = async (peer: Peer): Promise<void> => {
     const slow = rates.tooSlow(peer.name, c, options.budget);
@@ -149,7 +155,7 @@ async function measureCase({ gpu, forced, peers, rates, options }: Bench, c: Cas
       }, 1);
       const wrong = fault(values, truth);
       if (wrong) rejected.push(`${peer.name}: ${wrong}`);
-      else contenders.push({ name: peer.name, run: job.run, checked });
+      else contenders.push({ name: peer.name, run: job.run, checked: long ? checked : undefined });
     } catch (error) {
       rejected.push(`${peer.name}: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`);
     }
@@ -167,7 +173,7 @@ async function measureCase({ gpu, forced, peers, rates, options }: Bench, c: Cas
     const { name, kernel, flop, bytes, boundBy } = c;
     return { name, kernel, flop, bytes, boundBy, variant, dispatches, rejected, measures };
   } finally {
-    for (const clean of cleanUp.reverse()) clean();
+    for (const clean of cleanUp.reverse()) await clean();
   }
 }
 
@@ -237,7 +243,7 @@ export async function runBench(options: BenchOptions, output: Output): Promise<R
       steps: [],
       skipped: [],
     };
-    await measureAll({ gpu, forced, peers, rates: new Rates(), options }, run, output);
+    await measureAll({ gpu, forced, peers, roof, rates: new Rates(), options }, run, output);
     output.line(tail(run));
     if (before) output.line(compareRuns(before, run));
     return run;

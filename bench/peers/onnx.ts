@@ -65,9 +65,9 @@ export async function openOnnx(): Promise<Peer> {
         y.dispose();
         return values;
       },
-      dispose: () => {
+      dispose: async () => {
+        await session.release();
         for (const buffer of buffers) buffer.destroy();
-        void session.release();
       },
     };
   };
@@ -140,6 +140,6 @@ async function errorOf(attention: NonNullable<Peer["attention"]>): Promise<numbe
   try {
     return relativeError(await job.read(), attentionReference(q.data, k.data, v.data, shape));
   } finally {
-    job.dispose();
+    await job.dispose();
   }
 }

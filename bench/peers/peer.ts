@@ -11,7 +11,7 @@ export interface PeerJob {
   readonly run: (times: number) => Promise<number | void>;
   /** the result of one job, in the layout of ours */
   readonly read: () => Promise<Float32Array>;
-  readonly dispose: () => void;
+  readonly dispose: () => void | Promise<void>;
 }
 
 export interface Operand {

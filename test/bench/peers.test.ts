@@ -23,7 +23,7 @@ async function faultsOf(peer: Peer): Promise<Record<string, string | undefined>>
     if (!job) continue;
     await job.run(2);
     faults[c.kernel] = fault(await job.read(), c.truth());
-    job.dispose();
+    await job.dispose();
   }
   return faults;
 }
