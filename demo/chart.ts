@@ -9,6 +9,9 @@ import { emptyPanels, type LiveCurves, livePanels, type Panel, resultPanels } fr
 import { pause } from "./pause.ts";
 import { loadPlotly, type Plotly } from "./plotly.ts";
 
+const CONFIG = { displayModeBar: false, responsive: false };
+const HIDDEN = { visible: false };
+
 export class Charts {
   readonly #targets: readonly [HTMLElement, HTMLElement];
   readonly #legends: readonly [HTMLElement, HTMLElement];
@@ -92,7 +95,7 @@ export class Charts {
   }
 
   async #drawOne(
-    { react, relayout, purge }: Plotly,
+    { newPlot, react, relayout, purge }: Plotly,
     i: 0 | 1,
     panel: Panel | undefined,
     stale: boolean,
@@ -106,7 +109,12 @@ export class Charts {
     const { data, layout } = themed(panel, this.#marks[i]);
     // While an action settles only the mark moves.
     if (panel === before && !stale) return void (await relayout(target, { shapes: layout.shapes }));
-    await react(target, data, layout, { displayModeBar: false, responsive: false });
+    // The very first plot meets code that never ran; without axes first, that is two tasks in place of a long one.
+    if (!before) {
+      await newPlot(target, [], { ...layout, xaxis: HIDDEN, yaxis: HIDDEN }, CONFIG);
+      await pause();
+    }
+    await react(target, data, layout, CONFIG);
     showLegend(legend, data, panel.data);
   }
 }

@@ -7,8 +7,8 @@
  * module goes onto a list that the page walks with pauses, see plotly.ts. The bundler that made the file wrote modules after
  * what they need, so walking the list evaluates them in the order in which they would have been anyway.
  *
- * The longest task of a whole run takes 26 to 64 ms of the thread since then, drawing the PNG 52 to 81 ms; the test of the
- * page writes them to results/demo/longest-tasks.json.
+ * The longest task of a whole run takes 27 to 41 ms of the thread since then, of the PNG 30 to 81 ms; the test of the page
+ * writes them to results/demo/longest-tasks.json.
  *
  * Plotly's sources would do too (`plotly.js`), but bring 197 packages of 164 MB.
  */
