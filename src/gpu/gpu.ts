@@ -26,7 +26,32 @@ export interface GpuOptions {
 }
 
 /** Features that kernels use when present; none is required. */
-const USEFUL_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+const USEFUL_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  // Dawn's experiment, with unsafe APIs allowed only (open.node.ts); the types do not know it.
+  "chromium-experimental-subgroup-matrix" as GPUFeatureName,
+] as const;
+
+/** A shape of subgroup matrices (M × K times K × N) as Dawn's adapter info lists it. */
+interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** `f16 16×16×16 → f32`: component, M × N × K, component of the sums. Only where every subgroup has 32 invocations, as kernels want it. */
+function subgroupMatrices(info: GPUAdapterInfo): string[] {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] };
+  if (info.subgroupMinSize !== 32 || info.subgroupMaxSize !== 32) return [];
+  return [...subgroupMatrixConfigs].map(
+    ({ componentType, resultComponentType, M, N, K }) =>
+      `${componentType} ${M}×${N}×${K} → ${resultComponentType}`,
+  );
+}
 
 /** A device with its allocator, pipeline cache and counters. */
 export class Gpu {
@@ -37,16 +62,25 @@ export class Gpu {
   readonly variants: Readonly<Record<string, string>>;
   /** variants chosen on this adapter by checking and timing, by kernel and shape class: `linear many` → `shared128` */
   readonly selected = new Map<string, string>();
+  /** shapes of subgroup matrices, such as `f16 16×16×16 → f32` */
+  readonly subgroupMatrices: readonly string[];
   readonly maxBindingBytes: number;
   readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
   /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
   checkFinite = false;
+  readonly #ran = new Map<string, Set<string>>();
   #running = "nothing";
   #lost: GPUDeviceLostInfo | undefined;
 
-  private constructor(device: GPUDevice, adapter: AdapterDescription, options: GpuOptions) {
+  private constructor(
+    device: GPUDevice,
+    adapter: AdapterDescription,
+    matrices: readonly string[],
+    options: GpuOptions,
+  ) {
     this.device = device;
     this.adapter = adapter;
+    this.subgroupMatrices = matrices;
     this.variants = options.variants ?? {};
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     this.maxBindingBytes = Math.min(
@@ -89,12 +123,29 @@ export class Gpu {
         );
       });
     const { vendor, architecture, device: name, description } = info;
-    return new Gpu(device, { vendor, architecture, device: name, description, software, origin }, options);
+    return new Gpu(
+      device,
+      { vendor, architecture, device: name, description, software, origin },
+      device.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices(info) : [],
+      options,
+    );
   }
 
   /** A name for messages and file stamps, such as "SwiftShader driver 5.0.0". */
   get name(): string {
     return this.adapter.description || this.adapter.device || this.adapter.vendor || "unnamed adapter";
+  }
+
+  /** Notes that a variant of a kernel was recorded. */
+  noteVariant(kernel: string, variant: string): void {
+    const names = this.#ran.get(kernel) ?? new Set();
+    this.#ran.set(kernel, names.add(variant));
+  }
+
+  /** The variants recorded so far, by kernel, in alphabetical order. */
+  get variantsRan(): Record<string, string[]> {
+    const sorted = [...this.#ran].sort(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(sorted.map(([kernel, names]) => [kernel, [...names].sort()]));
   }
 
   /** @throws AdapterError when `bytes` cannot be bound at once on this adapter */

@@ -5,14 +5,16 @@
  * Layout: q (B, N, H·d), k and v (B, S, G·d), head-major; each may be a slice of a wider row (rowWidth, offset), so a
  * packed qkv projection needs no copies.
  *
- * Online softmax: running maximum and sum in float32, the logits are never stored; the programs stand in attention.wgsl.ts. WGSL may assume that infinities do not occur, so masked logits are −max float32, as in the reference: a row
- * whose keys are all masked averages them all.
+ * Online softmax: running maximum and sum in float32, the logits are never stored. WGSL may assume that infinities do not
+ * occur, so masked logits are −max float32, as in the reference: a row whose keys are all masked averages them all. The programs
+ * stand in attention/, a file a variant.
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { NAIVE, QUADS, TILE } from "./attention.wgsl.ts";
-import { choose, invocations, SUBGROUPS } from "./variants.ts";
+import { type AttentionVariant, OPTIONS } from "./attention/program.ts";
+import { type AttentionVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./attention/variants.ts";
+import { chooseForClass, invocations } from "./variants.ts";
 
 /** Columns `offset` to `offset + heads·d` of rows of a (B, S, width) tensor. */
 export interface HeadSlice {
@@ -38,15 +40,9 @@ export interface AttentionOptions {
   readonly gateAt?: number;
   /** (B, S′, width), laid out as the tensor that holds both keys and values: S′ keys seen before them */
   readonly memory?: Tensor;
+  /** a program by name, for the selection of variants; default: the device's */
+  readonly variant?: AttentionVariantName;
 }
-
-const VARIANTS = {
-  quads: { needs: SUBGROUPS },
-  tile: { needs: undefined },
-  naive: { needs: undefined },
-} as const;
-
-const MAX_WIDE = 16;
 
 /**
  * Scaled dot-product attention: q (B, N, …), k and v (B, S, …) → (B, N, H·d).
@@ -91,44 +87,42 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     throw new UsageError(`attention: no ${heads} gates at column ${gateAt} of ${showShape(q.tensor.shape)}`);
   const list = recording();
   const out = result([batch, queries, heads * headDim], "attention");
-  // Of few queries most lanes of a quad would own none; the tile's neighbouring invocations own other heads.
-  const name = choose(list.gpu, "attention", VARIANTS, queries > 8 ? "quads" : "tile", "tile");
-  const workgroup = invocations(list.gpu);
-  const quads = Math.ceil(headDim / 4);
-  const wide = Math.min(quads, MAX_WIDE);
-  const chunks = Math.ceil(quads / wide);
-  const source = memory ? "memory" : "own";
-  const aligned = headDim % (4 * wide) === 0;
-  const total = {
-    quads: batch * heads * chunks * Math.ceil(queries / 16) * 4,
-    tile: batch * heads * chunks * Math.ceil(queries / 4),
-    naive: batch * queries * heads * headDim,
-  }[name];
-  const program = {
-    quads: () => SUBGROUPS.enable + QUADS(quads, wide, aligned, source),
-    tile: () => TILE(quads, wide, aligned, source),
-    naive: () => NAIVE(source),
-  }[name];
+  const kind = shapeClass(queries);
+  const variant =
+    options.variant ?? chooseForClass(list.gpu, "attention", kind, VARIANTS, { ON_CPU, ON_GPU });
+  const { program, needs }: AttentionVariant = VARIANTS[variant];
+  const slices = [q, k, v].map(({ tensor, offset = 0 }) => [tensor.dim(-1), offset]);
+  const plan = program({
+    ...{ batch, queries, heads, headDim },
+    source: memory ? "memory" : "own",
+    quadAligned: [headDim, ...slices.flat()].every((n) => n % 4 === 0),
+  });
+  const workgroup = plan.workgroup ?? invocations(list.gpu);
+  const asked = {
+    MASK: Number(mask !== undefined),
+    BIAS: Number(relativeBias !== undefined),
+    CAUSAL: Number(causal),
+    GATE: Number(gateAt !== undefined),
+  };
+  const bits =
+    OPTIONS.MASK * asked.MASK +
+    OPTIONS.BIAS * asked.BIAS +
+    OPTIONS.CAUSAL * asked.CAUSAL +
+    OPTIONS.GATE * asked.GATE;
   list.dispatch({
     kernel: {
       name: "attention",
-      key: name === "naive" ? `${name} ${source}` : `${name} ${quads} ${wide} ${aligned} ${source}`,
-      wgsl: program,
+      key: plan.key,
+      wgsl: () => (needs?.enable ?? "") + plan.wgsl(),
       inputs: 6,
       outputs: 1,
-      constants: {
-        WORKGROUP: workgroup,
-        MASK: mask ? 1 : 0,
-        BIAS: relativeBias ? 1 : 0,
-        CAUSAL: causal ? 1 : 0,
-        GATE: gateAt === undefined ? 0 : 1,
-      },
+      constants: { WORKGROUP: workgroup, ...(plan.options === "override" ? asked : {}) },
     },
     params: {
       u32: [
         ...[batch, queries, keys, heads, keyValueHeads, headDim],
-        ...[q, k, v].flatMap(({ tensor, offset = 0 }) => [tensor.dim(-1), offset]),
-        ...[chunks, gateAt ?? 0, memory?.dim(1) ?? 0],
+        ...slices.flat(),
+        ...[plan.chunks, gateAt ?? 0, memory?.dim(1) ?? 0, bits],
       ],
       f32: [scale],
     },
@@ -141,7 +135,7 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
       (memory ?? k.tensor).storage,
     ],
     outputs: [out.storage],
-    workgroups: Math.ceil(total / workgroup),
+    workgroups: Math.ceil(plan.invocations / workgroup),
   });
   return out;
 }

@@ -9,8 +9,8 @@ import { PackedWeight } from "../tensor/packed-weight.ts";
 import { createTensor, readTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
 import { linear } from "./linear.ts";
 import { linearReference } from "./linear.reference.ts";
-import type { LinearVariant } from "./linear/program.ts";
 import { ON_GPU, SHAPE_CLASSES, VARIANTS } from "./linear/variants.ts";
+import { lacks } from "./variants.ts";
 
 /** Where choices are kept between runs. */
 export interface SelectionStore {
@@ -122,10 +122,7 @@ export async function selectLinear(gpu: Gpu, kind: keyof typeof SHAPE_CLASSES): 
   const weight = new PackedWeight(gpu, columns, inner, "f32", "selection");
   weight.upload(gpu, w);
   const tx = createTensor(gpu, [rows, inner], x, "selection");
-  const names = ON_GPU[kind].filter((name) => {
-    const { needs }: LinearVariant = VARIANTS[name];
-    return !needs || gpu.device.features.has(needs.feature);
-  });
+  const names = ON_GPU[kind].filter((name) => !lacks(gpu, VARIANTS[name]));
   const candidates = new Map<string, Candidate>(
     names.map((variant) => [variant, () => linear(tx, weight, { variant })]),
   );

@@ -2,23 +2,39 @@
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 
-/** What a variant must find on the device, and the WGSL extension it then enables; neither when it runs anywhere. */
+/** What a variant must find on the device, and the WGSL extensions it then enables; nothing when it runs anywhere. */
 export interface Needs {
-  readonly feature: GPUFeatureName;
-  readonly enable: string;
+  readonly features?: readonly GPUFeatureName[];
+  /** lines that enable WGSL extensions */
+  readonly enable?: string;
+  /** bytes of workgroup memory, where more than the 16,384 of every device */
+  readonly workgroupBytes?: number;
+  /** invocations a workgroup, where more than the 256 of every device */
+  readonly workgroupSize?: number;
+  /** an entry of `gpu.subgroupMatrices`; implies subgroups of 32 */
+  readonly subgroupMatrix?: string;
 }
 
-export const SUBGROUPS: Needs = { feature: "subgroups", enable: "enable subgroups;\n" };
+export const SUBGROUPS: Needs = { features: ["subgroups"], enable: "enable subgroups;\n" };
 
-const needs = (variant: unknown): Needs | undefined =>
-  typeof variant === "object" && variant ? (variant as { needs?: Needs }).needs : undefined;
-
-const runs = (gpu: Gpu, variant: unknown): boolean =>
-  !needs(variant) || gpu.device.features.has(needs(variant)!.feature);
+/** What a variant lacks on a device, in words; undefined when it runs there. */
+export function lacks(gpu: Gpu, variant: unknown): string | undefined {
+  const needs = typeof variant === "object" && variant ? (variant as { needs?: Needs }).needs : undefined;
+  const { features, limits } = gpu.device;
+  const missing = needs?.features?.find((f) => !features.has(f));
+  if (missing) return missing;
+  if ((needs?.workgroupBytes ?? 0) > limits.maxComputeWorkgroupStorageSize)
+    return `${needs?.workgroupBytes} bytes of workgroup memory`;
+  if ((needs?.workgroupSize ?? 0) > limits.maxComputeInvocationsPerWorkgroup)
+    return `workgroups of ${needs?.workgroupSize}`;
+  if (needs?.subgroupMatrix && !gpu.subgroupMatrices.includes(needs.subgroupMatrix))
+    return `subgroup matrices ${needs.subgroupMatrix}`;
+  return undefined;
+}
 
 /**
  * The variant of `kernel` to use: the one forced on this device (`GpuOptions.variants`), or the first of `preferred`
- * that the device can run.
+ * that the device can run. It is noted in `gpu.variantsRan`.
  * @throws UsageError when the forced name does not exist or does not run on this device
  */
 export function choose<T extends object>(
@@ -28,17 +44,41 @@ export function choose<T extends object>(
   ...preferred: (keyof T & string)[]
 ): keyof T & string {
   const forced = gpu.variants[kernel];
-  if (forced === undefined) return preferred.find((name) => runs(gpu, variants[name]))!;
+  if (forced === undefined) {
+    const name = preferred.find((candidate) => !lacks(gpu, variants[candidate]))!;
+    gpu.noteVariant(kernel, name);
+    return name;
+  }
   const names = Object.keys(variants).join(", ");
   if (!(forced in variants))
     throw new UsageError(`kernel "${kernel}" has no variant "${forced}"; it has ${names}`);
-  const variant = variants[forced as keyof T];
-  if (!runs(gpu, variant)) {
+  const lacking = lacks(gpu, variants[forced as keyof T]);
+  if (lacking) {
     throw new UsageError(
-      `variant "${forced}" of kernel "${kernel}" needs ${needs(variant)?.feature}, which ${gpu.name} does not offer; there are ${names}`,
+      `variant "${forced}" of kernel "${kernel}" needs ${lacking}, which ${gpu.name} does not offer; there are ${names}`,
     );
   }
+  gpu.noteVariant(kernel, forced);
   return forced as keyof T & string;
+}
+
+/** Names to prefer, by shape class: a fixed order on CPU adapters, candidates for timing on real GPUs. */
+export interface Preferences<T extends object, Class extends string> {
+  readonly ON_CPU: Readonly<Record<Class, readonly (keyof T & string)[]>>;
+  readonly ON_GPU: Readonly<Record<Class, readonly (keyof T & string)[]>>;
+}
+
+/** As `choose`, for kernels whose variant depends on the shape: what was selected for the class (selection.ts), else the likeliest. */
+export function chooseForClass<T extends object, Class extends string>(
+  gpu: Gpu,
+  kernel: string,
+  kind: Class,
+  variants: T,
+  { ON_CPU, ON_GPU }: Preferences<T, Class>,
+): keyof T & string {
+  const selected = gpu.selected.get(`${kernel} ${kind}`) as (keyof T & string) | undefined;
+  const order = gpu.adapter.software ? ON_CPU[kind] : ON_GPU[kind];
+  return choose(gpu, kernel, variants, ...(selected ? [selected] : []), ...order);
 }
 
 /**

@@ -6,6 +6,7 @@ import { relativeError, uniform } from "../support/numbers.ts";
 
 const base = { batch: 2, queries: 9, keys: 13, heads: 4, keyValueHeads: 2, headDim: 8 };
 const mask = Uint32Array.from({ length: 26 }, (_, i) => (i < 13 ? Number(i % 3 !== 0) : 0));
+const longMask = Uint32Array.from({ length: 260 }, (_, i) => Number(i % 7 !== 0));
 
 const CASES: [string, AttentionShape][] = [
   ["grouped heads", base],
@@ -18,10 +19,27 @@ const CASES: [string, AttentionShape][] = [
   ["causal", { ...base, queries: 13, causal: true }],
   ["relative bias, no scale", { ...base, scale: 1, relativeBias: uniform(4, 21 * 4) }],
   ["large logits", { ...base, scale: 60 }],
+  [
+    "everything at once",
+    {
+      ...{ batch: 2, queries: 67, keys: 130, heads: 2, keyValueHeads: 1, headDim: 20 },
+      ...{ mask: longMask, causal: true, relativeBias: uniform(5, 196 * 2, 3) },
+    },
+  ],
 ];
 
-describe.each(["quads", "tile", "naive"])("attention, %s", (variant) => {
-  it.each(CASES)("%s", async (_, shape) => {
+// Wide heads take quads and tile half a minute each to build on SwiftShader; the cases above have one of each kind.
+const TILED: [string, AttentionShape][] = [
+  ["several tiles of queries and keys", { ...base, batch: 1, queries: 70, keys: 150, heads: 2, headDim: 32 }],
+  ["head width 80, masked, several tiles", { ...base, queries: 3, keys: 130, headDim: 80, mask: longMask }],
+  [
+    "head width 132, split outputs",
+    { ...base, queries: 66, keys: 65, heads: 1, keyValueHeads: 1, headDim: 132 },
+  ],
+];
+
+describe.each(["quads", "tile", "flash", "naive"])("attention, %s", (variant) => {
+  it.each([...CASES, ...(/flash|naive/.test(variant) ? TILED : [])])("%s", async (_, shape) => {
     const gpu = await testGpu({ variants: { attention: variant } });
     const { batch: B, queries: N, keys: S, heads, keyValueHeads: G, headDim: d } = shape;
     const q = uniform(1, B * N * heads * d);
@@ -85,6 +103,7 @@ describe.each(["quads", "tile", "naive"])("attention, %s", (variant) => {
     [5, 7, 7, 7, 6, 2, 12],
     [2, 5, 3, 4, 4, 2, 7],
     [1, 9, 9, 9, 2, 2, 16],
+    [2, 65, 70, 60, 2, 1, 20],
   ])(
     "gates heads and sees a memory: batch %i, %i queries, %i keys, %i remembered, %i heads on %i, width %i",
     async (B, N, S, R, heads, G, d) => {

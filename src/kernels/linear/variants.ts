@@ -4,12 +4,19 @@ import type { LinearVariant } from "./program.ts";
 import { quads } from "./quads.ts";
 import { shared128, shared64 } from "./shared.ts";
 import { split } from "./split.ts";
+import { subgroupMatrix, subgroupMatrixF32 } from "./subgroup-matrix.ts";
 import { tile } from "./tile.ts";
 
-export const VARIANTS = { quads, tile, shared64, shared128, split, naive } as const satisfies Record<
-  string,
-  LinearVariant
->;
+export const VARIANTS = {
+  quads,
+  tile,
+  shared64,
+  shared128,
+  split,
+  subgroupMatrix,
+  subgroupMatrixF32,
+  naive,
+} as const satisfies Record<string, LinearVariant>;
 
 export type LinearVariantName = keyof typeof VARIANTS;
 
@@ -23,11 +30,14 @@ export const SHAPE_CLASSES = {
 export const shapeClass = (rows: number): keyof typeof SHAPE_CLASSES =>
   rows <= 8 ? "few" : rows < 256 ? "some" : "many";
 
-/** Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. */
+/**
+ * Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. All compute in float32;
+ * subgroupMatrix, which does not, is only ever forced by name.
+ */
 export const ON_GPU: Readonly<Record<keyof typeof SHAPE_CLASSES, readonly LinearVariantName[]>> = {
   few: ["split", "quads", "tile"],
   some: ["shared64", "quads", "tile", "split"],
-  many: ["shared128", "shared64", "tile", "quads"],
+  many: ["shared128", "shared64", "subgroupMatrixF32", "tile", "quads"],
 };
 
 /** On a CPU adapter the order is fixed: two runs on it must give the same bits. */

@@ -1,0 +1,172 @@
+/**
+ * For real GPUs and many queries: a workgroup of 128 owns 64 queries of one head and goes through the keys 64 at a time. Both
+ * products are tiles as in linear/shared.ts: logits 8 queries × 4 keys an invocation, q and k passing through workgroup
+ * memory 16 channels at a time; outputs 8 queries × 4 or 8 channels, v passing 16 keys at a time. Between them the weights, e to the
+ * logit less the highest so far, are laid down for all. Everything is float32. Sums of weights stay apart until the end, since those who
+ * share a query shrink them alike.
+ *
+ * 25,600 bytes of workgroup memory: 8 KB `stage`, 17 KB `weights`, whose rows are padded from 16 to 17 so that neighbouring columns
+ * write to different banks; for the same reason a column owns keys 16 apart. Outputs wider than 128 are split over workgroups.
+ * Not timed on a real GPU yet. (On SwiftShader 5.0.0 it is right, but takes 10 s to build, 2026-11-22: never chosen there.)
+ */
+import { ADD_OUTER } from "../terms.ts";
+import { type AttentionVariant, FOUR_QUERIES, HEADER, type Reading } from "./program.ts";
+import { each } from "../text.ts";
+
+/** `per`: vec4s of a query's output that one invocation owns. */
+const FLASH = (per: number, reading: Reading): string => {
+  const rows = (name: string, factor: string): string =>
+    `mat4x4f(${name}[0] * ${factor}.x, ${name}[1] * ${factor}.y, ${name}[2] * ${factor}.z, ${name}[3] * ${factor}.w)`;
+  return /* wgsl */ `
+${HEADER(reading)}
+${FOUR_QUERIES}
+${ADD_OUTER}
+const TILE = 64u; // queries of a workgroup, and keys of a step
+const COLUMNS = 16u;
+const PITCH = 17u;
+const WIDE = ${16 * per}u; // vec4s of a row of v
+const DEPTH = 16u;
+// In turns: q, then k, as [channel][four rows]; the highest logits as [column][four queries]; v as [key][four channels].
+var<workgroup> stage: array<vec4f, 512>;
+var<workgroup> weights: array<vec4f, TILE * PITCH>; // [key][four queries]
+
+fn highestOf(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
+fn highest4(logits: mat4x4f) -> vec4f {
+  return vec4f(highestOf(logits[0]), highestOf(logits[1]), highestOf(logits[2]), highestOf(logits[3]));
+}
+fn sum4(w: mat4x4f) -> vec4f {
+  let one = vec4f(1.0);
+  return vec4f(dot(w[0], one), dot(w[1], one), dot(w[2], one), dot(w[3], one));
+}
+// Logits of queries i to i + 3, a row each, on four keys.
+fn biased4(logits: mat4x4f, b: u32, h: u32, i: u32, j: vec4u) -> mat4x4f {
+  var all = logits;
+  for (var r = 0u; r < 4u; r++) {
+    for (var e = 0u; e < 4u; e++) { all[r][e] = biased(all[r][e], b, h, min(i + r, p.queries - 1u), j[e]); }
+  }
+  return all;
+}
+fn weights4(logits: mat4x4f, highest: vec4f, inside: vec4f) -> mat4x4f {
+  var all = logits;
+  for (var r = 0u; r < 4u; r++) { all[r] = exp4(all[r] - highest[r]) * inside; }
+  return all;
+}
+// Four channels of four keys, 16 apart: column = channel, row = key. Keys past the end repeat the last one.
+fn keys4(b: u32, j: vec4u, g: u32, c: u32) -> mat4x4f {
+  let at = p.kAt + g * p.dim;
+  return transpose(mat4x4f(key4(j.x, rowAt(b, j.x, p.kWidth) + at, c), key4(j.y, rowAt(b, j.y, p.kWidth) + at, c),
+                           key4(j.z, rowAt(b, j.z, p.kWidth) + at, c), key4(j.w, rowAt(b, j.w, p.kWidth) + at, c)));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = wg.x + wg.y * grid.x;
+  let across = (p.queries + TILE - 1u) / TILE;
+  let i0 = index % across * TILE;
+  let chunk = index / across % p.chunks;
+  let h = index / across / p.chunks % p.heads;
+  let b = index / across / p.chunks / p.heads;
+  if (b >= p.batch) { return; }
+  let first = chunk * WIDE * 4u;
+  let g = h % p.kvHeads;
+  let row = lane / COLUMNS; // queries 4 · row to 4 · row + 3, and 32 further on
+  let column = lane % COLUMNS; // keys column, column + 16, …; vec4s of channels likewise
+  let total = p.memory + p.keys;
+  let apart = vec4u(0u, 16u, 32u, 48u);
+${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
+  var nearHighest = vec4f(LOWEST); var farHighest = vec4f(LOWEST);
+  var nearSum = vec4f(); var farSum = vec4f();
+  for (var j0 = 0u; j0 < total; j0 += TILE) {
+    var nearLogits = mat4x4f(); var farLogits = mat4x4f();
+    for (var c0 = 0u; c0 < p.dim; c0 += DEPTH) {
+      let four = lane / 4u % 16u;
+      let c = c0 + lane % 4u * 4u;
+      var item: mat4x4f;
+      if (lane < 64u) { item = queries4(b, i0 + four * 4u, h, c); }
+      else { item = keys4(b, min(j0 + four + apart, vec4u(total - 1u)), g, c); }
+      workgroupBarrier();
+      for (var e = 0u; e < 4u; e++) { stage[lane / 64u * 256u + (lane % 4u * 4u + e) * 16u + four] = item[e]; }
+      workgroupBarrier();
+      for (var e = 0u; e < DEPTH; e++) {
+        let k4 = stage[256u + e * 16u + column];
+        nearLogits = addOuter(nearLogits, stage[e * 16u + row], k4);
+        farLogits = addOuter(farLogits, stage[e * 16u + 8u + row], k4);
+      }
+    }
+    let own = vec4u(j0 + column) + apart;
+    if (hasMask() || hasBias() || isCausal()) {
+      let j = min(own, vec4u(total - 1u));
+      nearLogits = biased4(nearLogits, b, h, i0 + 4u * row, j);
+      farLogits = biased4(farLogits, b, h, i0 + 4u * row + 32u, j);
+    }
+    workgroupBarrier();
+    stage[column * PITCH + row] = highest4(nearLogits);
+    stage[column * PITCH + 8u + row] = highest4(farLogits);
+    workgroupBarrier();
+    var nearRaised = nearHighest; var farRaised = farHighest;
+    for (var other = 0u; other < COLUMNS; other++) {
+      nearRaised = max(nearRaised, stage[other * PITCH + row]);
+      farRaised = max(farRaised, stage[other * PITCH + 8u + row]);
+    }
+    let nearShrink = exp4(nearHighest - nearRaised); let farShrink = exp4(farHighest - farRaised);
+    nearHighest = nearRaised; farHighest = farRaised;
+    let inside = select(vec4f(), vec4f(1.0), own < vec4u(total));
+    let nearWeights = weights4(nearLogits, nearHighest, inside);
+    let farWeights = weights4(farLogits, farHighest, inside);
+    nearSum = nearSum * nearShrink + sum4(nearWeights);
+    farSum = farSum * farShrink + sum4(farWeights);
+${each(per, (n) => `    near${n} = ${rows(`near${n}`, "nearShrink")}; far${n} = ${rows(`far${n}`, "farShrink")};`)}
+    let nearByKey = transpose(nearWeights); let farByKey = transpose(farWeights);
+    for (var e = 0u; e < 4u; e++) {
+      weights[(column + 16u * e) * PITCH + row] = nearByKey[e];
+      weights[(column + 16u * e) * PITCH + 8u + row] = farByKey[e];
+    }
+    for (var v0 = 0u; v0 < min(TILE, total - j0); v0 += DEPTH) {
+      workgroupBarrier();
+      for (var item = lane; item < DEPTH * WIDE; item += WORKGROUP) {
+        let j = min(j0 + v0 + item / WIDE, total - 1u);
+        stage[item] = value4(j, rowAt(b, j, p.vWidth) + p.vAt + g * p.dim, first + item % WIDE * 4u);
+      }
+      workgroupBarrier();
+      for (var e = 0u; e < DEPTH; e++) {
+        let nearWeight = weights[(v0 + e) * PITCH + row]; let farWeight = weights[(v0 + e) * PITCH + 8u + row];
+${each(
+  per,
+  (n) =>
+    `        { let v4 = stage[e * WIDE + column + ${16 * n}u]; near${n} = addOuter(near${n}, nearWeight, v4); far${n} = addOuter(far${n}, farWeight, v4); }`,
+)}
+      }
+    }
+  }
+  workgroupBarrier();
+  stage[column * PITCH + row] = nearSum;
+  stage[column * PITCH + 8u + row] = farSum;
+  workgroupBarrier();
+  nearSum = vec4f(); farSum = vec4f();
+  for (var other = 0u; other < COLUMNS; other++) {
+    nearSum += stage[other * PITCH + row];
+    farSum += stage[other * PITCH + 8u + row];
+  }
+  let i = i0 + 4u * row;
+  let nearGate = gates4(b, i, h); let farGate = gates4(b, i + 32u, h);
+${each(per, (n) => `  storeRows(b, i, h, first + (column + ${16 * n}u) * 4u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + (column + ${16 * n}u) * 4u, far${n}, farSum, farGate);`)}
+}
+`;
+};
+
+export const flash: AttentionVariant = {
+  needs: { workgroupBytes: 25_600 },
+  program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+    const per = headDim <= 64 ? 1 : 2;
+    const chunks = Math.ceil(headDim / (64 * per));
+    const element = quadAligned ? "vec4f" : "f32";
+    return {
+      key: `flash ${per} ${source} ${element}`,
+      wgsl: () => FLASH(per, { source, element, guarded: true, options: "uniform" }),
+      chunks,
+      options: "uniform",
+      invocations: batch * heads * chunks * Math.ceil(queries / 64) * 128,
+      workgroup: 128,
+    };
+  },
+};

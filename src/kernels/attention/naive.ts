@@ -1,0 +1,60 @@
+/** One invocation an output channel; it repeats the logits for each: the second reference. */
+import { type AttentionVariant, HEADER } from "./program.ts";
+
+/** One float of a row of keys, or of values. */
+const SCALARS = {
+  own: /* wgsl */ `
+fn keyOf(j: u32, at: u32) -> f32 { return k[at]; }
+fn valueOf(j: u32, at: u32) -> f32 { return v[at]; }`,
+  memory: /* wgsl */ `
+fn keyOf(j: u32, at: u32) -> f32 {
+  if (j < p.memory) { return memory[at]; }
+  return k[at];
+}
+fn valueOf(j: u32, at: u32) -> f32 {
+  if (j < p.memory) { return memory[at]; }
+  return v[at];
+}`,
+} as const;
+
+const NAIVE = (source: "own" | "memory"): string => /* wgsl */ `
+${HEADER({ source, element: "f32", guarded: false, options: "override" })}
+${SCALARS[source]}
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  let c = index % p.dim;
+  let h = index / p.dim % p.heads;
+  let i = index / p.dim / p.heads % p.queries;
+  let b = index / p.dim / p.heads / p.queries;
+  if (b >= p.batch) { return; }
+  let g = h % p.kvHeads;
+  let queryAt = (b * p.queries + i) * p.qWidth + p.qAt + h * p.dim;
+  var highest = LOWEST;
+  var sum = 0.0;
+  var value = 0.0;
+  for (var j = 0u; j < p.memory + p.keys; j++) {
+    let key = rowAt(b, j, p.kWidth) + p.kAt + g * p.dim;
+    var product = 0.0;
+    for (var e = 0u; e < p.dim; e++) { product += q[queryAt + e] * keyOf(j, key + e); }
+    let logit = biased(product * p.scale, b, h, i, j);
+    let raised = max(highest, logit);
+    let shrink = exp_(highest - raised);
+    let weight = exp_(logit - raised);
+    highest = raised;
+    sum = sum * shrink + weight;
+    value = value * shrink + weight * valueOf(j, rowAt(b, j, p.vWidth) + p.vAt + g * p.dim + c);
+  }
+  out[index] = value / sum * gate(b, i, h);
+}
+`;
+
+export const naive: AttentionVariant = {
+  program: ({ batch, queries, heads, headDim, source }) => ({
+    key: `naive ${source}`,
+    wgsl: () => NAIVE(source),
+    chunks: 1,
+    options: "override",
+    invocations: batch * queries * heads * headDim,
+  }),
+};

@@ -1,0 +1,63 @@
+/**
+ * One invocation owns four queries of one head, as the four rows of 4×4 matrices: Q and the accumulated output are d/4 matrices each,
+ * a key costs d/4 vec4 reads of k and of v for 8·d multiply-adds. Outputs wider than 64 are split over invocations.
+ */
+import { type AttentionVariant, FOUR_QUERIES, HEADER, inQuads, type Reading } from "./program.ts";
+import { each } from "../text.ts";
+
+const TILE = (quads: number, wide: number, reading: Reading): string => /* wgsl */ `
+${HEADER(reading)}
+${FOUR_QUERIES}
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+  let tiles = (p.queries + 3u) / 4u;
+  let i = index % tiles * 4u;
+  let chunk = index / tiles % p.chunks;
+  let h = index / tiles / p.chunks % p.heads;
+  let b = index / tiles / p.chunks / p.heads;
+  if (b >= p.batch) { return; }
+  let first = chunk * ${wide * 4}u;
+  let g = h % p.kvHeads;
+${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${4 * n}u);`)}
+${each(wide, (n) => `  var o${n} = mat4x4f();`)}
+  var highest = vec4f(LOWEST);
+  var sum = vec4f();
+  for (var j = 0u; j < p.memory + p.keys; j++) {
+    let key = rowAt(b, j, p.kWidth) + p.kAt + g * p.dim;
+    let value = rowAt(b, j, p.vWidth) + p.vAt + g * p.dim;
+    var logits = vec4f();
+${each(quads, (n) => `    logits += q${n} * key4(j, key, ${4 * n}u);`)}
+    if (hasMask() || hasBias() || isCausal()) {
+      logits = vec4f(biased(logits.x, b, h, i, j), biased(logits.y, b, h, min(i + 1u, p.queries - 1u), j),
+                     biased(logits.z, b, h, min(i + 2u, p.queries - 1u), j), biased(logits.w, b, h, min(i + 3u, p.queries - 1u), j));
+    }
+    let raised = max(highest, logits);
+    if (any(raised > highest)) {
+      let shrink = exp4(highest - raised);
+      highest = raised;
+      sum *= shrink;
+${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink, o${n}[2] * shrink, o${n}[3] * shrink);`)}
+    }
+    let weight = exp4(logits - highest);
+    sum += weight;
+${each(wide, (n) => `    { let v4 = value4(j, value, first + ${4 * n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
+  }
+  let open = gates4(b, i, h);
+${each(wide, (n) => `  storeRows(b, i, h, first + ${4 * n}u, transpose(o${n}), sum, open);`)}
+}
+`;
+
+export const tile: AttentionVariant = {
+  program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+    const { quads, wide, chunks, guarded } = inQuads(headDim);
+    const element = quadAligned ? "vec4f" : "f32";
+    return {
+      key: `tile ${quads} ${wide} ${guarded} ${source} ${element}`,
+      wgsl: () => TILE(quads, wide, { source, element, guarded, options: "override" }),
+      chunks,
+      options: "override",
+      invocations: batch * heads * chunks * Math.ceil(queries / 4),
+    };
+  },
+};

@@ -1,0 +1,36 @@
+/** The programs by name, and which of them run where. */
+import { flash } from "./flash.ts";
+import { naive } from "./naive.ts";
+import type { AttentionVariant } from "./program.ts";
+import { quads } from "./quads.ts";
+import { tile } from "./tile.ts";
+
+export const VARIANTS = { quads, tile, flash, naive } as const satisfies Record<string, AttentionVariant>;
+
+export type AttentionVariantName = keyof typeof VARIANTS;
+
+/** Shapes of one class run the same variant; a class is timed by its typical shape, see selection.ts. */
+export const SHAPE_CLASSES = {
+  few: { queries: 8, keys: 512, heads: 8, headDim: 64 },
+  some: { queries: 64, keys: 512, heads: 16, headDim: 64 },
+  many: { queries: 2048, keys: 2048, heads: 8, headDim: 128 },
+} as const;
+
+export type AttentionClass = keyof typeof SHAPE_CLASSES;
+
+export const shapeClass = (queries: number): AttentionClass =>
+  queries <= 8 ? "few" : queries < 256 ? "some" : "many";
+
+/** Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. */
+export const ON_GPU: Readonly<Record<AttentionClass, readonly AttentionVariantName[]>> = {
+  few: ["tile", "quads"],
+  some: ["flash", "quads", "tile"],
+  many: ["flash", "quads", "tile"],
+};
+
+/** On a CPU adapter the order is fixed. Of few queries most lanes of a quad would own none; the tile's neighbours own other heads. */
+export const ON_CPU: Readonly<Record<AttentionClass, readonly AttentionVariantName[]>> = {
+  few: ["tile"],
+  some: ["quads", "tile"],
+  many: ["quads", "tile"],
+};

@@ -1,0 +1,3 @@
+/** Lines of WGSL, one for each number below n: what a loop over registers would be. */
+export const each = (n: number, line: (i: number) => string): string =>
+  Array.from({ length: n }, (_, i) => line(i)).join("\n");
