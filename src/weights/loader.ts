@@ -13,7 +13,8 @@ import {
   type WeightDtype,
 } from "../tensor/packed-weight.ts";
 import { BYTES_PER_ELEMENT, type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
-import { floatDtypes, type HalfResult, toFloat16, toFloat32 } from "./convert.ts";
+import { floatDtypes, toFloat32 } from "./convert.ts";
+import { asFloat32, asKept, MISSING, piecesOf, reorder } from "./pieces.ts";
 import { dtypeBytes, type StoredDtype, type TensorSource } from "./source.ts";
 
 export type { WeightDtype };
@@ -58,9 +59,6 @@ interface Request {
   readonly shape: Shape;
   readonly fill: Fill;
 }
-
-/** Bytes read at a time, as stored. */
-const PIECE_BYTES = 1 << 22;
 
 /** The driver copies what is written and keeps the copy until the device has it; more than this may not wait. */
 const WAITING_BYTES = 1 << 25;
@@ -358,58 +356,4 @@ export class WeightLoader {
       );
     }
   }
-}
-
-/** In the place of a term that no stored one fills. */
-const MISSING = -1;
-
-/** A tensor in pieces of whole units, of some megabytes each. */
-async function* piecesOf(source: TensorSource, key: string, unit: number): AsyncIterable<Uint8Array> {
-  const size = Math.max(1, Math.floor(PIECE_BYTES / unit)) * unit;
-  let held = new Uint8Array(0);
-  // A source may hand out other chunks than it was asked for, as one does that checks a file while reading it.
-  for await (const chunk of source.stream(key, size)) {
-    const bytes = held.byteLength === 0 ? chunk : concatenated(held, chunk);
-    const whole = bytes.byteLength - (bytes.byteLength % unit);
-    if (whole > 0) yield bytes.subarray(0, whole);
-    held = bytes.slice(whole);
-  }
-}
-
-function concatenated(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.byteLength + b.byteLength);
-  both.set(a);
-  both.set(b, a.byteLength);
-  return both;
-}
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
-
-/** Stored floats as float32: in place where they are that already. */
-function asFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
-  const { buffer, byteOffset, byteLength } = bytes;
-  const inPlace = dtype === "F32" && byteOffset % 4 === 0;
-  return inPlace ? new Float32Array(buffer, byteOffset, byteLength / 4) : toFloat32(bytes, dtype);
-}
-
-/** Stored floats as a weight keeps them. */
-function asKept(bytes: Uint8Array, stored: StoredDtype, kept: WeightDtype): HalfResult {
-  if (kept === "f16") return toFloat16(bytes, stored);
-  return { bytes: kept === "bf16" ? bytes : bytesOf(asFloat32(bytes, stored)), saturated: 0 };
-}
-
-/** Rows of `unit` elements of 2 or 4 bytes, each in another order. */
-function reorder(rows: Uint8Array, elementBytes: number, unit: number, order: Int32Array): Uint8Array {
-  const Elements = elementBytes === 2 ? Uint16Array : Uint32Array;
-  // A buffer of its own, at whose start any element type is aligned.
-  const from = new Elements(rows.slice().buffer);
-  const count = from.length / unit;
-  const to = new Elements(count * order.length);
-  for (let row = 0; row < count; row++) {
-    for (let k = 0; k < order.length; k++) {
-      if (order[k] !== MISSING) to[row * order.length + k] = from[row * unit + order[k]];
-    }
-  }
-  return bytesOf(to);
 }
