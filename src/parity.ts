@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { FormatError, MimicVideoError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu/gpu.ts";
 import { openGpu } from "./gpu/open.node.ts";
+import { selectVariantsHere } from "./kernels/selection.node.ts";
 import type { CaseTensor, ExpectedOutput, GoldenCase } from "./parity/case.ts";
 import { RUNNERS } from "./parity/kinds.ts";
 import { sizeOf } from "./tensor/tensor.ts";
@@ -130,6 +131,7 @@ async function main(): Promise<number> {
     variants[kernel] = variant;
   }
   const gpu = await openGpu({ adapter: values.adapter, variants });
+  for (const note of await selectVariantsHere(gpu)) console.log(note);
   console.log(`${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), float32`);
   const counts = { passed: 0, failed: 0 };
   for (const folder of folders) {

@@ -49,6 +49,25 @@ describe("parity with the PyTorch reference", () => {
     expect(code).toBe(0);
   });
 
+  // Every variant that a software GPU runs meets a small case that uses it; all meet all cases with `npm run parity -- --variants …`.
+  it.each([
+    ["linear=shared64", "t5-tiny"],
+    ["linear=shared128", "t5-tiny"],
+    ["attention=flash", "t5-tiny"],
+    ["linear=split,historyPool=fused,gru=naive", "action-forward-small"],
+    ["linear=tile,attention=tile,conv3d=tile,wideAttention=naive", "vae-wan-small"],
+  ])("and with %s on %s", { timeout: 120_000 }, async (variants, name) => {
+    const { code, text } = await parity("--variants", variants, join(golden, name));
+    expect(text).toMatch(/^\d+ passed, 0 failed$/m);
+    expect(code).toBe(0);
+  });
+
+  it("notices a name that no variant has", { timeout: 60_000 }, async () => {
+    const { code, text } = await parity("--variants", "linear=fast", join(golden, "t5-tiny"));
+    expect(text).toMatch(/kernel "linear" has no variant "fast"; it has quads, tile/);
+    expect(code).toBe(1);
+  });
+
   it("fails when a result is wrong", { timeout: 60_000 }, async () => {
     // Other attention heads on the same weights: everything fits, and every number is another.
     const copy = await changed("dit-two-heads", (d) =>

@@ -12,6 +12,8 @@ export interface OpenOptions extends GpuOptions {
   readonly adapter?: string;
   /** bounds checks in every shader on a software adapter; default: the environment variable MIMIC_VIDEO_BOUNDS_CHECKS=on, or off */
   readonly boundsChecks?: boolean;
+  /** take a software adapter for a real GPU, with its workgroups, lanes and variants: slow, but a test of what runs there */
+  readonly asGpu?: boolean;
 }
 
 // Dawn's constants (GPUBufferUsage, …) become globals, as they are in a browser.
@@ -26,6 +28,12 @@ const instances: GPU[] = [];
  * matrix products 1.5 times faster (2026-11-22). Real GPUs check in hardware, and browsers decide for themselves.
  */
 const UNCHECKED = "enable-dawn-features=disable_robustness";
+
+/**
+ * For real GPUs: subgroup matrices are an experiment of Dawn's, and float16 on NVIDIA is held back there until its conformance tests
+ * pass. Both only add features to choose from; ONNX Runtime enables the same two. Kernels use them when asked for by name.
+ */
+const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
 function instance(...toggles: string[]): GPU {
   const gpu = create(toggles);
@@ -54,7 +62,7 @@ export interface FoundAdapter {
  */
 export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const { adapter, origin, software } = await findAdapter(options);
-  return Gpu.request(adapter, origin, software, options);
+  return Gpu.request(adapter, origin, software && !options.asGpu, options);
 }
 
 /** The adapter that `openGpu` would open. @throws AdapterError as `openGpu` */
@@ -73,7 +81,7 @@ export async function findAdapter(options: OpenOptions = {}): Promise<FoundAdapt
   const software = (): GPU => instance(...(checked ? [] : [UNCHECKED]));
 
   // Without a Vulkan loader Dawn would print a warning and find nothing.
-  const system = hasVulkanLoader() ? instance() : undefined;
+  const system = hasVulkanLoader() ? instance(EXPERIMENTS) : undefined;
   for (const forceFallbackAdapter of system ? [false, true] : []) {
     const adapter = await system!.requestAdapter({
       powerPreference: "high-performance",

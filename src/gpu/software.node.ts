@@ -17,8 +17,12 @@ const PACKAGE = "@sparticuz/chromium";
 const ICD_FILE = "vk_swiftshader_icd.json";
 const LOADER_FILE = "libvulkan.so.1";
 
-/** `$XDG_CACHE_HOME/mimic-video-webgpu`, or the same under `~/.cache`, or a temporary folder without a home. */
+/**
+ * `$MIMIC_VIDEO_CACHE`, or `$XDG_CACHE_HOME/mimic-video-webgpu`, or the same under `~/.cache`, or under a temporary folder
+ * without a home.
+ */
 export function cacheFolder(): string {
+  if (process.env.MIMIC_VIDEO_CACHE) return process.env.MIMIC_VIDEO_CACHE;
   const base = process.env.XDG_CACHE_HOME || (os.homedir() ? path.join(os.homedir(), ".cache") : os.tmpdir());
   return path.join(base, "mimic-video-webgpu");
 }

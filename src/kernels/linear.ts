@@ -5,14 +5,13 @@
  * are, stand in linear/, a file a variant.
  */
 import { UsageError } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import { recording } from "../gpu/recording.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
 import { HEADER, type LinearVariant } from "./linear/program.ts";
 import { type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
-import { choose, invocations } from "./variants.ts";
+import { chooseForClass, invocations } from "./variants.ts";
 
 export interface LinearOptions {
   /** (N) */
@@ -42,14 +41,6 @@ export interface LinearGate {
 export interface RowsOf {
   readonly tensor: Tensor;
   readonly firstRow: number;
-}
-
-/** The program for so many rows: forced, selected for their class, or the likeliest. */
-function linearVariant(gpu: Gpu, rows: number): LinearVariantName {
-  const kind = shapeClass(rows);
-  if (gpu.adapter.software) return choose(gpu, "linear", VARIANTS, ...ON_CPU);
-  const selected = gpu.selected.get(`linear ${kind}`) as LinearVariantName | undefined;
-  return choose(gpu, "linear", VARIANTS, ...(selected ? [selected] : []), ...ON_GPU[kind]);
 }
 
 /**
@@ -82,7 +73,10 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
   const list = recording();
   const y = into?.tensor ?? result(shape, "linear");
   const kind = gate ? "gated" : "open";
-  const { program, needs }: LinearVariant = VARIANTS[options.variant ?? linearVariant(list.gpu, x.rows)];
+  const { program, needs }: LinearVariant =
+    VARIANTS[
+      options.variant ?? chooseForClass(list.gpu, "linear", shapeClass(x.rows), VARIANTS, { ON_CPU, ON_GPU })
+    ];
   for (const block of w.blocks) {
     const plan = program({ rows: x.rows, inner: w.in, columns: block.columns });
     const workgroup = plan.workgroup ?? invocations(list.gpu);

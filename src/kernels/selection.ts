@@ -1,25 +1,22 @@
 /**
  * Which variant is fastest on this adapter: every candidate is first checked against a float64 reference, then the right ones
  * are timed in turns. The choice is made once per adapter, driver and version of this package and then read from a store, so
- * that two runs give the same bits; on a software adapter nothing is timed and the order of linear/variants.ts holds.
+ * that two runs give the same bits; on a software adapter nothing is timed and the order of the kernel's variants.ts holds.
  */
+import { GpuValidationError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { record } from "../gpu/recording.ts";
-import { PackedWeight } from "../tensor/packed-weight.ts";
-import { createTensor, readTensor, releaseTensor, type Tensor } from "../tensor/tensor.ts";
-import { linear } from "./linear.ts";
-import { linearReference } from "./linear.reference.ts";
-import { ON_GPU, SHAPE_CLASSES, VARIANTS } from "./linear/variants.ts";
+import { record, type Replay } from "../gpu/recording.ts";
+import { readTensor, type Tensor } from "../tensor/tensor.ts";
+import { attentionTrials } from "./attention/trials.ts";
+import { linearTrials } from "./linear/trials.ts";
+import type { Sample, Trials } from "./trial.ts";
 import { lacks } from "./variants.ts";
 
-/** Where choices are kept between runs. */
+/** Where choices are kept between runs, by kernel and shape class: `linear many` → `shared128`. */
 export interface SelectionStore {
-  readonly read: (key: string) => Promise<Readonly<Record<string, string>> | undefined>;
+  readonly read: (key: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
   readonly write: (key: string, choices: Readonly<Record<string, string>>) => Promise<void>;
 }
-
-/** A way of computing one thing; called inside `record`. */
-export type Candidate = () => Tensor;
 
 export interface Selected {
   /** undefined when every candidate was wrong */
@@ -33,56 +30,96 @@ export interface Selected {
 // A float32 sum of thousands of products; a wrong index is off by far more.
 const TOLERANCE = 1e-5;
 const TURNS = 5;
-const RUNS = 8;
+// Browsers round their clocks to 0.1 ms.
+const BATCH_SECONDS = 0.02;
+// Closer than this counts as equal, and the likelier one is taken.
+const EQUAL = 1.03;
+// No turn is spent on what is so much slower when first timed.
+const HOPELESS = 4;
 
-/** Checks the candidates against `truth`, the first elements of the right result, then times those that pass. */
+/** Checks the candidates against samples of the right result, then times those that pass. */
 export async function select(
   gpu: Gpu,
-  candidates: ReadonlyMap<string, Candidate>,
-  truth: ArrayLike<number>,
+  candidates: ReadonlyMap<string, () => Tensor>,
+  truth: readonly Sample[],
 ): Promise<Selected> {
   const rejected = new Map<string, string>();
-  const seconds = new Map<string, number>();
-  const right: { name: string; run: () => Promise<void>; dispose: () => void }[] = [];
+  const first = new Map<string, number>();
   for (const [name, body] of candidates) {
+    let replay: Replay<Tensor> | undefined;
     try {
-      const replay = await record(gpu, `selection: ${name}`, body);
+      replay = await record(gpu, `selection: ${name}`, body);
       await replay.run();
       const error = distance(await readTensor(gpu, replay.outputs), truth);
-      if (error < TOLERANCE) right.push({ name, run: () => replay.run(), dispose: () => replay.dispose() });
-      else {
-        rejected.set(name, `relative error ${error.toExponential(1)}`);
-        replay.dispose();
-      }
+      if (error < TOLERANCE) first.set(name, await seconds(gpu, replay, 1));
+      else rejected.set(name, `relative error ${error.toExponential(1)}`);
     } catch (error) {
       gpu.assertAlive("the next candidate");
       rejected.set(name, error instanceof Error ? error.message : String(error));
+    } finally {
+      replay?.dispose();
     }
   }
-  for (let turn = 0; turn < TURNS; turn++) {
-    for (const { name, run } of right) {
-      const start = performance.now();
-      for (let i = 0; i < RUNS; i++) await run();
-      await gpu.idle();
-      const spent = (performance.now() - start) / 1e3 / RUNS;
-      seconds.set(name, Math.min(spent, seconds.get(name) ?? Number.POSITIVE_INFINITY));
-    }
-  }
-  for (const { dispose } of right) dispose();
-  const [winner] = [...seconds].sort((a, b) => a[1] - b[1]).map(([name]) => name);
-  return { winner, rejected, seconds };
+  const best = await takeTurns(gpu, candidates, first);
+  const least = Math.min(...best.values());
+  const winner = [...best.keys()].find((name) => best.get(name)! <= least * EQUAL);
+  return { winner, rejected, seconds: best };
 }
 
-/** ‖ours − truth‖ / ‖truth‖ over the elements of `truth`; infinite where any of ours is not finite. */
-function distance(ours: Float32Array, truth: ArrayLike<number>): number {
-  if (!ours.every(Number.isFinite) || ours.length < truth.length) return Number.POSITIVE_INFINITY;
+/** The best time of each candidate, in seconds a run. */
+async function takeTurns(
+  gpu: Gpu,
+  candidates: ReadonlyMap<string, () => Tensor>,
+  first: ReadonlyMap<string, number>,
+): Promise<Map<string, number>> {
+  const best = new Map<string, number>();
+  const least = Math.min(...first.values());
+  const names = [...first.keys()].filter((name) => first.get(name)! <= least * HOPELESS);
+  // Many runs a submission, so that the device is timed and not the way to it; many submissions, so that the clock is fine enough.
+  const runs = Math.max(1, Math.min(64, Math.floor(BATCH_SECONDS / least)));
+  const replays = new Map<string, Replay<Tensor>>();
+  try {
+    for (const name of names) {
+      const body = candidates.get(name)!;
+      const many = (): Tensor => Array.from({ length: runs }, body).at(-1)!;
+      const replay = await record(gpu, `selection: ${name} × ${runs}`, many);
+      replays.set(name, replay);
+      best.set(name, await seconds(gpu, replay, 1));
+    }
+    const submissions = Math.max(1, Math.ceil(BATCH_SECONDS / Math.min(...best.values())));
+    best.clear();
+    for (let turn = 0; turn < TURNS; turn++) {
+      for (const [name, replay] of replays) {
+        const spent = (await seconds(gpu, replay, submissions)) / runs;
+        best.set(name, Math.min(spent, best.get(name) ?? Number.POSITIVE_INFINITY));
+      }
+    }
+  } finally {
+    for (const replay of replays.values()) replay.dispose();
+  }
+  return best;
+}
+
+/** Seconds a submission. */
+async function seconds(gpu: Gpu, replay: Replay, submissions: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < submissions; i++) await replay.run();
+  await gpu.idle();
+  return (performance.now() - start) / 1e3 / submissions;
+}
+
+/** ‖ours − truth‖ / ‖truth‖ over the samples; infinite where any of ours is not finite. */
+function distance(ours: Float32Array, truth: readonly Sample[]): number {
   let difference = 0;
   let total = 0;
-  for (let i = 0; i < truth.length; i++) {
-    difference += (ours[i] - truth[i]) ** 2;
-    total += truth[i] ** 2;
+  for (const { at, values } of truth) {
+    if (at + values.length > ours.length) return Number.POSITIVE_INFINITY;
+    for (let i = 0; i < values.length; i++) {
+      difference += (ours[at + i] - values[i]) ** 2;
+      total += values[i] ** 2;
+    }
   }
-  return Math.sqrt(difference / total);
+  return ours.every(Number.isFinite) ? Math.sqrt(difference / total) : Number.POSITIVE_INFINITY;
 }
 
 /** What a stored choice depends on. */
@@ -91,45 +128,68 @@ export function selectionKey({ adapter }: Gpu, version: string): string {
   return [version, vendor, architecture, device, description].join("|");
 }
 
-/**
- * Fills `gpu.selected` from the store, or by checking and timing. Does nothing on a software adapter.
- * @param version of this package: other kernels, other choices
- */
-export async function selectVariants(gpu: Gpu, version: string, store: SelectionStore): Promise<void> {
-  if (gpu.adapter.software) return;
-  const key = selectionKey(gpu, version);
-  const stored = await store.read(key);
-  const choices: Record<string, string> = { ...stored };
-  if (!stored) {
-    for (const kind of Object.keys(SHAPE_CLASSES) as (keyof typeof SHAPE_CLASSES)[]) {
-      const { winner } = await selectLinear(gpu, kind);
-      if (winner) choices[`linear ${kind}`] = winner;
-    }
-    await store.write(key, choices);
-  }
-  for (const [what, name] of Object.entries(choices)) gpu.selected.set(what, name);
+/** Every kernel whose variant depends on the adapter. */
+const KERNELS: readonly Trials[] = [linearTrials, attentionTrials];
+
+export interface SelectionOptions {
+  /** of this package: other kernels, other choices */
+  readonly version: string;
+  readonly store: SelectionStore;
+  /** whether anything is timed; default: on a real GPU only, as the fixed order of a software adapter gives the same bits everywhere */
+  readonly timed?: boolean;
+  readonly kernels?: readonly Trials[];
 }
 
-// A fixed pattern without symmetries, so that exchanged rows, columns or terms are noticed.
-const pattern = (length: number, step: number): Float32Array<ArrayBuffer> =>
-  Float32Array.from({ length }, (_, i) => ((i * step) % 1009) / 504.5 - 1);
-
-/** Checks and times the candidates of linear for one shape class. */
-export async function selectLinear(gpu: Gpu, kind: keyof typeof SHAPE_CLASSES): Promise<Selected> {
-  const { rows, inner, columns } = SHAPE_CLASSES[kind];
-  const x = pattern(rows * inner, 271);
-  const w = pattern(columns * inner, 619);
-  const weight = new PackedWeight(gpu, columns, inner, "f32", "selection");
-  weight.upload(gpu, w);
-  const tx = createTensor(gpu, [rows, inner], x, "selection");
-  const names = ON_GPU[kind].filter((name) => !lacks(gpu, VARIANTS[name]));
-  const candidates = new Map<string, Candidate>(
-    names.map((variant) => [variant, () => linear(tx, weight, { variant })]),
-  );
-  try {
-    return await select(gpu, candidates, linearReference(x, w, Math.min(rows, 4), inner, columns));
-  } finally {
-    releaseTensor(gpu, tx);
-    weight.release(gpu);
+/**
+ * Fills `gpu.selected` from the store, or by checking and timing what the store does not know. Kernels that are forced by name are
+ * left alone.
+ * @returns a line for each candidate that was refused
+ * @throws GpuValidationError when a kernel computes nothing right on this adapter, the naive variant included
+ */
+export async function selectVariants(gpu: Gpu, options: SelectionOptions): Promise<string[]> {
+  const { version, store, timed = !gpu.adapter.software, kernels = KERNELS } = options;
+  const notes: string[] = [];
+  if (!timed) return notes;
+  const key = selectionKey(gpu, version);
+  const stored = await store.read(key);
+  const choices: Record<string, string> = {};
+  let isNew = false;
+  for (const trials of kernels) {
+    if (gpu.variants[trials.kernel] !== undefined) continue;
+    for (const [kind, names] of Object.entries(trials.candidates)) {
+      const what = `${trials.kernel} ${kind}`;
+      const able = names.filter((name) => !lacks(gpu, trials.variants[name as never]));
+      const known = able.find((name) => name === stored?.[what]);
+      choices[what] = known ?? (await trySelect(gpu, trials, kind, able, notes));
+      isNew ||= known === undefined;
+    }
   }
+  if (isNew) await store.write(key, choices);
+  for (const [what, name] of Object.entries(choices)) gpu.selected.set(what, name);
+  return notes;
+}
+
+/** The winner of one class; the naive variant when every candidate is wrong. */
+async function trySelect(
+  gpu: Gpu,
+  { kernel, prepare }: Trials,
+  kind: string,
+  names: readonly string[],
+  notes: string[],
+): Promise<string> {
+  const trial = prepare(gpu, kind);
+  try {
+    for (const group of [names, ["naive"]]) {
+      const candidates = new Map(group.map((name) => [name, () => trial.run(name)]));
+      const { winner, rejected } = await select(gpu, candidates, trial.truth);
+      for (const [name, why] of rejected)
+        notes.push(`variant "${name}" of kernel "${kernel}" is not used on ${gpu.name}: ${why}`);
+      if (winner) return winner;
+    }
+  } finally {
+    trial.release();
+  }
+  throw new GpuValidationError(
+    `no variant of kernel "${kernel}" computes the right result on ${gpu.name}:\n${notes.join("\n")}\nUpdate the graphics driver, or use another adapter.`,
+  );
 }

@@ -94,6 +94,8 @@ export interface ProbeProvenance {
   dtype: WeightDtype;
   /** Such as { project, node, webgpu }. */
   versions: Record<string, string>;
+  /** Kernel variants that this run recorded, by kernel; episodes of an earlier run are not counted. Undefined before the run. */
+  variants?: Record<string, string[]>;
 }
 
 /** What may differ between two runs with equal settings. */

@@ -61,6 +61,8 @@ export interface ProbeResult {
   data: { name: string; sha256: string; noise_sha256: string | null };
   device: { name: string; driver: string; adapter: string; software: boolean };
   dtype: string;
+  /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
+  variants: Record<string, string[]> | null;
   /** Project, node, webgpu. */
   versions: Record<string, string>;
   /** N */
@@ -179,7 +181,8 @@ export function probeResult(
   statistics: ProbeStatistics = probeStatistics(measurement),
 ): ProbeResult {
   const { settings, timing } = measurement;
-  const { model, data, device, noiseSha256, dtype, versions }: ProbeProvenance = measurement.provenance;
+  const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
+    measurement.provenance;
   const { videoAxis, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } = statistics;
 
   const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => ({
@@ -211,6 +214,7 @@ export function probeResult(
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
     dtype,
+    variants: variants ?? null,
     versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
     probe_steps: settings.probeSteps,

@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { AdapterError } from "../errors.ts";
 import { openGpu } from "../gpu/open.node.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { selectVariantsHere } from "../kernels/selection.node.ts";
 import { MimicVideo, type ModelPlan } from "../model/mimic-video.ts";
 import { readModelDescription } from "../model/description.ts";
 import { SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
@@ -44,6 +45,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const description = readModelDescription(await files.json("model.json"), files.name);
     gpu ??= await openGpu({ adapter: settings.adapter });
     clock.lap("open");
+    for (const note of await selectVariantsHere(gpu)) onNote?.(note);
+    clock.lap("select");
     const model = await MimicVideo.load(gpu, files, {
       dtype: settings.dtype,
       unexpected: settings.unexpected,

@@ -62,7 +62,7 @@ export async function runProbe(
   }
   return {
     settings: full,
-    provenance,
+    provenance: { ...provenance, variants: gpu.variantsRan },
     actionNames: [...description.action.names],
     actionUnits: [...description.action.units],
     datasetMean: description.action.mean,

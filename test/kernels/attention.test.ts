@@ -104,6 +104,7 @@ describe.each(["quads", "tile", "flash", "naive"])("attention, %s", (variant) =>
     [2, 5, 3, 4, 4, 2, 7],
     [1, 9, 9, 9, 2, 2, 16],
     [2, 65, 70, 60, 2, 1, 20],
+    [1, 9, 9, 9, 4, 2, 16],
   ])(
     "gates heads and sees a memory: batch %i, %i queries, %i keys, %i remembered, %i heads on %i, width %i",
     async (B, N, S, R, heads, G, d) => {

@@ -5,7 +5,6 @@
  */
 import { create, globals } from "webgpu";
 import { describe, expect, it } from "vitest";
-import type { Activation } from "../../src/kernels/activations.ts";
 import { HEADER } from "../../src/kernels/linear/program.ts";
 import { ON_CPU, ON_GPU, VARIANTS } from "../../src/kernels/linear/variants.ts";
 import { READ_WEIGHT } from "../../src/kernels/terms.ts";
@@ -60,7 +59,7 @@ describe.each(NAMES)("%s", (name) => {
 });
 
 it("half precision is not among the candidates of any class", () => {
-  const candidates = [...ON_CPU, ...Object.values(ON_GPU).flat()];
+  const candidates = [ON_CPU, ON_GPU].flatMap((order) => Object.values(order).flat());
   expect(candidates).not.toContain("subgroupMatrix");
   expect(candidates).toContain("subgroupMatrixF32");
 });

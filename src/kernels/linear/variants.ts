@@ -27,18 +27,23 @@ export const SHAPE_CLASSES = {
   many: { rows: 2048, inner: 1024, columns: 1024 },
 } as const;
 
-export const shapeClass = (rows: number): keyof typeof SHAPE_CLASSES =>
-  rows <= 8 ? "few" : rows < 256 ? "some" : "many";
+export type LinearClass = keyof typeof SHAPE_CLASSES;
+
+export const shapeClass = (rows: number): LinearClass => (rows <= 8 ? "few" : rows < 256 ? "some" : "many");
 
 /**
  * Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. All compute in float32;
  * subgroupMatrix, which does not, is only ever forced by name.
  */
-export const ON_GPU: Readonly<Record<keyof typeof SHAPE_CLASSES, readonly LinearVariantName[]>> = {
+export const ON_GPU: Readonly<Record<LinearClass, readonly LinearVariantName[]>> = {
   few: ["split", "quads", "tile"],
   some: ["shared64", "quads", "tile", "split"],
   many: ["shared128", "shared64", "subgroupMatrixF32", "tile", "quads"],
 };
 
 /** On a CPU adapter the order is fixed: two runs on it must give the same bits. */
-export const ON_CPU: readonly LinearVariantName[] = ["quads", "tile"];
+export const ON_CPU: Readonly<Record<LinearClass, readonly LinearVariantName[]>> = {
+  few: ["quads", "tile"],
+  some: ["quads", "tile"],
+  many: ["quads", "tile"],
+};
