@@ -9,22 +9,28 @@ import { parseArgs } from "node:util";
 import { FormatError, MimicVideoError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu/gpu.ts";
 import { openGpu } from "./gpu/open.node.ts";
+import { readVariants } from "./kernels/variants.ts";
 import { selectVariantsHere } from "./kernels/selection.node.ts";
 import type { CaseTensor, ExpectedOutput, GoldenCase } from "./parity/case.ts";
 import { RUNNERS } from "./parity/kinds.ts";
 import { sizeOf } from "./tensor/tensor.ts";
+import type { WeightDtype } from "./tensor/packed-weight.ts";
 import { toNumbers } from "./parity/numbers.ts";
 import { openWeights } from "./weights/open.node.ts";
+
+/** Errors stay below this, or below ten times PyTorch's own where that is larger (test/golden/README.md). */
+const BOUND = 2e-5;
+
+/** With matrices rounded to float16, whose own relative error is up to 2⁻¹¹ an element. */
+const HALF_BOUND = 2e-3;
 
 const HELP = `npm run parity [-- [options] DIR…]
 
   DIR              a case folder, or a folder of them (default: test/golden)
   --adapter NAME   "software", or a part of an adapter's name
   --variants K=V   force kernel variants, comma-separated: linear=naive,attention=naive
+  --dtype f16      matrices rounded to float16; arithmetic stays float32, and errors may be ${HALF_BOUND}
   --help           this text`;
-
-/** Errors stay below this, or below ten times PyTorch's own where that is larger (test/golden/README.md). */
-const BOUND = 2e-5;
 
 interface Row {
   readonly output: string;
@@ -34,12 +40,13 @@ interface Row {
   readonly pass: boolean;
 }
 
-/** ‖ours − truth‖₂ / ‖truth‖₂ and max |ours − truth|, against the README's bound. */
+/** ‖ours − truth‖₂ / ‖truth‖₂ and max |ours − truth|, against a bound. */
 function compare(
   output: string,
   ours: Float32Array | undefined,
   truth: Float32Array,
   expected: ExpectedOutput,
+  bound: number,
 ): Row {
   let difference = 0;
   let norm = 0;
@@ -59,7 +66,7 @@ function compare(
     relative,
     absolute,
     ratio: relative / torch,
-    pass: relative < Math.max(BOUND, 10 * torch),
+    pass: relative < Math.max(bound, 10 * torch),
   };
 }
 
@@ -85,7 +92,7 @@ async function findCases(folder: string): Promise<string[]> {
   return inner.flat().sort();
 }
 
-async function runCase(gpu: Gpu, folder: string): Promise<Row[]> {
+async function runCase(gpu: Gpu, folder: string, dtype: WeightDtype): Promise<Row[]> {
   const text = await readFile(path.join(folder, "case.json"), "utf8");
   let description: Pick<GoldenCase, "name" | "kind" | "config" | "args"> & {
     outputs: GoldenCase["expected"];
@@ -105,9 +112,12 @@ async function runCase(gpu: Gpu, folder: string): Promise<Row[]> {
   const truth = await readTensors(path.join(folder, "outputs.safetensors"));
   const weights = await openWeights(path.join(folder, "weights.safetensors"));
   try {
-    const golden: GoldenCase = { ...description, expected: description.outputs, inputs, weights };
+    const golden: GoldenCase = { ...description, expected: description.outputs, inputs, weights, dtype };
     const ours = await runner(gpu, golden);
-    return [...truth].map(([name, { data }]) => compare(name, ours.get(name), data, golden.expected[name]));
+    const bound = dtype === "f16" ? HALF_BOUND : BOUND;
+    return [...truth].map(([name, { data }]) =>
+      compare(name, ours.get(name), data, golden.expected[name], bound),
+    );
   } finally {
     await weights.close();
   }
@@ -116,28 +126,33 @@ async function runCase(gpu: Gpu, folder: string): Promise<Row[]> {
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { adapter: { type: "string" }, variants: { type: "string" }, help: { type: "boolean" } },
+    options: {
+      adapter: { type: "string" },
+      variants: { type: "string" },
+      dtype: { type: "string", default: "f32" },
+      help: { type: "boolean" },
+    },
   });
   if (values.help) {
     console.log(HELP);
     return 0;
   }
+  const { dtype } = values;
+  if (dtype !== "f32" && dtype !== "f16") throw new UsageError(`--dtype ${dtype}: use f32 or f16`);
   const golden = fileURLToPath(new URL("../test/golden", import.meta.url));
   const folders = (await Promise.all((positionals.length ? positionals : [golden]).map(findCases))).flat();
   if (folders.length === 0) throw new UsageError(`no case.json below ${positionals.join(", ")}`);
-  const variants: Record<string, string> = {};
-  for (const pair of (values.variants ?? "").split(",").filter(Boolean)) {
-    const [kernel, variant = ""] = pair.split("=");
-    variants[kernel] = variant;
-  }
+  const variants = values.variants ? readVariants(values.variants) : {};
   const gpu = await openGpu({ adapter: values.adapter, variants });
   for (const note of await selectVariantsHere(gpu)) console.log(note);
-  console.log(`${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), float32`);
+  console.log(
+    `${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), ${dtype} matrices, float32 arithmetic`,
+  );
   const counts = { passed: 0, failed: 0 };
   for (const folder of folders) {
     const name = path.basename(folder);
     try {
-      for (const row of await runCase(gpu, folder)) {
+      for (const row of await runCase(gpu, folder, dtype)) {
         counts[row.pass ? "passed" : "failed"]++;
         console.log(
           `${name.padEnd(32)} ${row.output.padEnd(20)} relative ${row.relative.toExponential(2)}  max ${row.absolute.toExponential(2)}` +

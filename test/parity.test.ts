@@ -54,13 +54,27 @@ describe("parity with the PyTorch reference", () => {
     ["linear=shared64", "t5-tiny"],
     ["linear=shared128", "t5-tiny"],
     ["attention=flash", "t5-tiny"],
-    ["linear=split,historyPool=fused,gru=naive", "action-forward-small"],
-    ["linear=tile,attention=tile,conv3d=tile,wideAttention=naive", "vae-wan-small"],
+    ["linear=split,attention=tile,historyPool=fused,gru=naive", "action-forward-small"],
+    ["linear=tile,conv3d=tile,wideAttention=naive", "vae-wan-small"],
   ])("and with %s on %s", { timeout: 120_000 }, async (variants, name) => {
     const { code, text } = await parity("--variants", variants, join(golden, name));
     expect(text).toMatch(/^\d+ passed, 0 failed$/m);
     expect(code).toBe(0);
   });
+
+  it.each(["dit-tiny", "action-forward-small"])(
+    "and with matrices in float16 on %s, whose error is theirs",
+    { timeout: 120_000 },
+    async (name) => {
+      const { code, text } = await parity("--dtype", "f16", join(golden, name));
+      expect(text).toMatch(/f16 matrices, float32 arithmetic/);
+      expect(text).toMatch(/^\d+ passed, 0 failed$/m);
+      // Were nothing rounded, errors would be those of float32.
+      const errors = Array.from(text.matchAll(/relative (\S+)/g), ([, error]) => Number(error));
+      expect(Math.max(...errors)).toBeGreaterThan(2e-5);
+      expect(code).toBe(0);
+    },
+  );
 
   it("notices a name that no variant has", { timeout: 60_000 }, async () => {
     const { code, text } = await parity("--variants", "linear=fast", join(golden, "t5-tiny"));

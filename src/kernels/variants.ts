@@ -2,6 +2,11 @@
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 
+/** The kernels that have variants. */
+const KERNELS = ["attention", "conv3d", "gru", "historyPool", "linear", "wideAttention"] as const;
+
+export type KernelName = (typeof KERNELS)[number];
+
 /** What a variant must find on the device, and the WGSL extensions it then enables; nothing when it runs anywhere. */
 export interface Needs {
   readonly features?: readonly GPUFeatureName[];
@@ -39,7 +44,7 @@ export function lacks(gpu: Gpu, variant: unknown): string | undefined {
  */
 export function choose<T extends object>(
   gpu: Gpu,
-  kernel: string,
+  kernel: KernelName,
   variants: T,
   ...preferred: (keyof T & string)[]
 ): keyof T & string {
@@ -62,6 +67,23 @@ export function choose<T extends object>(
   return forced as keyof T & string;
 }
 
+/**
+ * "linear=naive,attention=flash" as `GpuOptions.variants`; the variant's name is checked when the kernel is first used.
+ * @throws UsageError for a word without an equals sign, or a kernel that has no variants
+ */
+export function readVariants(text: string): Record<string, string> {
+  const pairs = text.split(",").map((word) => word.trim().split("="));
+  const wrong = pairs.find((pair) => pair.length !== 2 || pair.includes(""));
+  if (wrong)
+    throw new UsageError(`variants "${text}": "${wrong.join("=")}" is not KERNEL=NAME, such as linear=naive`);
+  const unknown = pairs.find(([kernel]) => !(KERNELS as readonly string[]).includes(kernel));
+  if (unknown)
+    throw new UsageError(
+      `variants "${text}": no kernel "${unknown[0]}" has variants; those that have: ${KERNELS.join(", ")}`,
+    );
+  return Object.fromEntries(pairs) as Record<string, string>;
+}
+
 /** Names to prefer, by shape class: a fixed order on CPU adapters, candidates for timing on real GPUs. */
 export interface Preferences<T extends object, Class extends string> {
   readonly ON_CPU: Readonly<Record<Class, readonly (keyof T & string)[]>>;
@@ -71,7 +93,7 @@ export interface Preferences<T extends object, Class extends string> {
 /** As `choose`, for kernels whose variant depends on the shape: what was selected for the class (selection.ts), else the likeliest. */
 export function chooseForClass<T extends object, Class extends string>(
   gpu: Gpu,
-  kernel: string,
+  kernel: KernelName,
   kind: Class,
   variants: T,
   { ON_CPU, ON_GPU }: Preferences<T, Class>,

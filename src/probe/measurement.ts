@@ -38,6 +38,8 @@ export interface ProbeSettings {
   adapter?: string;
   /** How weights are stored on the GPU. */
   dtype: WeightDtype;
+  /** Kernel variants forced by name; undefined: the device's. */
+  variants?: Record<string, string>;
   /** What tensors mean that the model does not know; undefined: they are refused. */
   unexpected?: "refuse" | "ignore";
 }
@@ -192,6 +194,7 @@ export function fingerprintOf(
     "video seeds": settings.videoSeeds,
     "action seeds": settings.actionSeeds,
     dtype,
+    variants: Object.entries(settings.variants ?? {}).map(([kernel, name]) => `${kernel}=${name}`),
     adapter: device.adapter,
     driver: device.driver,
     "project version": versions.project ?? null,

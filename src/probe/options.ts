@@ -93,6 +93,11 @@ export const OPTIONS = [
     help: "load a checkpoint although it has tensors that the model does not know; missing ones are refused all the same",
   },
   {
+    name: "variants",
+    value: "K=V,…",
+    help: "force programs of kernels by name; linear=subgroupMatrix is half precision, on GPUs with matrix units",
+  },
+  {
     name: "out",
     value: "DIR",
     shownDefault: "results/<model>-<date-time>",

@@ -27,7 +27,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const folder = await resolveModel(settings.modelDir, {
       beforeDownload: async (remote) => {
         readModelDescription(await remote.json("model.json"), remote.name);
-        gpu = await openGpu({ adapter: settings.adapter });
+        gpu = await openGpu({ adapter: settings.adapter, variants: settings.variants });
         const plan = await MimicVideo.plan(gpu, remote, {
           dtype: settings.dtype,
           unexpected: settings.unexpected,
@@ -43,7 +43,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const files = await openModelFolder(folder, revision);
     // A folder of the wrong kind is refused before a device is opened.
     const description = readModelDescription(await files.json("model.json"), files.name);
-    gpu ??= await openGpu({ adapter: settings.adapter });
+    gpu ??= await openGpu({ adapter: settings.adapter, variants: settings.variants });
     clock.lap("open");
     for (const note of await selectVariantsHere(gpu)) onNote?.(note);
     clock.lap("select");

@@ -1,5 +1,6 @@
 /** From typed options to the settings of a run: numbers are read strictly and every refusal says what to write instead. */
 import { UsageError } from "../errors.ts";
+import { readVariants } from "../kernels/variants.ts";
 import type { Reference } from "./figure-style.ts";
 import type { ProbeSettings } from "./measurement.ts";
 import type { TypedOptions } from "./options.ts";
@@ -50,6 +51,7 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       actionSeeds: countOrList("action-seeds", typed["action-seeds"] ?? "1"),
       adapter: typed.adapter,
       dtype: oneOf("dtype", typed.dtype ?? "f32", ["f32", "bf16", "f16"]),
+      variants: typed.variants === undefined ? undefined : readVariants(typed.variants),
       unexpected: typed["ignore-unexpected"] === undefined ? "refuse" : "ignore",
     },
     reference: oneOf("reference", typed.reference ?? "both", ["final", "truth", "both"]),
