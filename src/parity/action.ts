@@ -22,7 +22,7 @@ async function loaded<T>(
   build: (config: ActionConfig, w: WeightLoader) => T,
   body: (model: T, config: ActionConfig) => Promise<Map<string, Float32Array>>,
 ): Promise<Map<string, Float32Array>> {
-  const loader = WeightLoader.from(gpu, golden.weights);
+  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
   const config = readActionConfig(golden.config, golden.name);
   const model = build(config, loader);
   try {

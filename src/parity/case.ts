@@ -2,6 +2,7 @@
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { createTensor, readTensor, type Shape, type Tensor } from "../tensor/tensor.ts";
+import type { WeightDtype } from "../tensor/packed-weight.ts";
 import type { StoredDtype, TensorSource } from "../weights/source.ts";
 
 /** An input or output as stored. */
@@ -25,6 +26,8 @@ export interface GoldenCase {
   readonly expected: Readonly<Record<string, ExpectedOutput>>;
   readonly inputs: ReadonlyMap<string, CaseTensor>;
   readonly weights: TensorSource;
+  /** how matrices are kept on the GPU */
+  readonly dtype: WeightDtype;
 }
 
 /** Computes a case through the project's public classes: output name → values. */

@@ -35,7 +35,7 @@ export const rolloutCase: CaseRunner = async (gpu, golden) => {
     steps: number;
     extract_layers: number[];
   };
-  const loader = WeightLoader.from(gpu, golden.weights);
+  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
   const transformer = new CosmosTransformer(
     readCosmosTransformerConfig(golden.config.transformer, "transformer"),
     loader.within("transformer"),

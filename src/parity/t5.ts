@@ -7,7 +7,7 @@ import { allowOnly, type CaseRunner, input, readAll, upload } from "./case.ts";
 export const t5Case: CaseRunner = async (gpu, golden) => {
   allowOnly(golden, "inputs", [/input_ids/, /attention_mask/]);
   allowOnly(golden, "args", []);
-  const loader = WeightLoader.from(gpu, golden.weights);
+  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
   const encoder = new T5Encoder(readT5Config(golden.config, golden.name), loader);
   await loader.load();
   const ids = upload(gpu, input(golden, "input_ids"));

@@ -18,7 +18,7 @@ export const transformerCase: CaseRunner = async (gpu, golden) => {
   ]);
   allowOnly(golden, "args", [/fps/]);
   const config = readCosmosTransformerConfig(golden.config, golden.name);
-  const loader = WeightLoader.from(gpu, golden.weights);
+  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
   const transformer = new CosmosTransformer(config, loader);
   await loader.load();
 

@@ -15,7 +15,7 @@ async function run(
 ): Promise<Map<string, Float32Array>> {
   allowOnly(golden, "inputs", [/video/]);
   allowOnly(golden, "args", []);
-  const loader = WeightLoader.from(gpu, golden.weights);
+  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
   const compute = build(loader);
   await loader.load();
   const video = upload(gpu, input(golden, "video"));
