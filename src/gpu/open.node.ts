@@ -31,7 +31,7 @@ const UNCHECKED = "enable-dawn-features=disable_robustness";
 
 /**
  * For real GPUs: subgroup matrices are an experiment of Dawn's, and float16 on NVIDIA is held back there until its conformance tests
- * pass. Both only add features to choose from; ONNX Runtime enables the same two. Kernels use them when asked for by name.
+ * pass. Both only add features to choose from; kernels use them when asked for by name.
  */
 const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 

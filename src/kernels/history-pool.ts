@@ -14,7 +14,7 @@ import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { recording } from "../gpu/recording.ts";
 import { showShape, Tensor } from "../tensor/tensor.ts";
-import { planFused, poolFused } from "./history-pool/fused.ts";
+import { fusedBytes, planFused, poolFused } from "./history-pool/fused.ts";
 import { poolMixed } from "./history-pool/mixed.ts";
 import { poolNaive } from "./history-pool/naive.ts";
 import type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
@@ -26,12 +26,18 @@ export { FLOAT32_EPSILON, POOL_KV_HEADS } from "./history-pool/pool.ts";
 export type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
 export { foldedSize, foldPool, mixedWeights, projectQuery } from "./history-pool/weights.ts";
 
-const VARIANTS = { fused: {}, mixed: {}, naive: {} } as const;
-
-/** Which weights a pool of this shape needs on this device: the fused kernel's workgroup memory has to fit. */
-export function poolVariant(gpu: Gpu, shape: PoolShape, mostEntries: number): keyof typeof VARIANTS {
-  const variant = choose(gpu, "historyPool", VARIANTS, gpu.adapter.software ? "mixed" : "fused");
-  return variant === "fused" && !planFused(gpu, shape, mostEntries, 1) ? "mixed" : variant;
+/**
+ * Which weights a pool of this shape needs on this device.
+ * @throws UsageError when a variant is forced that the device cannot run
+ */
+export function poolVariant(gpu: Gpu, shape: PoolShape, mostEntries: number): PoolWeights["kind"] {
+  const variants = {
+    fused: { needs: { workgroupBytes: fusedBytes(gpu, shape, mostEntries, 1) } },
+    mixed: {},
+    naive: {},
+  };
+  const preferred = gpu.adapter.software ? (["mixed"] as const) : (["fused", "mixed"] as const);
+  return choose(gpu, "historyPool", variants, ...preferred);
 }
 
 /**

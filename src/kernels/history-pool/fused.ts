@@ -262,22 +262,28 @@ export interface FusedPlan {
   readonly slices: number;
 }
 
-/** The most tokens a workgroup that fit its memory and still leave enough workgroups; undefined when not even one fits. */
-export function planFused(
+const lanesOf = (gpu: Gpu): number => (gpu.adapter.software ? 8 : 128);
+
+/** Bytes of workgroup memory for so many tokens a workgroup. */
+export function fusedBytes(
   gpu: Gpu,
   { dim, heads, headDim }: PoolShape,
   most: number,
   tokens: number,
-): FusedPlan | undefined {
+): number {
+  const numbers = tokens * (most * (heads + 1) + dim + heads * 4 * up4(headDim));
+  return 4 * numbers + 16 * lanesOf(gpu) * Math.max(tokens, up4(heads) + 1) + 64;
+}
+
+/** The most tokens a workgroup that fit its memory and still leave enough workgroups; undefined when not even one fits. */
+export function planFused(gpu: Gpu, shape: PoolShape, most: number, tokens: number): FusedPlan | undefined {
   const { maxComputeWorkgroupStorageSize: room } = gpu.device.limits;
   const { software } = gpu.adapter;
-  const lanes = software ? 8 : 128;
+  const lanes = lanesOf(gpu);
   const group = software ? 1 : 8;
-  const slices = Math.max(1, Math.floor(lanes / up4(headDim)));
+  const slices = Math.max(1, Math.floor(lanes / up4(shape.headDim)));
   for (const t of software || tokens > 512 ? [4, 2, 1] : tokens > 128 ? [2, 1] : [1]) {
-    const numbers = t * (most * (heads + 1) + dim + heads * 4 * up4(headDim));
-    const bytes = 4 * numbers + 16 * lanes * Math.max(t, up4(heads) + 1);
-    if (bytes + 64 <= room) return { tokens: t, lanes, group, slices };
+    if (fusedBytes(gpu, shape, most, t) <= room) return { tokens: t, lanes, group, slices };
   }
   return undefined;
 }
