@@ -32,7 +32,7 @@ const widen = (x: Uint16Array): Float32Array => new Float32Array(Uint32Array.fro
 const exact = (variant: string, tolerance: number): number =>
   variant === "subgroupMatrix" ? 1e-3 : tolerance;
 
-// Rounding of a float32 sum of K products; the tile and quads add up at most 64 terms at a time, the others all of them in order.
+// Rounding of a float32 sum of K products; the tile and quads add up 64 and 128 terms at a time, the others all of them in order.
 const bound = (variant: string, inner: number): number =>
   exact(variant, 2e-7 + 2e-8 * Math.sqrt(/tile|quads/.test(variant) ? Math.min(inner, 64) : inner));
 
