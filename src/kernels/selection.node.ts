@@ -45,6 +45,6 @@ export function selectVariantsHere(gpu: Gpu): Promise<string[]> {
   const require = createRequire(import.meta.url);
   const version = (of: string): string => (require(of) as { version: string }).version;
   // Another Dawn compiles the same WGSL to other code.
-  const versions = `${version("../../package.json")}, webgpu ${version("webgpu/package.json")}`;
+  const versions = `${version("mimic-video-webgpu/package.json")}, webgpu ${version("webgpu/package.json")}`;
   return selectVariants(gpu, { version: versions, store: fileStore() });
 }
