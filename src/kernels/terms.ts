@@ -2,8 +2,8 @@
  * How matrix products read their operands: four terms of a row at a time, both x, which is row-major as any tensor, and the
  * weight, whose rows are padded (packed-weight.ts).
  */
-
 import type { WeightDtype } from "../tensor/packed-weight.ts";
+import { each } from "./text.ts";
 
 /** `w4(i)`: the terms 4i to 4i + 3 of all that is stored. */
 export const READ_WEIGHT = {
@@ -52,3 +52,31 @@ export const ADD_OUTER = /* wgsl */ `
 fn addOuter(tile: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
   return mat4x4f(fma(b, vec4f(a.x), tile[0]), fma(b, vec4f(a.y), tile[1]), fma(b, vec4f(a.z), tile[2]), fma(b, vec4f(a.w), tile[3]));
 }`;
+
+/** `rowOfW(n)`: where row n of W begins, in vec4s. Rows beyond the end repeat the last one; their results are not stored. */
+export const ROW_OF_W = /* wgsl */ `
+fn rowOfW(n: u32) -> u32 { return min(n, p.columns - 1u) * (p.padded / 4u); }`;
+
+/** `fourOfW(n)`: where rows n to n + 3 begin; `terms4(at, k)`: their terms k to k + 3, one term a column. */
+export const FOUR_OF_W = /* wgsl */ `
+fn fourOfW(n: u32) -> vec4u { return vec4u(rowOfW(n), rowOfW(n + 1u), rowOfW(n + 2u), rowOfW(n + 3u)); }
+fn terms4(at: vec4u, k: u32) -> mat4x4f {
+  let i = at + k / 4u;
+  return transpose(mat4x4f(w4(i.x), w4(i.y), w4(i.z), w4(i.w)));
+}`;
+
+/** Blocks of four rows that a quad owns; fewer waste less on small batches. */
+export const quadBlocks = (rows: number): number => (rows <= 4 ? 1 : rows <= 8 ? 2 : 4);
+
+/** `quad(v)`: the values of all four lanes, of this one, of its neighbour in x, in y, and across. */
+export const QUAD = /* wgsl */ `
+fn quad(v: f32) -> vec4f { return vec4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }`;
+
+/** Four terms of the quad's rows, `a0`, `a1`, …, times those of a lane's four columns, `b0` to `b3`, added to `part0`, `part1`, …. */
+export const addQuads = (blocks: number): string =>
+  ["x", "y", "z", "w"]
+    .map(
+      (c) => `{ let b = vec4f(b0.${c}, b1.${c}, b2.${c}, b3.${c});
+${each(blocks, (i) => `part${i} = addOuter(part${i}, quad(a${i}.${c}), b);`)} }`,
+    )
+    .join("\n");

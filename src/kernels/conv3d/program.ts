@@ -3,7 +3,7 @@
  * becomes an output. m output pixel of a frame, n output channel, c input channel.
  */
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { READ_WEIGHT, readX } from "../terms.ts";
+import { READ_WEIGHT, readX, ROW_OF_W } from "../terms.ts";
 import type { Needs } from "../variants.ts";
 
 /** What decides how many invocations a frame takes. */
@@ -67,9 +67,9 @@ fn pixelOf(frame: u32, row: u32, column: u32) -> Pixel {
   return Pixel(select(0u, at, inside), inside);
 }
 
-// Pixels beyond the end repeat the last one, channels too; they are not stored.
+// Pixels beyond the end repeat the last one; they are not stored.
 fn pixelIndex(m: u32) -> u32 { return min(m, p.outHeight * p.outWidth - 1u); }
-fn rowOfW(n: u32) -> u32 { return min(n, p.columns - 1u) * (p.padded / 4u); }
+${ROW_OF_W}
 
 fn store(frame: u32, m: u32, n: u32, sum: f32) {
   if (m >= p.outHeight * p.outWidth || n >= p.columns) { return; }

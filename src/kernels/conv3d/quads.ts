@@ -2,20 +2,16 @@
  * For adapters with subgroups: the four invocations of a quad own 4·blocks pixels × 16 channels and hand pixels round by quad
  * swaps, as in linear/quads.ts. Sums of a tap, at most 32 channels of it, go to a second accumulator.
  */
-import { ADD_OUTER } from "../terms.ts";
+import { ADD_OUTER, addQuads, QUAD, quadBlocks } from "../terms.ts";
+import { each } from "../text.ts";
 import { SUBGROUPS } from "../variants.ts";
 import type { ConvolutionVariant } from "./program.ts";
 
-const blocksFor = (pixels: number): number => (pixels <= 4 ? 1 : pixels <= 8 ? 2 : 4);
-
 const QUADS = (blocks: number): string => {
-  const each = (line: (i: number) => string): string =>
-    Array.from({ length: blocks }, (_, i) => line(i)).join("\n");
   return /* wgsl */ `
 ${ADD_OUTER}
+${QUAD}
 
-// The values of all four lanes: of this one, of its neighbour in x, in y, and across.
-fn quad(v: f32) -> vec4f { return vec4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
 fn x4Of(pixel: Pixel, c: u32) -> vec4f { return select(vec4f(), xEnd(pixel.at, c), pixel.inside); }
 
 @compute @workgroup_size(WORKGROUP)
@@ -29,6 +25,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let m = tile / groups * ${4 * blocks}u;
   let w0 = rowOfW(n); let w1 = rowOfW(n + 1u); let w2 = rowOfW(n + 2u); let w3 = rowOfW(n + 3u);
 ${each(
+  blocks,
   (i) => `  let pixel${i} = pixelIndex(m + ${4 * i}u + lane);
   let row${i} = pixel${i} / p.outWidth * p.strideH;
   let column${i} = pixel${i} % p.outWidth * p.strideW;
@@ -42,22 +39,17 @@ ${each(
     for (var ij = 0u; ij < p.kernelH * p.kernelW; ij++) {
       let i = ij / p.kernelW;
       let j = ij % p.kernelW;
-${each((i) => `      let at${i} = pixelOf(read, row${i} + i, column${i} + j);`)}
+${each(blocks, (i) => `      let at${i} = pixelOf(read, row${i} + i, column${i} + j);`)}
       let tap = (a * p.kernelH * p.kernelW + ij) * depth;
       for (var c0 = 0u; c0 < depth; c0 += 32u) {
-${each((i) => `        var part${i} = mat4x4f();`)}
+${each(blocks, (i) => `        var part${i} = mat4x4f();`)}
         for (var c = c0; c < min(c0 + 32u, depth); c += 4u) {
           let k = (tap + c) / 4u;
           let b0 = w4(w0 + k); let b1 = w4(w1 + k); let b2 = w4(w2 + k); let b3 = w4(w3 + k);
-${each((i) => `          let a${i} = x4Of(at${i}, c);`)}
-${["x", "y", "z", "w"]
-  .map(
-    (c) => `          { let b = vec4f(b0.${c}, b1.${c}, b2.${c}, b3.${c});
-${each((i) => `            part${i} = addOuter(part${i}, quad(a${i}.${c}), b);`)} }`,
-  )
-  .join("\n")}
+${each(blocks, (i) => `          let a${i} = x4Of(at${i}, c);`)}
+${addQuads(blocks)}
         }
-${each((i) => `        sum${i} += part${i};`)}
+${each(blocks, (i) => `        sum${i} += part${i};`)}
       }
     }
   }
@@ -73,7 +65,7 @@ ${each((i) => `        sum${i} += part${i};`)}
 export const quads: ConvolutionVariant = {
   needs: SUBGROUPS,
   program: ({ pixels, channels }) => {
-    const blocks = blocksFor(pixels);
+    const blocks = quadBlocks(pixels);
     return {
       key: `quads ${blocks}`,
       body: QUADS(blocks),

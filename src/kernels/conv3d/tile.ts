@@ -2,9 +2,11 @@
  * For adapters without subgroups: one invocation owns 8 pixels × 8 channels, as in linear/tile.ts. Sums of a tap, at most 64
  * channels of it, go to a second accumulator.
  */
+import { FOUR_OF_W } from "../terms.ts";
 import type { ConvolutionVariant } from "./program.ts";
 
 const TILE = /* wgsl */ `
+${FOUR_OF_W}
 struct Four { at: array<Pixel, 4> }
 
 // Four channels of four pixels, one pixel a column.
@@ -16,12 +18,6 @@ fn pixels4(four: Four, c: u32) -> mat4x4f {
   }
   return pixels;
 }
-// Four terms of four rows of W, one term a column.
-fn terms4(at: vec4u, k: u32) -> mat4x4f {
-  let i = at + k / 4u;
-  return transpose(mat4x4f(w4(i.x), w4(i.y), w4(i.z), w4(i.w)));
-}
-fn fourOfW(n: u32) -> vec4u { return vec4u(rowOfW(n), rowOfW(n + 1u), rowOfW(n + 2u), rowOfW(n + 3u)); }
 // Where tap (i, j) of output pixels m to m + 3 reads.
 fn fourOfX(frame: u32, m: u32, i: u32, j: u32) -> Four {
   var four: Four;

@@ -10,6 +10,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { recording } from "../../gpu/recording.ts";
 import { result, type Tensor } from "../../tensor/tensor.ts";
 import { EXP } from "../math.ts";
+import { each } from "../text.ts";
 import {
   FLOAT32_EPSILON,
   POOL_KV_HEADS,
@@ -28,8 +29,6 @@ const NORMS = {
 } as const;
 
 const FUSED = (kind: keyof typeof NORMS, heads: number, tokens: number): string => {
-  const each = (n: number, line: (i: number) => string): string =>
-    Array.from({ length: n }, (_, i) => line(i)).join("\n");
   const heads4 = up4(heads);
   return /* wgsl */ `
 struct Params { tokens: u32, entries: u32, perItem: u32, shiftFrom: u32, tableWidth: u32, scaleAt: u32, shiftAt: u32, epsilon: f32, normEpsilon: f32 }

@@ -5,7 +5,7 @@
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { ACTIVATIONS, type Activation } from "../activations.ts";
 import { SIGMOID } from "../math.ts";
-import { readX } from "../terms.ts";
+import { readX, ROW_OF_W } from "../terms.ts";
 import type { Needs } from "../variants.ts";
 
 export interface LinearShape {
@@ -65,9 +65,9 @@ ${ACTIVATIONS[activation]}
 ${GATE[gate]}
 ${readX(x, "p.inner")}
 
-// Where row m of x, and row n of W, begin. Rows beyond the end repeat the last one; their results are not stored.
+// Where row m of x begins. Rows beyond the end repeat the last one; their results are not stored.
 fn rowOfX(m: u32) -> u32 { return min(m, p.rows - 1u) * p.inner; }
-fn rowOfW(n: u32) -> u32 { return min(n, p.columns - 1u) * (p.padded / 4u); }
+${ROW_OF_W}
 
 fn store(m: u32, n: u32, sum: f32) {
   if (m >= p.rows || n >= p.columns) { return; }

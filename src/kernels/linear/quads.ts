@@ -12,31 +12,20 @@
  */
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { SUBGROUPS } from "../variants.ts";
-import { ADD_OUTER, bindX, READ_WEIGHT } from "../terms.ts";
+import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks, READ_WEIGHT } from "../terms.ts";
+import { each } from "../text.ts";
 import type { LinearVariant } from "./program.ts";
 
-/** Blocks of four rows a quad owns; fewer waste less on small batches. */
-const blocksFor = (rows: number): number => (rows <= 4 ? 1 : rows <= 8 ? 2 : 4);
-
 const QUADS = (dtype: WeightDtype, blocks: number): string => {
-  const each = (line: (i: number) => string): string =>
-    Array.from({ length: blocks }, (_, i) => line(i)).join("\n");
   const terms = (read: "x4" | "xEnd"): string => /* wgsl */ `
       let b0 = w4(w0 + k / 4u); let b1 = w4(w1 + k / 4u); let b2 = w4(w2 + k / 4u); let b3 = w4(w3 + k / 4u);
-${each((i) => `      let a${i} = ${read}(row${i}, k);`)}
-${["x", "y", "z", "w"]
-  .map(
-    (c) => `      { let b = vec4f(b0.${c}, b1.${c}, b2.${c}, b3.${c});
-${each((i) => `        part${i} = addOuter(part${i}, quad(a${i}.${c}), b);`)} }`,
-  )
-  .join("\n")}`;
+${each(blocks, (i) => `      let a${i} = ${read}(row${i}, k);`)}
+${addQuads(blocks)}`;
   return /* wgsl */ `
 ${READ_WEIGHT[dtype]}
 ${ADD_OUTER}
+${QUAD}
 const PART = 128u;
-
-// The values of all four lanes: of this one, of its neighbour in x, in y, and across.
-fn quad(v: f32) -> vec4f { return vec4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -46,19 +35,19 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let m = tile / groups * ${4 * blocks}u;
   let n = tile % groups * 16u + lane * 4u;
   let w0 = rowOfW(n); let w1 = rowOfW(n + 1u); let w2 = rowOfW(n + 2u); let w3 = rowOfW(n + 3u);
-${each((i) => `  let row${i} = rowOfX(m + ${4 * i}u + lane);`)}
-${each((i) => `  var sum${i} = mat4x4f();`)}
+${each(blocks, (i) => `  let row${i} = rowOfX(m + ${4 * i}u + lane);`)}
+${each(blocks, (i) => `  var sum${i} = mat4x4f();`)}
   let whole = p.inner & ~3u;
   for (var k0 = 0u; k0 < whole; k0 += PART) {
-${each((i) => `    var part${i} = mat4x4f();`)}
+${each(blocks, (i) => `    var part${i} = mat4x4f();`)}
     for (var k = k0; k < min(k0 + PART, whole); k += 4u) {${terms("x4")}
     }
-${each((i) => `    sum${i} += part${i};`)}
+${each(blocks, (i) => `    sum${i} += part${i};`)}
   }
   if (whole < p.inner) {
     let k = whole;
-${each((i) => `    var part${i} = sum${i};`)}${terms("xEnd")}
-${each((i) => `    sum${i} = part${i};`)}
+${each(blocks, (i) => `    var part${i} = sum${i};`)}${terms("xEnd")}
+${each(blocks, (i) => `    sum${i} = part${i};`)}
   }
   // In memory, so that one piece of text stores every row.
   var tiles = array(${Array.from({ length: blocks }, (_, i) => `sum${i}`).join(", ")});
@@ -72,7 +61,7 @@ ${each((i) => `    sum${i} = part${i};`)}
 export const quads: LinearVariant = {
   needs: SUBGROUPS,
   program: ({ rows, inner, columns }) => {
-    const blocks = blocksFor(rows);
+    const blocks = quadBlocks(rows);
     return {
       key: `quads ${blocks} ${inner % 4 === 0}`,
       body: (dtype) => QUADS(dtype, blocks),

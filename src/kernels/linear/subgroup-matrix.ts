@@ -9,11 +9,10 @@
  *
  * Neither has run on a real GPU yet: the text is only known to compile (test/kernels/subgroup-matrix.test.ts).
  */
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { bindX, READ_WEIGHT } from "../terms.ts";
 import { each } from "../text.ts";
-import type { LinearProgram, LinearVariant } from "./program.ts";
-
-type WeightType = Parameters<LinearProgram["body"]>[0];
+import type { LinearVariant } from "./program.ts";
 
 interface Units {
   readonly component: "f16" | "f32";
@@ -21,7 +20,7 @@ interface Units {
   readonly side: 8 | 16;
 }
 
-const MATRICES = (dtype: WeightType, { component, side }: Units): string => {
+const MATRICES = (dtype: WeightDtype, { component, side }: Units): string => {
   const [down, right] = [32 / side, 64 / side];
   const sums = (line: (i: number, j: number) => string): string =>
     each(down, (i) => each(right, (j) => line(i, j)));

@@ -3,21 +3,16 @@
  * terms fill. Sums of 64 terms go to a second accumulator, as in quads.ts.
  */
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { bindX, READ_WEIGHT } from "../terms.ts";
+import { bindX, FOUR_OF_W, READ_WEIGHT } from "../terms.ts";
 import type { LinearVariant } from "./program.ts";
 
 const TILE = (dtype: WeightDtype): string => /* wgsl */ `
 ${READ_WEIGHT[dtype]}
+${FOUR_OF_W}
 
 // Four terms of four rows of x, one row a column.
 fn rows4(at: vec4u, k: u32) -> mat4x4f { return mat4x4f(xEnd(at.x, k), xEnd(at.y, k), xEnd(at.z, k), xEnd(at.w, k)); }
-// Four terms of four rows of W, one term a column.
-fn terms4(at: vec4u, k: u32) -> mat4x4f {
-  let i = at + k / 4u;
-  return transpose(mat4x4f(w4(i.x), w4(i.y), w4(i.z), w4(i.w)));
-}
 fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u)); }
-fn fourOfW(n: u32) -> vec4u { return vec4u(rowOfW(n), rowOfW(n + 1u), rowOfW(n + 2u), rowOfW(n + 3u)); }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
