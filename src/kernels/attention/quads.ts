@@ -1,84 +1,118 @@
 /**
- * For adapters with subgroups. The four invocations of a quad own 16 queries; each reads one of four keys and swaps it with the
- * others, so a key costs a quarter of the reads of tile.ts, and the largest logit is looked for once in four keys. Outputs wider
- * than 64 are split over invocations.
+ * For adapters with subgroups. The four invocations of a quad own up to 8 queries each; each reads one of four keys and swaps it with
+ * the others, so that a number read serves all the quad's queries. Queries and outputs stay in registers, that is, on a CPU
+ * adapter, on the stack: text is unrolled over rows and channels, since only constant indices cost nothing there.
+ *
+ * What decides on SwiftShader 5.0.0 (instructions counted in its machine code for d = 64, 2026-11-22): 4 queries an invocation take
+ * 26,000 for four keys, 8 take 42,000, so more queries are better up to where the text (6 bytes an instruction) outgrows the
+ * processor's second cache. A read costs 58, a multiply-add 4.5, whatever is carried round a loop or out of an `if` 12: outputs are
+ * therefore shrunk at every step, needed or not.
  */
 import { SUBGROUPS } from "../variants.ts";
-import { type AttentionVariant, FOUR_QUERIES, HEADER, inQuads, type Reading } from "./program.ts";
+import { type AttentionVariant, HEADER, type Reading } from "./program.ts";
 import { each } from "../text.ts";
 
-const QUADS = (quads: number, wide: number, reading: Reading): string => /* wgsl */ `
+/** How much one invocation holds: vec4s of queries, queries, vec4s of one output. */
+const HELD = 128;
+const MOST_ROWS = 8;
+const WIDEST = 32;
+/** What four keys cost besides the rows, in rows (from the counts above). */
+const OVERHEAD = 2.5;
+
+/** `rows`: queries an invocation; `quads`, `wide`: vec4s of a query, and of the part of its output that one invocation owns. */
+const QUADS = (rows: number, quads: number, wide: number, reading: Reading): string => {
+  const row = (line: (r: number) => string): string => each(rows, line);
+  return /* wgsl */ `
 ${HEADER(reading)}
-${FOUR_QUERIES}
 // What all four lanes hold, one column each: this one, its neighbour in x, in y, and across.
 fn lanes4(v: vec4f) -> mat4x4f { return mat4x4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
-fn biased4(logits: vec4f, b: u32, h: u32, i: vec4u, j: u32) -> vec4f {
-  return vec4f(biased(logits.x, b, h, i.x, j), biased(logits.y, b, h, i.y, j), biased(logits.z, b, h, i.z, j), biased(logits.w, b, h, i.w, j));
+fn biased4(logits: vec4f, b: u32, h: u32, i: u32, j: vec4u) -> vec4f {
+  return vec4f(biased(logits.x, b, h, i, j.x), biased(logits.y, b, h, i, j.y), biased(logits.z, b, h, i, j.z), biased(logits.w, b, h, i, j.w));
+}
+fn highestOf(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
+fn store(b: u32, i: u32, h: u32, c: u32, values: vec4f) {
+  for (var e = 0u; e < 4u; e++) {
+    if (c + e < p.dim) { out[((b * p.queries + i) * p.heads + h) * p.dim + c + e] = values[e]; }
+  }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
   let lane = index % 4u;
-  let across = (p.queries + 15u) / 16u;
+  let across = (p.queries + ${4 * rows - 1}u) / ${4 * rows}u;
   let quad = (wg.x + wg.y * grid.x) * (WORKGROUP / 4u) + index / 4u;
   let total = across * p.chunks * p.heads * p.batch;
   // Quads beyond the end repeat the last one, as all must take part in the swaps; they store nothing.
   let tile = min(quad, total - 1u);
-  let i = tile % across * 16u + lane * 4u;
   let chunk = tile / across % p.chunks;
   let h = tile / across / p.chunks % p.heads;
   let b = tile / across / p.chunks / p.heads;
   let first = chunk * ${wide * 4}u;
   let g = h % p.kvHeads;
-  let i4 = min(vec4u(i) + vec4u(0u, 1u, 2u, 3u), vec4u(p.queries - 1u));
   let keys = p.memory + p.keys;
-${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${4 * n}u);`)}
-${each(wide, (n) => `  var o${n} = mat4x4f();`)}
-  var highest = vec4f(LOWEST);
-  var sum = vec4f();
+  let i = (tile % across * 4u + lane) * ${rows}u;
+  // Queries past the end repeat the last one.
+${row((r) => `  let i${r} = min(i + ${r}u, p.queries - 1u);`)}
+${row((r) => `  let at${r} = (b * p.queries + i${r}) * p.qWidth + p.qAt + h * p.dim;`)}
+${row((r) => each(quads, (n) => `  let q${r}_${n} = query4(at${r}, ${4 * n}u) * p.scale;`))}
+${row((r) => each(wide, (n) => `  var o${r}_${n} = vec4f();`))}
+${row((r) => `  var highest${r} = LOWEST; var sum${r} = 0.0;`)}
   for (var j = 0u; j < keys; j += 4u) {
     // Each lane reads the key and the value of its own position; those beyond the end weigh nothing.
     let own = min(j + lane, keys - 1u);
     let key = rowAt(b, own, p.kWidth) + p.kAt + g * p.dim;
     let value = rowAt(b, own, p.vWidth) + p.vAt + g * p.dim;
     let position = vec4u(j) + (vec4u(lane) ^ vec4u(0u, 1u, 2u, 3u));
-    var logits = mat4x4f();
-${each(quads, (n) => `    logits += q${n} * lanes4(key4(own, key, ${4 * n}u));`)}
+    let inside = select(vec4f(), vec4f(1.0), position < vec4u(keys));
+${row((r) => `    var logits${r} = vec4f();`)}
+${each(quads, (n) => `    { let k4 = lanes4(key4(own, key, ${4 * n}u));\n${row((r) => `      logits${r} += q${r}_${n} * k4;`)} }`)}
     if (hasMask() || hasBias() || isCausal()) {
       let at = min(position, vec4u(keys - 1u));
-      logits = mat4x4f(biased4(logits[0], b, h, i4, at.x), biased4(logits[1], b, h, i4, at.y),
-                       biased4(logits[2], b, h, i4, at.z), biased4(logits[3], b, h, i4, at.w));
+${row((r) => `      logits${r} = biased4(logits${r}, b, h, i${r}, at);`)}
     }
-    let inside = select(vec4f(), vec4f(1.0), position < vec4u(keys));
-    let raised = max(highest, max(max(logits[0], logits[1]), max(logits[2], logits[3])));
-    if (any(raised > highest)) {
-      let shrink = exp4(highest - raised);
-      highest = raised;
-      sum *= shrink;
-${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink, o${n}[2] * shrink, o${n}[3] * shrink);`)}
-    }
-    let weight = mat4x4f(exp4(logits[0] - highest) * inside.x, exp4(logits[1] - highest) * inside.y,
-                         exp4(logits[2] - highest) * inside.z, exp4(logits[3] - highest) * inside.w);
-    sum += (weight[0] + weight[1]) + (weight[2] + weight[3]);
-${each(wide, (n) => `    o${n} += weight * transpose(lanes4(value4(own, value, first + ${4 * n}u)));`)}
+${row(
+  (r) => `    let raised${r} = max(highest${r}, highestOf(logits${r}));
+    let shrink${r} = exp_(highest${r} - raised${r});
+    let weights${r} = exp4(logits${r} - raised${r}) * inside;
+    highest${r} = raised${r};
+    sum${r} = sum${r} * shrink${r} + ((weights${r}.x + weights${r}.y) + (weights${r}.z + weights${r}.w));`,
+)}
+${each(wide, (n) => `    { let v4 = lanes4(value4(own, value, first + ${4 * n}u));\n${row((r) => `      o${r}_${n} = o${r}_${n} * shrink${r} + v4 * weights${r};`)} }`)}
   }
   if (quad >= total) { return; }
-  let open = gates4(b, i, h);
-${each(wide, (n) => `  storeRows(b, i, h, first + ${4 * n}u, transpose(o${n}), sum, open);`)}
+${row(
+  (r) => `  if (i + ${r}u < p.queries) {
+    let factor = gate(b, i + ${r}u, h) / sum${r};
+${each(wide, (n) => `    store(b, i + ${r}u, h, first + ${4 * n}u, o${r}_${n} * factor);`)}
+  }`,
+)}
 }
 `;
+};
+
+/** Queries an invocation: as many as can be held, fewer where the last quad would go half empty. */
+function rowsOf(queries: number, quads: number): number {
+  const most = Math.max(1, Math.min(MOST_ROWS, Math.floor(HELD / quads)));
+  const cost = (rows: number): number => Math.ceil(queries / (4 * rows)) * (rows + OVERHEAD);
+  const candidates = Array.from({ length: most }, (_, n) => n + 1);
+  return candidates.reduce((best, rows) => (cost(rows) <= cost(best) ? rows : best));
+}
 
 export const quads: AttentionVariant = {
   needs: SUBGROUPS,
   program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
-    const { quads, wide, chunks, guarded } = inQuads(headDim);
+    const quads = Math.ceil(headDim / 4);
+    const rows = rowsOf(queries, quads);
+    const wide = Math.min(quads, WIDEST);
+    const chunks = Math.ceil(quads / wide);
+    const guarded = headDim % (4 * wide) !== 0;
     const element = quadAligned ? "vec4f" : "f32";
     return {
-      key: `quads ${quads} ${wide} ${guarded} ${source} ${element}`,
-      wgsl: () => QUADS(quads, wide, { source, element, guarded, options: "override" }),
+      key: `quads ${rows} ${quads} ${wide} ${guarded} ${source} ${element}`,
+      wgsl: () => QUADS(rows, quads, wide, { source, element, guarded, options: "override" }),
       chunks,
       options: "override",
-      invocations: batch * heads * chunks * Math.ceil(queries / 16) * 4,
+      invocations: batch * heads * chunks * Math.ceil(queries / (4 * rows)) * 4,
     };
   },
 };
