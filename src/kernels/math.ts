@@ -4,18 +4,24 @@
  */
 
 /**
- * e^x = 2^n · e^r with n = round(x / ln 2) and |r| ≤ ln 2 / 2; ln 2 is split in two so that r is exact, and e^r is its
- * Taylor polynomial of degree 7 (remainder 7e-9). Arguments below −87 give 0.
+ * e^x = 2^n · e^r with n = ⌊x / ln 2 + ½⌋ and |r| ≤ ln 2 / 2; ln 2 is split in two so that r is exact, and e^r is its
+ * Taylor polynomial of degree 7 (remainder 7e-9). n + 127 becomes the exponent: added to 1.5 · 2²³ it stands in the last bits, which a product moves to
+ * the front (a shift by 23 would be four scalar ones).
+ * (SwiftShader 5.0.0, 2026-11-22: 102 instructions; 288 with clamp, round and conversions to and from integers, each of which must
+ * sort out NaN or what does not fit. The builtin takes 57.)
+ * `expTo88`: x up to 88; `exp_`: any x, above 88 e^88. Below −87 both give e^−87 = 1.6e-38.
  */
 export const EXP = /* wgsl */ `
-fn exp_(x: f32) -> f32 {
-  let clamped = clamp(x, -87.0, 88.0);
-  let n = round(clamped * 1.44269504);
-  let r = (clamped - n * 0.693145752) - n * 1.42860677e-6;
+fn expTo88(x: f32) -> f32 {
+  let seen = select(x, -87.0, x < -87.0);
+  let n = floor(seen * 1.44269504 + 0.5);
+  let r = (seen - n * 0.693145752) - n * 1.42860677e-6;
   let series = 1.0 + r * (1.0 + r * (0.5 + r * (0.166666667 + r * (0.0416666667 + r * (0.00833333333 + r * (0.00138888889 + r * 0.000198412698))))));
-  return select(series * bitcast<f32>(u32(i32(n) + 127) << 23u), 0.0, x < -87.0);
+  return series * bitcast<f32>(bitcast<u32>(n + 12583039.0) * 8388608u);
 }
-fn exp4(x: vec4f) -> vec4f { return vec4f(exp_(x.x), exp_(x.y), exp_(x.z), exp_(x.w)); }
+fn exp_(x: f32) -> f32 { return expTo88(select(x, 88.0, x > 88.0)); }
+// Of a softmax: x is at most zero.
+fn exp4(x: vec4f) -> vec4f { return vec4f(expTo88(x.x), expTo88(x.y), expTo88(x.z), expTo88(x.w)); }
 `;
 
 /** σ(x) = 1 / (1 + e^−x) */
@@ -37,11 +43,14 @@ fn tanh_(x: f32) -> f32 {
  * exact arithmetic, at most 4e-7 in float32; 2026-11-22).
  */
 export const ERF = /* wgsl */ `
+// Two selects: clamp must sort out NaN, which costs SwiftShader 5.0.0 twice as much (84 instructions, 2026-11-22).
+fn between(x: f32, low: f32, high: f32) -> f32 { return select(select(x, low, x < low), high, x > high); }
 fn erf(x: f32) -> f32 {
-  let t = min(x * x, 15.6025);
+  let seen = between(x, -3.95, 3.95);
+  let t = seen * seen;
   let p = 1.12837914 + t * (0.191549176 + t * (0.0528752855 + t * (0.00380811065 + t * (0.000284686250 + t * 2.02591204e-6))));
   let q = 1.0 + t * (0.503088713 + t * (0.114559145 + t * (0.0150549871 + t * (0.00117071285 + t * 3.78317660e-5))));
-  return clamp(clamp(x, -3.95, 3.95) * p / q, -1.0, 1.0);
+  return between(seen * p / q, -1.0, 1.0);
 }
 `;
 
