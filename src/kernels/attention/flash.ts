@@ -52,10 +52,10 @@ fn weights4(logits: mat4x4f, highest: vec4f, inside: vec4f) -> mat4x4f {
   return all;
 }
 // Four channels of four keys, 16 apart: column = channel, row = key. Keys past the end repeat the last one.
-fn keys4(b: u32, j: vec4u, g: u32, c: u32) -> mat4x4f {
+fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
   let at = p.kAt + g * p.dim;
-  return transpose(mat4x4f(key4(j.x, rowAt(b, j.x, p.kWidth) + at, c), key4(j.y, rowAt(b, j.y, p.kWidth) + at, c),
-                           key4(j.z, rowAt(b, j.z, p.kWidth) + at, c), key4(j.w, rowAt(b, j.w, p.kWidth) + at, c)));
+  return transpose(mat4x4f(key4(j.x, elements(rowAt(b, j.x, p.kWidth) + at), n), key4(j.y, elements(rowAt(b, j.y, p.kWidth) + at), n),
+                           key4(j.z, elements(rowAt(b, j.z, p.kWidth) + at), n), key4(j.w, elements(rowAt(b, j.w, p.kWidth) + at), n)));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -80,10 +80,10 @@ ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
     var nearLogits = mat4x4f(); var farLogits = mat4x4f();
     for (var c0 = 0u; c0 < p.dim; c0 += DEPTH) {
       let four = lane / 4u % 16u;
-      let c = c0 + lane % 4u * 4u;
+      let n = c0 / 4u + lane % 4u;
       var item: mat4x4f;
-      if (lane < 64u) { item = queries4(b, i0 + four * 4u, h, c); }
-      else { item = keys4(b, min(j0 + four + apart, vec4u(total - 1u)), g, c); }
+      if (lane < 64u) { item = queries4(b, i0 + four * 4u, h, n); }
+      else { item = keys4(b, min(j0 + four + apart, vec4u(total - 1u)), g, n); }
       workgroupBarrier();
       for (var e = 0u; e < 4u; e++) { stage[lane / 64u * 256u + (lane % 4u * 4u + e) * 16u + four] = item[e]; }
       workgroupBarrier();
@@ -125,7 +125,7 @@ ${each(per, (n) => `    near${n} = ${rows(`near${n}`, "nearShrink")}; far${n} = 
       workgroupBarrier();
       for (var item = lane; item < DEPTH * WIDE; item += WORKGROUP) {
         let j = min(j0 + v0 + item / WIDE, total - 1u);
-        stage[item] = value4(j, rowAt(b, j, p.vWidth) + p.vAt + g * p.dim, first + item % WIDE * 4u);
+        stage[item] = value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first / 4u + item % WIDE);
       }
       workgroupBarrier();
       for (var e = 0u; e < DEPTH; e++) {

@@ -55,26 +55,26 @@ export interface Reading {
 export const OPTIONS = { MASK: 1, BIAS: 2, CAUSAL: 4, GATE: 8 } as const;
 
 /**
- * Bindings; `query4`, `key4(j, at, c)`, `value4(j, at, c)`: four channels from channel c of the row that begins at `at`; `rowAt`: where
- * key j stands. Only a program with a memory looks into two buffers: the branch in the innermost loop would cost every other one.
+ * Bindings; `query4`, `key4(j, at, n)`, `value4(j, at, n)`: channels 4n to 4n + 3 of the row that begins at `at`, counted in elements of the
+ * buffer (`elements(float)`, which divides: once a row, not once a read); `rowAt`: at which float key j stands. Only a program with a memory looks into two buffers: the branch in the innermost loop would cost every other one.
  */
 export const HEADER = ({ source, element, guarded, options }: Reading): string => {
   const one = (name: string, buffer: string): string =>
     `fn ${name}(at: u32) -> f32 { return ${buffer}[${element === "f32" ? "at" : "at / 4u][at % 4u"}]; }`;
   const whole = (buffer: string): string =>
     element === "vec4f"
-      ? `${buffer}[(at + c) / 4u]`
-      : `vec4f(${buffer}[at + c], ${buffer}[at + c + 1u], ${buffer}[at + c + 2u], ${buffer}[at + c + 3u])`;
+      ? `${buffer}[at + n]`
+      : `vec4f(${buffer}[at + 4u * n], ${buffer}[at + 4u * n + 1u], ${buffer}[at + 4u * n + 2u], ${buffer}[at + 4u * n + 3u])`;
   const guard = (buffer: string): string =>
     element === "vec4f"
-      ? `if (c >= p.dim) { return vec4f(); }`
-      : `if (c + 4u > p.dim) {
+      ? `if (4u * n >= p.dim) { return vec4f(); }`
+      : `if (4u * n + 4u > p.dim) {
     var value = vec4f();
-    for (var e = 0u; c + e < p.dim; e++) { value[e] = ${buffer}[at + c + e]; }
+    for (var e = 0u; 4u * n + e < p.dim; e++) { value[e] = ${buffer}[at + 4u * n + e]; }
     return value;
   }`;
   const four = (name: string, buffer: string): string => /* wgsl */ `
-fn ${name}(at: u32, c: u32) -> vec4f {
+fn ${name}(at: u32, n: u32) -> vec4f {
   ${guarded ? guard(buffer) : ""}
   return ${whole(buffer)};
 }`;
@@ -86,21 +86,21 @@ fn ${name}(at: u32, c: u32) -> vec4f {
     source === "own"
       ? /* wgsl */ `
 fn rowAt(b: u32, j: u32, width: u32) -> u32 { return (b * p.keys + j) * width; }
-fn key4(j: u32, at: u32, c: u32) -> vec4f { return ownKey4(at, c); }
-fn value4(j: u32, at: u32, c: u32) -> vec4f { return ownValue4(at, c); }`
+fn key4(j: u32, at: u32, n: u32) -> vec4f { return ownKey4(at, n); }
+fn value4(j: u32, at: u32, n: u32) -> vec4f { return ownValue4(at, n); }`
       : // Keys are numbered through: first the memory's, then the call's own.
         /* wgsl */ `
 ${four("memory4", "memory")}
 fn rowAt(b: u32, j: u32, width: u32) -> u32 {
   return select(b * p.keys + j - p.memory, b * p.memory + j, j < p.memory) * width;
 }
-fn key4(j: u32, at: u32, c: u32) -> vec4f {
-  if (j < p.memory) { return memory4(at, c); }
-  return ownKey4(at, c);
+fn key4(j: u32, at: u32, n: u32) -> vec4f {
+  if (j < p.memory) { return memory4(at, n); }
+  return ownKey4(at, n);
 }
-fn value4(j: u32, at: u32, c: u32) -> vec4f {
-  if (j < p.memory) { return memory4(at, c); }
-  return ownValue4(at, c);
+fn value4(j: u32, at: u32, n: u32) -> vec4f {
+  if (j < p.memory) { return memory4(at, n); }
+  return ownValue4(at, n);
 }`;
   return /* wgsl */ `
 struct Params {
@@ -127,6 +127,7 @@ ${one("query1", "q")}
 ${four("query4", "q")}
 ${four("ownKey4", "k")}
 ${four("ownValue4", "v")}
+fn elements(at: u32) -> u32 { return at / ${element === "f32" ? 1 : 4}u; }
 ${rows}
 // The gate of one head's output.
 fn gate(b: u32, i: u32, h: u32) -> f32 {
@@ -146,11 +147,11 @@ fn biased(product: f32, b: u32, h: u32, i: u32, j: u32) -> f32 {
 
 /** Four queries of a head as one 4×4 matrix, scaled: column = channel, row = query. Queries past the end repeat the last one. */
 export const FOUR_QUERIES = /* wgsl */ `
-fn queries4(b: u32, i: u32, h: u32, c: u32) -> mat4x4f {
+fn queries4(b: u32, i: u32, h: u32, n: u32) -> mat4x4f {
   let last = p.queries - 1u;
   let at = vec4u(b * p.queries) + min(vec4u(i) + vec4u(0u, 1u, 2u, 3u), vec4u(last));
   let row = at * p.qWidth + p.qAt + h * p.dim;
-  return transpose(mat4x4f(query4(row.x, c), query4(row.y, c), query4(row.z, c), query4(row.w, c)) * p.scale);
+  return transpose(mat4x4f(query4(elements(row.x), n), query4(elements(row.y), n), query4(elements(row.z), n), query4(elements(row.w), n)) * p.scale);
 }
 fn gates4(b: u32, i: u32, h: u32) -> vec4f {
   var open = vec4f();

@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let chunk = tile / across % p.chunks;
   let h = tile / across / p.chunks % p.heads;
   let b = tile / across / p.chunks / p.heads;
-  let first = chunk * ${wide * 4}u;
+  let first = chunk * ${wide}u;
   let g = h % p.kvHeads;
   let keys = p.memory + p.keys;
   let i = (tile % across * 4u + lane) * ${rows}u;
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var held: array<vec4f, ${rows * quads}>;
   for (var x = 0u; x < ${rows * quads}u; x++) {
     let row = b * p.queries + min(i + x / ${quads}u, p.queries - 1u);
-    held[x] = query4(row * p.qWidth + p.qAt + h * p.dim, x % ${quads}u * 4u) * p.scale;
+    held[x] = query4(elements(row * p.qWidth + p.qAt + h * p.dim), x % ${quads}u) * p.scale;
   }
 ${row((r) => each(quads, (n) => `  let q${r}_${n} = held[${r * quads + n}];`))}
 ${row((r) => each(wide, (n) => `  var o${r}_${n} = vec4f();`))}
@@ -63,12 +63,12 @@ ${row((r) => `  var highest${r} = LOWEST; var sum${r} = 0.0;`)}
   for (var j = 0u; j < keys; j += 4u) {
     // Each lane reads the key and the value of its own position; those beyond the end weigh nothing.
     let own = min(j + lane, keys - 1u);
-    let key = rowAt(b, own, p.kWidth) + p.kAt + g * p.dim;
-    let value = rowAt(b, own, p.vWidth) + p.vAt + g * p.dim;
+    let key = elements(rowAt(b, own, p.kWidth) + p.kAt + g * p.dim);
+    let value = elements(rowAt(b, own, p.vWidth) + p.vAt + g * p.dim);
     let position = vec4u(j) + (vec4u(lane) ^ vec4u(0u, 1u, 2u, 3u));
     let inside = select(vec4f(), vec4f(1.0), position < vec4u(keys));
 ${row((r) => `    var logits${r} = vec4f();`)}
-${each(quads, (n) => `    { let k4 = lanes4(key4(own, key, ${4 * n}u));\n${row((r) => `      logits${r} += q${r}_${n} * k4;`)} }`)}
+${each(quads, (n) => `    { let k4 = lanes4(key4(own, key, ${n}u));\n${row((r) => `      logits${r} += q${r}_${n} * k4;`)} }`)}
     if (hasMask() || hasBias() || isCausal()) {
       let at = min(position, vec4u(keys - 1u));
 ${row((r) => `      logits${r} = biased4(logits${r}, b, h, min(i + ${r}u, p.queries - 1u), at);`)}
@@ -80,7 +80,7 @@ ${row(
     highest${r} = raised${r};
     sum${r} = sum${r} * shrink${r} + ((weights${r}.x + weights${r}.y) + (weights${r}.z + weights${r}.w));`,
 )}
-${each(wide, (n) => `    { let v4 = lanes4(value4(own, value, first + ${4 * n}u));\n${row((r) => `      o${r}_${n} = o${r}_${n} * shrink${r} + v4 * weights${r};`)} }`)}
+${each(wide, (n) => `    { let v4 = lanes4(value4(own, value, first + ${n}u));\n${row((r) => `      o${r}_${n} = o${r}_${n} * shrink${r} + v4 * weights${r};`)} }`)}
   }
   if (quad >= total) { return; }
   var outputs = array(${list(rows * wide, (x) => `o${Math.floor(x / wide)}_${x % wide}`)});
@@ -90,7 +90,7 @@ ${each(wide, (n) => `    { let v4 = lanes4(value4(own, value, first + ${4 * n}u)
     if (row < p.queries) {
       let at = ((b * p.queries + row) * p.heads + h) * p.dim;
       let values = outputs[x] / sums[x / ${wide}u] * gate(b, row, h);
-      let c = first + x % ${wide}u * 4u;
+      let c = (first + x % ${wide}u) * 4u;
       for (var e = 0u; e < 4u; e++) {
         if (c + e < p.dim) { out[at + c + e] = values[e]; }
       }

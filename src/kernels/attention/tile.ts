@@ -19,15 +19,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (b >= p.batch) { return; }
   let first = chunk * ${wide * 4}u;
   let g = h % p.kvHeads;
-${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${4 * n}u);`)}
+${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${n}u);`)}
 ${each(wide, (n) => `  var o${n} = mat4x4f();`)}
   var highest = vec4f(LOWEST);
   var sum = vec4f();
   for (var j = 0u; j < p.memory + p.keys; j++) {
-    let key = rowAt(b, j, p.kWidth) + p.kAt + g * p.dim;
-    let value = rowAt(b, j, p.vWidth) + p.vAt + g * p.dim;
+    let key = elements(rowAt(b, j, p.kWidth) + p.kAt + g * p.dim);
+    let value = elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim);
     var logits = vec4f();
-${each(quads, (n) => `    logits += q${n} * key4(j, key, ${4 * n}u);`)}
+${each(quads, (n) => `    logits += q${n} * key4(j, key, ${n}u);`)}
     if (hasMask() || hasBias() || isCausal()) {
       logits = vec4f(biased(logits.x, b, h, i, j), biased(logits.y, b, h, min(i + 1u, p.queries - 1u), j),
                      biased(logits.z, b, h, min(i + 2u, p.queries - 1u), j), biased(logits.w, b, h, min(i + 3u, p.queries - 1u), j));
@@ -41,7 +41,7 @@ ${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink,
     }
     let weight = exp4(logits - highest);
     sum += weight;
-${each(wide, (n) => `    { let v4 = value4(j, value, first + ${4 * n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
+${each(wide, (n) => `    { let v4 = value4(j, value, first / 4u + ${n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
   }
   let open = gates4(b, i, h);
 ${each(wide, (n) => `  storeRows(b, i, h, first + ${4 * n}u, transpose(o${n}), sum, open);`)}

@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       for (var j = 0u; j < p.kernelW; j++) {
         let pixel = pixelOf(frame / p.outFrames * p.frames + u32(max(source, 0)), row + i, column + j);
         if (source >= 0 && pixel.inside) {
-          for (var c = 0u; c < p.channels; c++) { sum += xEnd(pixel.at, c & ~3u)[c % 4u] * w4(tap + c / 4u)[c % 4u]; }
+          for (var c = 0u; c < p.channels; c++) { sum += xEnd(pixel.at, c / 4u)[c % 4u] * w4(tap + c / 4u)[c % 4u]; }
         }
         tap += (p.channels + 3u) / 4u;
       }

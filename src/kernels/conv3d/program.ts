@@ -63,7 +63,7 @@ fn pixelOf(frame: u32, row: u32, column: u32) -> Pixel {
   let h = row - p.top;
   let w = column - p.left;
   let inside = h < p.height * p.enlarge && w < p.width * p.enlarge;
-  let at = ((frame * p.height + h / p.enlarge) * p.width + w / p.enlarge) * p.channels;
+  let at = beginOf((frame * p.height + h / p.enlarge) * p.width + w / p.enlarge);
   return Pixel(select(0u, at, inside), inside);
 }
 

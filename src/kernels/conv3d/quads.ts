@@ -12,7 +12,7 @@ const QUADS = (blocks: number): string => {
 ${ADD_OUTER}
 ${QUAD}
 
-fn x4Of(pixel: Pixel, c: u32) -> vec4f { return select(vec4f(), xEnd(pixel.at, c), pixel.inside); }
+fn x4Of(pixel: Pixel, i: u32) -> vec4f { return select(vec4f(), xEnd(pixel.at, i), pixel.inside); }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -31,7 +31,7 @@ ${each(
   let column${i} = pixel${i} % p.outWidth * p.strideW;
   var sum${i} = mat4x4f();`,
 )}
-  let depth = (p.channels + 3u) / 4u * 4u;
+  let depth = (p.channels + 3u) / 4u; // groups of four channels
   for (var a = 0u; a < p.kernelT; a++) {
     let source = frameOf(frame % p.outFrames, a);
     if (source < 0) { continue; }
@@ -41,10 +41,11 @@ ${each(
       let j = ij % p.kernelW;
 ${each(blocks, (i) => `      let at${i} = pixelOf(read, row${i} + i, column${i} + j);`)}
       let tap = (a * p.kernelH * p.kernelW + ij) * depth;
-      for (var c0 = 0u; c0 < depth; c0 += 32u) {
+      for (var c0 = 0u; c0 < depth; c0 += 8u) {
+        let end = min(c0 + 8u, depth);
 ${each(blocks, (i) => `        var part${i} = mat4x4f();`)}
-        for (var c = c0; c < min(c0 + 32u, depth); c += 4u) {
-          let k = (tap + c) / 4u;
+        for (var c = c0; c < end; c++) {
+          let k = tap + c;
           let b0 = w4(w0 + k); let b1 = w4(w1 + k); let b2 = w4(w2 + k); let b3 = w4(w3 + k);
 ${each(blocks, (i) => `          let a${i} = x4Of(at${i}, c);`)}
 ${addQuads(blocks)}

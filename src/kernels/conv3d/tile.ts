@@ -10,11 +10,11 @@ ${FOUR_OF_W}
 struct Four { at: array<Pixel, 4> }
 
 // Four channels of four pixels, one pixel a column.
-fn pixels4(four: Four, c: u32) -> mat4x4f {
+fn pixels4(four: Four, n: u32) -> mat4x4f {
   var pixels: mat4x4f;
   for (var i = 0u; i < 4u; i++) {
     let pixel = four.at[i];
-    pixels[i] = select(vec4f(), xEnd(pixel.at, c), pixel.inside);
+    pixels[i] = select(vec4f(), xEnd(pixel.at, n), pixel.inside);
   }
   return pixels;
 }
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let m = index / groups * 8u;
   if (frame >= p.batch * p.outFrames || m >= p.outHeight * p.outWidth) { return; }
   let left = fourOfW(n); let right = fourOfW(n + 4u);
-  let depth = (p.channels + 3u) / 4u * 4u;
+  let depth = (p.channels + 3u) / 4u; // groups of four channels
   var sum00 = mat4x4f(); var sum01 = mat4x4f();
   var sum10 = mat4x4f(); var sum11 = mat4x4f();
   for (var a = 0u; a < p.kernelT; a++) {
@@ -51,10 +51,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let upper = fourOfX(read, m, ij / p.kernelW, ij % p.kernelW);
       let lower = fourOfX(read, m + 4u, ij / p.kernelW, ij % p.kernelW);
       let tap = (a * p.kernelH * p.kernelW + ij) * depth;
-      for (var c0 = 0u; c0 < depth; c0 += 64u) {
+      for (var c0 = 0u; c0 < depth; c0 += 16u) {
         var part00 = mat4x4f(); var part01 = mat4x4f();
         var part10 = mat4x4f(); var part11 = mat4x4f();
-        for (var c = c0; c < min(c0 + 64u, depth); c += 4u) {
+        for (var c = c0; c < min(c0 + 16u, depth); c++) {
           let a0 = pixels4(upper, c); let a1 = pixels4(lower, c);
           let b0 = terms4(left, tap + c); let b1 = terms4(right, tap + c);
           part00 += b0 * a0; part01 += b1 * a0;

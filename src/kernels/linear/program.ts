@@ -66,7 +66,7 @@ ${GATE[gate]}
 ${readX(x, "p.inner")}
 
 // Where row m of x begins. Rows beyond the end repeat the last one; their results are not stored.
-fn rowOfX(m: u32) -> u32 { return min(m, p.rows - 1u) * p.inner; }
+fn rowOfX(m: u32) -> u32 { return beginOf(min(m, p.rows - 1u)); }
 ${ROW_OF_W}
 
 fn store(m: u32, n: u32, sum: f32) {

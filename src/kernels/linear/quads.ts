@@ -18,14 +18,14 @@ import type { LinearVariant } from "./program.ts";
 
 const QUADS = (dtype: WeightDtype, blocks: number): string => {
   const terms = (read: "x4" | "xEnd"): string => /* wgsl */ `
-      let b0 = w4(w0 + k / 4u); let b1 = w4(w1 + k / 4u); let b2 = w4(w2 + k / 4u); let b3 = w4(w3 + k / 4u);
-${each(blocks, (i) => `      let a${i} = ${read}(row${i}, k);`)}
+      let b0 = w4(w0 + i); let b1 = w4(w1 + i); let b2 = w4(w2 + i); let b3 = w4(w3 + i);
+${each(blocks, (n) => `      let a${n} = ${read}(row${n}, i);`)}
 ${addQuads(blocks)}`;
   return /* wgsl */ `
 ${READ_WEIGHT[dtype]}
 ${ADD_OUTER}
 ${QUAD}
-const PART = 128u;
+const PART = 32u; // groups of four terms
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -37,15 +37,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let w0 = rowOfW(n); let w1 = rowOfW(n + 1u); let w2 = rowOfW(n + 2u); let w3 = rowOfW(n + 3u);
 ${each(blocks, (i) => `  let row${i} = rowOfX(m + ${4 * i}u + lane);`)}
 ${each(blocks, (i) => `  var sum${i} = mat4x4f();`)}
-  let whole = p.inner & ~3u;
-  for (var k0 = 0u; k0 < whole; k0 += PART) {
+  let whole = p.inner / 4u;
+  for (var i0 = 0u; i0 < whole; i0 += PART) {
+    let end = min(i0 + PART, whole);
 ${each(blocks, (i) => `    var part${i} = mat4x4f();`)}
-    for (var k = k0; k < min(k0 + PART, whole); k += 4u) {${terms("x4")}
+    for (var i = i0; i < end; i++) {${terms("x4")}
     }
 ${each(blocks, (i) => `    sum${i} += part${i};`)}
   }
-  if (whole < p.inner) {
-    let k = whole;
+  if (4u * whole < p.inner) {
+    let i = whole;
 ${each(blocks, (i) => `    var part${i} = sum${i};`)}${terms("xEnd")}
 ${each(blocks, (i) => `    sum${i} = part${i};`)}
   }

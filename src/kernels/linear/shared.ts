@@ -21,16 +21,15 @@ var<workgroup> ws: array<vec4f, DEPTH * QUADS>; // [k][four columns]
 
 // An item, one term a column. Beyond K x is zero, whatever W holds there; rows beyond the end are not stored.
 fn item(i: u32, m0: u32, n0: u32, k0: u32) -> mat4x4f {
-  let k = k0 + i % 4u * 4u;
-  if (k >= p.inner) { return mat4x4f(); }
+  let four = k0 / 4u + i % 4u;
+  if (4u * four >= p.inner) { return mat4x4f(); }
   let group = i / 4u % QUADS * 4u;
   if (i < ITEMS / 2u) {
     let m = m0 + group;
-    return transpose(mat4x4f(xEnd(rowOfX(m), k), xEnd(rowOfX(m + 1u), k), xEnd(rowOfX(m + 2u), k), xEnd(rowOfX(m + 3u), k)));
+    return transpose(mat4x4f(xEnd(rowOfX(m), four), xEnd(rowOfX(m + 1u), four), xEnd(rowOfX(m + 2u), four), xEnd(rowOfX(m + 3u), four)));
   }
   let n = n0 + group;
-  let at = k / 4u;
-  return transpose(mat4x4f(w4(rowOfW(n) + at), w4(rowOfW(n + 1u) + at), w4(rowOfW(n + 2u) + at), w4(rowOfW(n + 3u) + at)));
+  return transpose(mat4x4f(w4(rowOfW(n) + four), w4(rowOfW(n + 1u) + four), w4(rowOfW(n + 2u) + four), w4(rowOfW(n + 3u) + four)));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -25,10 +25,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let first = n + four * 4u;
   let at = vec4u(rowOfW(first), rowOfW(first + 1u), rowOfW(first + 2u), rowOfW(first + 3u));
   var sum = mat4x4f();
-  for (var k = slice * 4u; k < p.inner; k += SLICES * 4u) {
-    let i = at + k / 4u;
-    let b = mat4x4f(w4(i.x), w4(i.y), w4(i.z), w4(i.w));
-    sum += mat4x4f(xEnd(row.x, k) * b, xEnd(row.y, k) * b, xEnd(row.z, k) * b, xEnd(row.w, k) * b);
+  for (var i = slice; 4u * i < p.inner; i += SLICES) {
+    let b = mat4x4f(w4(at.x + i), w4(at.y + i), w4(at.z + i), w4(at.w + i));
+    sum += mat4x4f(xEnd(row.x, i) * b, xEnd(row.y, i) * b, xEnd(row.z, i) * b, xEnd(row.w, i) * b);
   }
   for (var r = 0u; r < 4u; r++) { partial[slice * 32u + r * 8u + four] = sum[r]; }
   workgroupBarrier();

@@ -42,11 +42,11 @@ var<workgroup> ready: array<f32, 8u * SIDE * SIDE>; // one matrix of sums a subg
 
 // Four terms of a row of x or, from TILE * QUADS on, of W. Beyond K they are zero; rows beyond the end are not stored.
 fn item(i: u32, m0: u32, n0: u32, k0: u32) -> Four {
-  let k = k0 + i % QUADS * 4u;
-  if (k >= p.inner) { return Four(); }
+  let four = k0 / 4u + i % QUADS;
+  if (4u * four >= p.inner) { return Four(); }
   let row = i / QUADS % TILE;
-  if (i < TILE * QUADS) { return Four(xEnd(rowOfX(m0 + row), k)); }
-  return Four(w4(rowOfW(n0 + row) + k / 4u));
+  if (i < TILE * QUADS) { return Four(xEnd(rowOfX(m0 + row), four)); }
+  return Four(w4(rowOfW(n0 + row) + four));
 }
 
 @compute @workgroup_size(WORKGROUP)

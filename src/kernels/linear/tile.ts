@@ -11,7 +11,7 @@ ${READ_WEIGHT[dtype]}
 ${FOUR_OF_W}
 
 // Four terms of four rows of x, one row a column.
-fn rows4(at: vec4u, k: u32) -> mat4x4f { return mat4x4f(xEnd(at.x, k), xEnd(at.y, k), xEnd(at.z, k), xEnd(at.w, k)); }
+fn rows4(at: vec4u, i: u32) -> mat4x4f { return mat4x4f(xEnd(at.x, i), xEnd(at.y, i), xEnd(at.z, i), xEnd(at.w, i)); }
 fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u)); }
 
 @compute @workgroup_size(WORKGROUP)
@@ -25,12 +25,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let left = fourOfW(n); let right = fourOfW(n + 4u);
   var sum00 = mat4x4f(); var sum01 = mat4x4f();
   var sum10 = mat4x4f(); var sum11 = mat4x4f();
-  for (var k0 = 0u; k0 < p.inner; k0 += 64u) {
+  let all = (p.inner + 3u) / 4u;
+  for (var i0 = 0u; i0 < all; i0 += 16u) {
+    let end = min(i0 + 16u, all);
     var part00 = mat4x4f(); var part01 = mat4x4f();
     var part10 = mat4x4f(); var part11 = mat4x4f();
-    for (var k = k0; k < min(k0 + 64u, p.inner); k += 4u) {
-      let a0 = rows4(upper, k); let a1 = rows4(lower, k);
-      let b0 = terms4(left, k); let b1 = terms4(right, k);
+    for (var i = i0; i < end; i++) {
+      let a0 = rows4(upper, i); let a1 = rows4(lower, i);
+      let b0 = terms4(left, i); let b1 = terms4(right, i);
       part00 += b0 * a0; part01 += b1 * a0;
       part10 += b0 * a1; part11 += b1 * a1;
     }
