@@ -6,12 +6,12 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
-import { invocations } from "./variants.ts";
+import { LIGHT } from "./variants.ts";
 
 const AXES = 8;
 
 const WGSL = /* wgsl */ `
-struct Params { size: u32, readAt: u32, writeAt: u32, unused: u32, box: array<vec4u, 2>, readStride: array<vec4u, 2>, writeStride: array<vec4u, 2> }
+struct Params { size: u32, readAt: u32, writeAt: u32, axes: u32, box: array<vec4u, 2>, readStride: array<vec4u, 2>, writeStride: array<vec4u, 2> }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
@@ -24,13 +24,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var rest = index;
   var readAt = p.readAt;
   var writeAt = p.writeAt;
-  for (var a = 8u; a > 0u; a--) {
-    let extent = p.box[(a - 1u) / 4u][(a - 1u) % 4u];
-    let at = rest % extent;
-    rest /= extent;
-    readAt += at * p.readStride[(a - 1u) / 4u][(a - 1u) % 4u];
-    writeAt += at * p.writeStride[(a - 1u) / 4u][(a - 1u) % 4u];
+  for (var a = p.axes - 1u; a > 0u; a--) {
+    let extent = p.box[a / 4u][a % 4u];
+    let outer = rest / extent;
+    let at = rest - outer * extent;
+    rest = outer;
+    readAt += at * p.readStride[a / 4u][a % 4u];
+    writeAt += at * p.writeStride[a / 4u][a % 4u];
   }
+  readAt += rest * p.readStride[0][0];
+  writeAt += rest * p.writeStride[0][0];
   y[writeAt] = x[readAt];
 }
 `;
@@ -47,15 +50,34 @@ interface Walk {
   readonly strides: readonly number[];
 }
 
+interface Axis {
+  readonly extent: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The same walk over as few axes as possible: those of one element go, neighbours that lie behind one another become one. */
+function merged(box: Shape, from: readonly number[], to: readonly number[]): Axis[] {
+  const axes: Axis[] = [];
+  for (const [a, extent] of box.entries()) {
+    const outer = axes.at(-1);
+    if (extent === 1) continue;
+    const behind = outer && outer.from === extent * from[a] && outer.to === extent * to[a];
+    if (behind) axes.pop();
+    axes.push({ extent: behind ? outer.extent * extent : extent, from: from[a], to: to[a] });
+  }
+  return axes.length > 0 ? axes : [{ extent: 1, from: 0, to: 0 }];
+}
+
 /** Copies a box of elements from `x` into `y`, both walked by strides; elements of `y` outside stay. */
 export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk): void {
-  if (box.length > AXES) throw new UsageError(`copy: ${box.length} axes, at most ${AXES} are supported`);
+  const axes = merged(box, from.strides, to.strides);
+  if (axes.length > AXES) throw new UsageError(`copy: ${axes.length} axes, at most ${AXES} are supported`);
   const list = recording();
-  const workgroup = invocations(list.gpu);
   const size = box.reduce((a, b) => a * b, 1);
-  const lead = <T>(values: readonly T[], fill: T): T[] => [
-    ...new Array<T>(AXES - values.length).fill(fill),
-    ...values,
+  const filled = (part: keyof Axis): number[] => [
+    ...axes.map((axis) => axis[part]),
+    ...new Array<number>(AXES - axes.length).fill(0),
   ];
   list.dispatch({
     kernel: {
@@ -64,19 +86,17 @@ export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk):
       wgsl: () => WGSL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: workgroup },
+      constants: { WORKGROUP: LIGHT },
     },
     params: {
       u32: [
-        ...[size, from.start ?? 0, to.start ?? 0, 0],
-        ...lead(box, 1),
-        ...lead(from.strides, 0),
-        ...lead(to.strides, 0),
+        ...[size, from.start ?? 0, to.start ?? 0, axes.length],
+        ...[...filled("extent"), ...filled("from"), ...filled("to")],
       ],
     },
     inputs: [x.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(size / workgroup),
+    workgroups: Math.ceil(size / LIGHT),
   });
 }
 

@@ -6,7 +6,7 @@
  */
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
-import { invocations } from "./variants.ts";
+import { LIGHT } from "./variants.ts";
 
 const WGSL = /* wgsl */ `
 struct Params { size: u32, dim: u32, rows: u32 }
@@ -20,7 +20,8 @@ override WORKGROUP: u32;
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
   if (i >= p.size) { return; }
-  y[i] = table[min(ids[i / p.dim], p.rows - 1u) * p.dim + i % p.dim];
+  let row = i / p.dim;
+  y[i] = table[min(ids[row], p.rows - 1u) * p.dim + (i - row * p.dim)];
 }
 `;
 
@@ -29,7 +30,6 @@ export function gather(table: Tensor, ids: Tensor): Tensor {
   const list = recording();
   const dim = table.dim(-1);
   const y = result([...ids.shape, dim], "gather");
-  const workgroup = invocations(list.gpu);
   list.dispatch({
     kernel: {
       name: "gather",
@@ -37,12 +37,12 @@ export function gather(table: Tensor, ids: Tensor): Tensor {
       wgsl: () => WGSL,
       inputs: 2,
       outputs: 1,
-      constants: { WORKGROUP: workgroup },
+      constants: { WORKGROUP: LIGHT },
     },
     params: { u32: [y.size, dim, table.rows] },
     inputs: [table.storage, ids.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(y.size / workgroup),
+    workgroups: Math.ceil(y.size / LIGHT),
   });
   return y;
 }

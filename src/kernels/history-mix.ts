@@ -6,19 +6,23 @@
  *   mix:    y_g[n, i, d] = Σ_m a[m, n, j] · x[m, n, d],   j = 2i + g
  *
  * x (M, tokens, D) history, u (D, ⌈R/4⌉, 4), scores (M, tokens, R + 1) with f last; the heads of one key-value head g stand
- * together in y_g (tokens, R/2, D). score: one invocation an entry of a token. share: one a token. mix: one
+ * together in y_g (tokens, R/2, D). score: one invocation four entries of tokens. share: one a token. mix: one
  * four channels of a token, all heads, so that an entry is read once. (Repeating the softmax in mix instead of share cost three times the
  * mix itself: SwiftShader 5.0.0, 2026-11-22.)
  */
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
 import { EXP } from "./math.ts";
+import { each } from "./text.ts";
 import { invocations } from "./variants.ts";
 
-const each = (n: number, line: (i: number) => string): string =>
-  Array.from({ length: n }, (_, i) => line(i)).join("\n");
+/** Entries of the history that one invocation scores: they share what is read of u. */
+const SCORED = 4;
 
-const SCORE = (heads: number): string => /* wgsl */ `
+const SCORE = (heads: number): string => {
+  const quads = Math.ceil(heads / 4);
+  const row = (line: (r: number) => string): string => each(SCORED, line);
+  return /* wgsl */ `
 struct Params { count: u32, dim: u32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> history: array<f32>;
@@ -26,29 +30,36 @@ struct Params { count: u32, dim: u32, epsilon: f32 }
 @group(0) @binding(3) var<storage, read_write> scores: array<f32>;
 override WORKGROUP: u32;
 const HEADS = ${heads}u;
-const QUADS = ${Math.ceil(heads / 4)}u;
+const QUADS = ${quads}u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (row >= p.count) { return; }
-${each(Math.ceil(heads / 4), (q) => `  var dot${q} = vec4f();`)}
-  var squares = 0.0;
+  let first = ((wg.x + wg.y * grid.x) * WORKGROUP + lane) * ${SCORED}u;
+  if (first >= p.count) { return; }
+${row((r) => `  let row${r} = min(first + ${r}u, p.count - 1u) * p.dim;`)}
+${row((r) => each(quads, (q) => `  var dot${r}_${q} = vec4f();`))}
+${row((r) => `  var squares${r} = 0.0;`)}
   for (var d0 = 0u; d0 < p.dim; d0 += 64u) {
-    var part = 0.0;
-    for (var d = d0; d < min(d0 + 64u, p.dim); d++) {
-      let x = history[row * p.dim + d];
-      part += x * x;
-${each(Math.ceil(heads / 4), (q) => `      dot${q} += x * u[d * QUADS + ${q}u];`)}
+${row((r) => `    var part${r} = 0.0;`)}
+    let end = min(d0 + 64u, p.dim);
+    for (var d = d0; d < end; d++) {
+${each(quads, (q) => `      let u${q} = u[d * QUADS + ${q}u];`)}
+${row((r) => `      let x${r} = history[row${r} + d];\n      part${r} += x${r} * x${r};`)}
+${row((r) => each(quads, (q) => `      dot${r}_${q} += x${r} * u${q};`))}
     }
-    squares += part;
+${row((r) => `    squares${r} += part${r};`)}
   }
-  let factor = inverseSqrt(squares / f32(p.dim) + p.epsilon);
-  let at = row * (HEADS + 1u);
-${each(heads, (j) => `  scores[at + ${j}u] = factor * dot${Math.floor(j / 4)}[${j % 4}];`)}
-  scores[at + HEADS] = factor;
+${row(
+  (r) => `  if (first + ${r}u < p.count) {
+    let factor = inverseSqrt(squares${r} / f32(p.dim) + p.epsilon);
+    let at = (first + ${r}u) * (HEADS + 1u);
+${each(heads, (j) => `    scores[at + ${j}u] = factor * dot${r}_${Math.floor(j / 4)}[${j % 4}];`)}
+    scores[at + HEADS] = factor;
+  }`,
+)}
 }
 `;
+};
 
 const SHARE = (heads: number): string => /* wgsl */ `
 struct Params { tokens: u32, entries: u32 }
@@ -80,42 +91,40 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
 }
 `;
 
-const MIX = (heads: number): string => /* wgsl */ `
+/** `vectors` × `width`: channels that one invocation mixes; they divide the entries. */
+const MIX = (heads: number, vectors: number, width: 4 | 1): string => {
+  const type = width === 4 ? "vec4f" : "f32";
+  const all = (line: (v: number) => string): string => each(vectors, line);
+  return /* wgsl */ `
 struct Params { tokens: u32, entries: u32, dim: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> history: array<f32>;
+@group(0) @binding(0) var<uniform> p: Params; // dim is counted in ${type}
+@group(0) @binding(1) var<storage, read> history: array<${type}>;
 @group(0) @binding(2) var<storage, read> shares: array<f32>;
-@group(0) @binding(3) var<storage, read_write> even: array<f32>;
-@group(0) @binding(4) var<storage, read_write> odd: array<f32>;
+@group(0) @binding(3) var<storage, read_write> even: array<${type}>;
+@group(0) @binding(4) var<storage, read_write> odd: array<${type}>;
 override WORKGROUP: u32;
 const HEADS = ${heads}u;
-
-fn entry4(at: u32, d: u32) -> vec4f {
-  if (d + 4u <= p.dim) { return vec4f(history[at], history[at + 1u], history[at + 2u], history[at + 3u]); }
-  var x = vec4f();
-  for (var e = 0u; d + e < p.dim; e++) { x[e] = history[at + e]; }
-  return x;
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  let quads = (p.dim + 3u) / 4u;
-  let n = index / quads;
-  let d = index % quads * 4u;
+  let across = p.dim / ${vectors}u;
+  let n = index / across;
+  let d = (index - n * across) * ${vectors}u;
   if (n >= p.tokens) { return; }
-${each(heads, (j) => `  var mix${j} = vec4f();`)}
+${all((v) => each(heads, (j) => `  var mix${v}_${j} = ${type}();`))}
   for (var m = 0u; m < p.entries; m++) {
     let row = m * p.tokens + n;
-    let x = entry4(row * p.dim + d, d);
     let at = row * (HEADS + 1u);
-${each(heads, (j) => `    mix${j} += shares[at + ${j}u] * x;`)}
+${each(heads, (j) => `    let share${j} = shares[at + ${j}u];`)}
+${all((v) => `    let x${v} = history[row * p.dim + d + ${v}u];`)}
+${all((v) => each(heads, (j) => `    mix${v}_${j} += share${j} * x${v};`))}
   }
-  for (var e = 0u; e < min(4u, p.dim - d); e++) {
-${each(heads, (j) => `    ${j % 2 ? "odd" : "even"}[(n * HEADS / 2u + ${Math.floor(j / 2)}u) * p.dim + d + e] = mix${j}[e];`)}
-  }
+  let row = n * (HEADS / 2u) * p.dim + d;
+${all((v) => each(heads, (j) => `  ${j % 2 ? "odd" : "even"}[row + ${Math.floor(j / 2)}u * p.dim + ${v}u] = mix${v}_${j};`))}
 }
 `;
+};
 
 /**
  * The normalised entries of each token, mixed for every head by its softmax: [y_0, y_1], each (tokens, R/2, D).
@@ -144,7 +153,7 @@ export function mixHistory(
     params: { u32: [entries * tokens, dim], f32: [epsilon] },
     inputs: [history.storage, u.storage],
     outputs: [scores.storage],
-    workgroups: Math.ceil((entries * tokens) / WORKGROUP),
+    workgroups: Math.ceil((entries * tokens) / SCORED / WORKGROUP),
   });
   list.dispatch({
     kernel: {
@@ -161,19 +170,21 @@ export function mixHistory(
     workgroups: Math.ceil((tokens * heads) / WORKGROUP),
   });
   const mixed = [result([tokens, heads / 2, dim], "mix"), result([tokens, heads / 2, dim], "mix")] as const;
+  const [vectors, width] =
+    dim % 8 === 0 ? ([2, 4] as const) : dim % 4 === 0 ? ([1, 4] as const) : ([1, 1] as const);
   list.dispatch({
     kernel: {
       name: "history mix",
-      key: `${heads}`,
-      wgsl: () => MIX(heads),
+      key: `${heads} ${vectors} ${width}`,
+      wgsl: () => MIX(heads, vectors, width),
       inputs: 2,
       outputs: 2,
       constants: { WORKGROUP },
     },
-    params: { u32: [tokens, entries, dim] },
+    params: { u32: [tokens, entries, dim / width] },
     inputs: [history.storage, scores.storage],
     outputs: mixed.map((m) => m.storage),
-    workgroups: Math.ceil((tokens * Math.ceil(dim / 4)) / WORKGROUP),
+    workgroups: Math.ceil((tokens * dim) / vectors / width / WORKGROUP),
   });
   return mixed;
 }

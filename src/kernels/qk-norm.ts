@@ -28,10 +28,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (index >= p.count) { return; }
   let at = index * p.dim;
   var squares = vec4f();
-  for (var c = 0u; c < p.dim; c++) {
-    let value = x[at + c];
-    squares[c % 4u] += value * value;
+  let whole = p.dim & ~3u;
+  for (var c = 0u; c < whole; c += 4u) {
+    let four = vec4f(x[at + c], x[at + c + 1u], x[at + c + 2u], x[at + c + 3u]);
+    squares += four * four;
   }
+  for (var c = whole; c < p.dim; c++) { squares.x += x[at + c] * x[at + c]; }
   let factor = inverseSqrt((squares.x + squares.y + squares.z + squares.w) / f32(p.dim) + p.epsilon);
   if (!ROTATE) {
     for (var c = 0u; c < p.dim; c++) { y[at + c] = x[at + c] * factor * gain[c]; }

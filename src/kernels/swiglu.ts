@@ -7,7 +7,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { GELU } from "./math.ts";
-import { invocations } from "./variants.ts";
+import { LIGHT } from "./variants.ts";
 
 const WGSL = /* wgsl */ `
 struct Params { size: u32, half: u32 }
@@ -20,7 +20,7 @@ ${GELU}
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
   if (i >= p.size) { return; }
-  let at = i / p.half * 2u * p.half + i % p.half;
+  let at = i + i / p.half * p.half;
   y[i] = u[at] * gelu(u[at + p.half]);
 }
 `;
@@ -31,7 +31,6 @@ export function swiglu(u: Tensor): Tensor {
   if (!Number.isInteger(half)) throw new UsageError(`swiglu: the last axis of ${showShape(u.shape)} is odd`);
   const list = recording();
   const y = result([...u.shape.slice(0, -1), half], "swiglu");
-  const workgroup = invocations(list.gpu);
   list.dispatch({
     kernel: {
       name: "swiglu",
@@ -39,12 +38,12 @@ export function swiglu(u: Tensor): Tensor {
       wgsl: () => WGSL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: workgroup },
+      constants: { WORKGROUP: LIGHT },
     },
     params: { u32: [y.size, half] },
     inputs: [u.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(y.size / workgroup),
+    workgroups: Math.ceil(y.size / LIGHT),
   });
   return y;
 }

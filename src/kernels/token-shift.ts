@@ -6,7 +6,7 @@
  */
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
-import { invocations } from "./variants.ts";
+import { LIGHT } from "./variants.ts";
 
 const WGSL = /* wgsl */ `
 struct Params { size: u32, tokens: u32, dim: u32, first: u32 }
@@ -19,11 +19,12 @@ override WORKGROUP: u32;
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
   if (i >= p.size) { return; }
-  let d = i % p.dim;
-  let token = i / p.dim % p.tokens;
-  if (d < (p.dim + 1u) / 2u || token < p.first) { y[i] = x[i]; }
-  else if (token == p.first) { y[i] = 0.0; }
-  else { y[i] = x[i - p.dim]; }
+  let row = i / p.dim;
+  let d = i - row * p.dim;
+  let token = row % p.tokens;
+  let shifted = d >= (p.dim + 1u) / 2u && token >= p.first;
+  let first = token == p.first;
+  y[i] = select(x[i - select(0u, p.dim, shifted && !first)], 0.0, shifted && first);
 }
 `;
 
@@ -31,7 +32,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
 export function tokenShift(x: Tensor, first: number): Tensor {
   const list = recording();
   const y = result(x.shape, "token shift");
-  const workgroup = invocations(list.gpu);
   list.dispatch({
     kernel: {
       name: "token shift",
@@ -39,12 +39,12 @@ export function tokenShift(x: Tensor, first: number): Tensor {
       wgsl: () => WGSL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: workgroup },
+      constants: { WORKGROUP: LIGHT },
     },
     params: { u32: [x.size, x.dim(-2), x.dim(-1), first] },
     inputs: [x.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(x.size / workgroup),
+    workgroups: Math.ceil(x.size / LIGHT),
   });
   return y;
 }
