@@ -7,7 +7,7 @@
  *   y[row, i] = x̂[row, i] · (weight[i mod C] + weightOffset) + bias[i mod C]
  *   y[row, i] = x̂[row, i] · (1 + M[r, scaleAt + i]) + M[r, shiftAt + i],  r = rowOf[row]     (modulated)
  *
- * A workgroup takes ROWS rows with LANES invocations each, which add up in workgroup memory. On a CPU adapter barriers
+ * Channels are read four at a time where everything can be counted in fours. A workgroup takes ROWS rows with LANES invocations each, which add up in workgroup memory. On a CPU adapter barriers
  * are dear and one lane a row wins unless there are few, long rows (the group norm of a video frame).
  */
 import { UsageError } from "../errors.ts";
@@ -18,24 +18,27 @@ export type NormKind = "layer" | "rms" | "l2";
 
 const STATISTICS: Readonly<Record<NormKind, string>> = {
   layer: /* wgsl */ `
-  let mean = total(row, slot, lane, 0.0, false) / f32(p.dim);
-  let factor = inverseSqrt(total(row, slot, lane, mean, true) / f32(p.dim) + p.epsilon);`,
+  let mean = total(row, slot, lane, 0.0, false) / f32(p.size);
+  let factor = inverseSqrt(total(row, slot, lane, mean, true) / f32(p.size) + p.epsilon);`,
   rms: /* wgsl */ `
   let mean = 0.0;
-  let factor = inverseSqrt(total(row, slot, lane, 0.0, true) / f32(p.dim) + p.epsilon);`,
+  let factor = inverseSqrt(total(row, slot, lane, 0.0, true) / f32(p.size) + p.epsilon);`,
   l2: /* wgsl */ `
   let mean = 0.0;
-  let factor = sqrt(f32(p.dim)) / max(sqrt(total(row, slot, lane, 0.0, true)), p.epsilon);`,
+  let factor = sqrt(f32(p.size)) / max(sqrt(total(row, slot, lane, 0.0, true)), p.epsilon);`,
 };
 
-const WGSL = (kind: NormKind): string => /* wgsl */ `
-struct Params { rows: u32, dim: u32, channels: u32, tableWidth: u32, scaleAt: u32, shiftAt: u32, epsilon: f32, weightOffset: f32 }
+/** Widths and places are counted in elements of the buffers, `per` channels each; `size` is counted in channels. */
+const WGSL = (kind: NormKind, per: 1 | 4): string => {
+  const element = per === 4 ? "vec4f" : "f32";
+  return /* wgsl */ `
+struct Params { rows: u32, size: u32, dim: u32, channels: u32, tableWidth: u32, scaleAt: u32, shiftAt: u32, epsilon: f32, weightOffset: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<${element}>;
+@group(0) @binding(2) var<storage, read> weight: array<${element}>;
+@group(0) @binding(3) var<storage, read> bias: array<${element}>;
 @group(0) @binding(4) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<${element}>;
 override LANES: u32;
 override ROWS: u32;
 override WEIGHT: bool;
@@ -47,15 +50,17 @@ var<workgroup> partial: array<f32, LANES * ROWS>;
 // The slot is where the row's lanes meet in workgroup memory.
 fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {
   let start = row * p.dim;
-  var sum = 0.0;
+  var sums = ${element}();
   for (var i0 = lane; i0 < p.dim; i0 += LANES * 64u) {
-    var part = 0.0;
-    for (var i = i0; i < min(p.dim, i0 + LANES * 64u); i += LANES) {
+    var part = ${element}();
+    let end = min(p.dim, i0 + LANES * 64u);
+    for (var i = i0; i < end; i += LANES) {
       let d = x[start + i] - shift;
       part += select(d, d * d, squared);
     }
-    sum += part;
+    sums += part;
   }
+  let sum = ${per === 4 ? "(sums.x + sums.y) + (sums.z + sums.w)" : "sums"};
   if (LANES == 1u) { return sum; }
   workgroupBarrier();
   partial[slot + lane] = sum;
@@ -87,6 +92,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   }
 }
 `;
+};
 
 export interface NormOptions {
   readonly kind: NormKind;
@@ -145,11 +151,13 @@ function dispatchNorm(
   const list = recording();
   const y = result(x.shape, "norm");
   const [lanes, rows] = shareRows(list.gpu.adapter.software, x.rows, x.dim(-1));
+  const counts = [x.dim(-1), table.channels, table.tableWidth, table.scaleAt, table.shiftAt];
+  const per = counts.every((n) => n % 4 === 0) ? 4 : 1;
   list.dispatch({
     kernel: {
       name: "norm",
-      key: kind,
-      wgsl: () => WGSL(kind),
+      key: `${kind} by ${per}`,
+      wgsl: () => WGSL(kind, per),
       inputs: 4,
       outputs: 1,
       constants: {
@@ -161,7 +169,7 @@ function dispatchNorm(
       },
     },
     params: {
-      u32: [x.rows, x.dim(-1), table.channels, table.tableWidth, table.scaleAt, table.shiftAt],
+      u32: [x.rows, x.dim(-1), ...counts.map((n) => n / per)],
       f32: [epsilon, weightOffset],
     },
     inputs: [

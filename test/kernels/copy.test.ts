@@ -8,10 +8,14 @@ const counting = (n: number, from = 0): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: n }, (_, i) => i + from);
 
 describe("copy", () => {
-  it("permutes eight axes", async () => {
+  it.each([
+    ["eight axes", [2, 4, 3, 2, 2, 3, 2, 3], [3, 0, 7, 1, 2, 6, 5, 4]],
+    ["axes of one element", [2, 1, 3, 2, 2, 1, 2, 3], [3, 0, 7, 1, 2, 6, 5, 4]],
+    ["axes that stay together", [2, 3, 4, 2, 3], [3, 4, 0, 1, 2]],
+    ["nothing", [2, 3, 4], [0, 1, 2]],
+    ["one element", [1, 1], [1, 0]],
+  ])("permutes %s", async (_, shape, axes) => {
     const gpu = await testGpu();
-    const shape = [2, 1, 3, 2, 2, 1, 2, 3];
-    const axes = [3, 0, 7, 1, 2, 6, 5, 4];
     const n = shape.reduce((a, b) => a * b);
     const x = upload(gpu, shape, counting(n));
     const y = await compute(gpu, () => permute(x, ...axes));
