@@ -48,7 +48,7 @@ ${each(blocks, (i) => `        var part${i} = mat4x4f();`)}
           let k = tap + c;
           let b0 = w4(w0 + k); let b1 = w4(w1 + k); let b2 = w4(w2 + k); let b3 = w4(w3 + k);
 ${each(blocks, (i) => `          let a${i} = x4Of(at${i}, c);`)}
-${addQuads(blocks)}
+${addQuads(blocks, "part")}
         }
 ${each(blocks, (i) => `        sum${i} += part${i};`)}
       }

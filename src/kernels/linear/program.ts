@@ -34,13 +34,14 @@ export interface LinearVariant {
   readonly program: (shape: LinearShape) => LinearProgram;
 }
 
-/** The gate of one element; its table is bound in the place of the residual. */
+/** Where the gates of row m begin, and a gate; their table is bound in the place of the residual. */
 const GATE = {
-  open: /* wgsl */ `fn gate(m: u32, column: u32) -> f32 { return 1.0; }`,
+  open: /* wgsl */ `
+fn gatesOf(m: u32) -> u32 { return 0u; }
+fn gate(at: u32) -> f32 { return 1.0; }`,
   gated: /* wgsl */ `${SIGMOID}
-fn gate(m: u32, column: u32) -> f32 {
-  return sigmoid(residual[rowOf[m] * p.gateWidth + p.gateAt + column] + p.gateShift);
-}`,
+fn gatesOf(m: u32) -> u32 { return rowOf[m] * p.gateWidth + p.gateAt; }
+fn gate(at: u32) -> f32 { return sigmoid(residual[at] + p.gateShift); }`,
 } as const;
 
 /** Bindings, and how a sum becomes an output. */
@@ -69,20 +70,43 @@ ${readX(x, "p.inner")}
 fn rowOfX(m: u32) -> u32 { return beginOf(min(m, p.rows - 1u)); }
 ${ROW_OF_W}
 
+// What is added to column n, or to columns n to n + 3, of every row; some value where there are fewer.
+fn bias1(n: u32) -> f32 {
+  if (!BIAS) { return 0.0; }
+  return bias[p.first + min(n, p.columns - 1u)];
+}
+fn bias4(n: u32) -> vec4f { return vec4f(bias1(n), bias1(n + 1u), bias1(n + 2u), bias1(n + 3u)); }
+fn put(m: u32, column: u32, gates: u32, biased: f32) {
+  let at = m * p.width + column;
+  var value = activate(biased);
+  if (RESIDUAL) { value += residual[at]; }
+  y[p.start + at] = value * gate(gates + column);
+}
 fn store(m: u32, n: u32, sum: f32) {
   if (m >= p.rows || n >= p.columns) { return; }
-  let column = p.first + n;
-  var value = sum;
-  if (BIAS) { value += bias[column]; }
-  value = activate(value);
-  let at = m * p.width + column;
-  if (RESIDUAL) { value += residual[at]; }
-  y[p.start + at] = value * gate(m, column);
+  put(m, p.first + n, gatesOf(m), sum + bias1(n));
 }
-fn store4(m: u32, n: u32, sum: vec4f) {
-  store(m, n, sum.x); store(m, n + 1u, sum.y); store(m, n + 2u, sum.z); store(m, n + 3u, sum.w);
+// Where row and columns are known to be inside.
+fn put4(m: u32, n: u32, sum: vec4f, added: vec4f) {
+  let biased = sum + added;
+  let gates = gatesOf(m);
+  let column = p.first + n;
+  put(m, column, gates, biased.x); put(m, column + 1u, gates, biased.y);
+  put(m, column + 2u, gates, biased.z); put(m, column + 3u, gates, biased.w);
+}
+// \`added\` is bias4(n), which a tile asks for once.
+fn store4(m: u32, n: u32, sum: vec4f, added: vec4f) {
+  if (m >= p.rows || n >= p.columns) { return; }
+  if (n + 4u <= p.columns) {
+    put4(m, n, sum, added);
+    return;
+  }
+  let biased = sum + added;
+  let gates = gatesOf(m);
+  for (var e = 0u; e < p.columns - n; e++) { put(m, p.first + n + e, gates, biased[e]); }
 }
 fn storeTile(m: u32, n: u32, tile: mat4x4f) {
-  for (var i = 0u; i < 4u; i++) { store4(m + i, n, tile[i]); }
+  let added = bias4(n);
+  for (var i = 0u; i < 4u; i++) { store4(m + i, n, tile[i], added); }
 }
 `;

@@ -34,7 +34,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (lane >= 32u) { return; }
   var total = vec4f();
   for (var i = 0u; i < SLICES; i++) { total += partial[i * 32u + lane]; }
-  store4(m + lane / 8u, n + lane % 8u * 4u, total);
+  let column = n + lane % 8u * 4u;
+  store4(m + lane / 8u, column, total, bias4(column));
 }
 `;
 
