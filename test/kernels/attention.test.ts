@@ -28,7 +28,7 @@ const CASES: [string, AttentionShape][] = [
   ],
 ];
 
-// Wide heads take quads and tile half a minute each to build on SwiftShader; the cases above have one of each kind.
+// Tiles of wide heads take half a minute each to build on SwiftShader; the cases above have one of each kind.
 const TILED: [string, AttentionShape][] = [
   ["several tiles of queries and keys", { ...base, batch: 1, queries: 70, keys: 150, heads: 2, headDim: 32 }],
   ["head width 80, masked, several tiles", { ...base, queries: 3, keys: 130, headDim: 80, mask: longMask }],
@@ -39,7 +39,7 @@ const TILED: [string, AttentionShape][] = [
 ];
 
 describe.each(["quads", "tile", "flash", "naive"])("attention, %s", (variant) => {
-  it.each([...CASES, ...(/flash|naive/.test(variant) ? TILED : [])])("%s", async (_, shape) => {
+  it.each([...CASES, ...(/quads|flash|naive/.test(variant) ? TILED : [])])("%s", async (_, shape) => {
     const gpu = await testGpu({ variants: { attention: variant } });
     const { batch: B, queries: N, keys: S, heads, keyValueHeads: G, headDim: d } = shape;
     const q = uniform(1, B * N * heads * d);
