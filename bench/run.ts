@@ -14,7 +14,8 @@ import { type Contender, measure, replaying, turn } from "./measure.ts";
 import { openPeers, type Peer, shareAdapter, versionOf } from "./peers/peer.ts";
 import { compareRuns, describeRow, describeStep, head, readRun, type Row, type Run, tail } from "./report.ts";
 import { measureRoof, type Roof } from "./roof.ts";
-import { STEPS, type StepContext } from "./steps.ts";
+import { STEPS } from "./steps.ts";
+import type { StepContext } from "./steps/step.ts";
 
 export interface BenchOptions {
   /** parts of names of cases and steps; none means all */

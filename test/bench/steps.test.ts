@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { randomModel, randomSource } from "../../bench/random-weights.ts";
-import { decoderFlop, encoderFlop, tooMuch, transformerFlop } from "../../bench/steps.ts";
+import { decoderFlop } from "../../bench/steps/decoder.ts";
+import { encoderFlop } from "../../bench/steps/encoder.ts";
+import { tooMuch } from "../../bench/steps/step.ts";
+import { transformerFlop } from "../../bench/steps/transformer.ts";
 import { readActionConfig } from "../../src/model/action/config.ts";
 import { readCosmosTransformerConfig } from "../../src/model/cosmos/config.ts";
 import { CosmosTransformer } from "../../src/model/cosmos/transformer.ts";
