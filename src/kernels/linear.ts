@@ -73,6 +73,7 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
   const list = recording();
   const y = into?.tensor ?? result(shape, "linear");
   const kind = gate ? "gated" : "open";
+  const light = !gate && (activation === "identity" || activation === "relu");
   const { program, needs }: LinearVariant =
     VARIANTS[
       options.variant ?? chooseForClass(list.gpu, "linear", shapeClass(x.rows), VARIANTS, { ON_CPU, ON_GPU })
@@ -84,7 +85,7 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
       kernel: {
         name: "linear",
         key: `${plan.key} ${w.dtype} ${activation} ${kind}`,
-        wgsl: () => (needs?.enable ?? "") + HEADER(plan.x, activation, kind) + plan.body(w.dtype),
+        wgsl: () => (needs?.enable ?? "") + HEADER(plan.x, activation, kind) + plan.body(w.dtype, light),
         inputs: 5,
         outputs: 1,
         constants: { WORKGROUP: workgroup, BIAS: bias ? 1 : 0, RESIDUAL: residual ? 1 : 0 },

@@ -38,7 +38,7 @@ describe.each(NAMES)("%s", (name) => {
     for (const inner of [64, 7]) {
       const plan = program({ rows: 130, inner, columns: 200 });
       for (const [activation, gate] of [["identity", "gated"] as const, ["gelu", "open"] as const]) {
-        const text = needs!.enable + HEADER(plan.x, activation, gate) + plan.body(dtype);
+        const text = needs!.enable + HEADER(plan.x, activation, gate) + plan.body(dtype, true);
         expect(await errors(device, text)).toEqual([]);
         // The compiler does look: with one name misspelt it refuses.
         expect(
@@ -50,7 +50,7 @@ describe.each(NAMES)("%s", (name) => {
   });
 
   it("keeps within the workgroup memory it asks for", () => {
-    const text = program({ rows: 1, inner: 64, columns: 1 }).body("f32");
+    const text = program({ rows: 1, inner: 64, columns: 1 }).body("f32", true);
     const [size, side] = [name === "subgroupMatrix" ? 2 : 4, name === "subgroupMatrix" ? 16 : 8];
     const depth = Number(/const DEPTH = (\d+)u/.exec(text)![1]);
     const pitch = depth + Number(/const PITCH = DEPTH \+ (\d+)u/.exec(text)![1]);

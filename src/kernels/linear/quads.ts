@@ -6,9 +6,9 @@
  * Sums of 128 terms go to a second accumulator, which keeps the rounding error of long sums near that of a pairwise sum. That
  * costs about as much as a term, and parts of 128 are 1.1 times faster than parts of 32 (SwiftShader 5.0.0, 2026-11-22).
  *
- * A tile that lies inside is stored without asking at every element. That, and leaving out what a shape does not need (a second
- * accumulator, a ragged end), halved what a tile costs besides its terms, which had been a third of a product of 128 terms
- * (SwiftShader 5.0.0, 2026-11-22).
+ * A tile that lies inside is stored without asking at every element, where that is not too much text (with a gate it took 1.4 s to
+ * build). That, and leaving out what a shape does not need (a second accumulator, a ragged end), halved what a tile costs besides its
+ * terms, which had been a third of a product of 128 terms (SwiftShader 5.0.0, 2026-11-22).
  *
  * What decides on SwiftShader 5.0.0 (2026-11-22): a float read from storage costs a subgroup of four 10 ns (25 with bounds checks,
  * see open.node.ts), a multiply-add or a swap 1 ns, an accumulator carried round a loop 1 ns, and text beyond the
@@ -23,11 +23,11 @@ import type { LinearVariant } from "./program.ts";
 /** Terms of a part. */
 const PART = 128;
 
-/** `ragged`: K is no multiple of four, fewer terms are left at the end of a row; `parts`: K is more than one part. */
+/** `ragged`: K is no multiple of four, fewer terms are left at the end of a row; `parts`: K is more than one part; `light`: see LinearProgram. */
 const QUADS = (
   dtype: WeightDtype,
   blocks: number,
-  { ragged, parts }: { ragged: boolean; parts: boolean },
+  { ragged, parts, light }: { ragged: boolean; parts: boolean; light: boolean },
 ): string => {
   const block = (line: (i: number) => string): string => each(blocks, line);
   const terms = (read: "x4" | "xEnd", sums: string): string => /* wgsl */ `
@@ -71,10 +71,14 @@ ${block((i) => `  var sum${i} = mat4x4f();`)}
 ${wholeTerms}
 ${lastTerms}
   let added = bias4(n);
-  if (m + ${4 * blocks}u <= p.rows && n + 4u <= p.columns) {
+${
+  light
+    ? /* wgsl */ `  if (m + ${4 * blocks}u <= p.rows && n + 4u <= p.columns) {
 ${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (lane ^ ${r % 4}u), n, sum${r >> 2}[${r % 4}], added);`)}
     return;
-  }
+  }`
+    : ""
+}
   // In memory, so that one piece of text stores every row.
   var tiles = array(${Array.from({ length: blocks }, (_, i) => `sum${i}`).join(", ")});
   for (var r = 0u; r < ${4 * blocks}u; r++) {
@@ -91,7 +95,7 @@ export const quads: LinearVariant = {
     const form = { ragged: inner % 4 !== 0, parts: inner > PART };
     return {
       key: `quads ${blocks}${form.ragged ? " ragged" : ""}${form.parts ? " parts" : ""}`,
-      body: (dtype) => QUADS(dtype, blocks, form),
+      body: (dtype, light) => QUADS(dtype, blocks, { ...form, light }),
       x: bindX(inner),
       invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
     };
