@@ -26,8 +26,8 @@ const instances: GPU[] = [];
  * Dawn clamps every index in every shader and has the driver check it once more. Our kernels guard their own indices, and
  * pass their tests either way; on SwiftShader 5.0.0 a read costs 25 ns with these checks and 10 without, which makes
  * matrix products 1.5 times faster (2026-11-22). Real GPUs check in hardware, and browsers decide for themselves.
- * It also fills workgroup memory with zeros, an instruction a number: building the GRU took 1.1 s with it and takes 0.1 s without. Our
- * kernels read what they have written.
+ * It also fills workgroup memory with zeros: building the GRU took 1.1 s with that and takes 0.1 s without. Our kernels read only what
+ * they have written.
  */
 const UNCHECKED = "enable-dawn-features=disable_robustness,disable_workgroup_init";
 
