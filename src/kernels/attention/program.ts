@@ -169,10 +169,3 @@ fn storeRows(b: u32, i: u32, h: u32, c: u32, rows: mat4x4f, sum: vec4f, open: ve
   }
 }
 `;
-
-/** How the register programs divide a head: vec4s of a row, vec4s of the output that one invocation owns, and in how many parts. */
-export function inQuads(headDim: number): { quads: number; wide: number; chunks: number; guarded: boolean } {
-  const quads = Math.ceil(headDim / 4);
-  const wide = Math.min(quads, 16);
-  return { quads, wide, chunks: Math.ceil(quads / wide), guarded: headDim % (4 * wide) !== 0 };
-}

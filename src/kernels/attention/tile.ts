@@ -2,7 +2,7 @@
  * One invocation owns four queries of one head, as the four rows of 4×4 matrices: Q and the accumulated output are d/4 matrices each,
  * a key costs d/4 vec4 reads of k and of v for 8·d multiply-adds. Outputs wider than 64 are split over invocations.
  */
-import { type AttentionVariant, FOUR_QUERIES, HEADER, inQuads, type Reading } from "./program.ts";
+import { type AttentionVariant, FOUR_QUERIES, HEADER, type Reading } from "./program.ts";
 import { each } from "../text.ts";
 
 const TILE = (quads: number, wide: number, reading: Reading): string => /* wgsl */ `
@@ -47,6 +47,13 @@ ${each(wide, (n) => `    { let v4 = value4(j, value, first / 4u + ${n}u); o${n} 
 ${each(wide, (n) => `  storeRows(b, i, h, first + ${4 * n}u, transpose(o${n}), sum, open);`)}
 }
 `;
+
+/** How a head is divided: vec4s of a row, vec4s of the output that one invocation owns, and in how many parts. */
+function inQuads(headDim: number): { quads: number; wide: number; chunks: number; guarded: boolean } {
+  const quads = Math.ceil(headDim / 4);
+  const wide = Math.min(quads, 16);
+  return { quads, wide, chunks: Math.ceil(quads / wide), guarded: headDim % (4 * wide) !== 0 };
+}
 
 export const tile: AttentionVariant = {
   program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
