@@ -21,11 +21,14 @@ export type AttentionClass = keyof typeof SHAPE_CLASSES;
 export const shapeClass = (queries: number): AttentionClass =>
   queries <= 8 ? "few" : queries < 256 ? "some" : "many";
 
-/** Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. */
+/**
+ * Candidates for a class on a real GPU, the likeliest first: the first is used where nothing was timed. Quads hold up to 8 queries an
+ * invocation, more than a GPU's registers; of few queries they hold one or two, less than a tile.
+ */
 export const ON_GPU: Readonly<Record<AttentionClass, readonly AttentionVariantName[]>> = {
-  few: ["tile", "quads"],
-  some: ["flash", "quads", "tile"],
-  many: ["flash", "quads", "tile"],
+  few: ["quads", "tile"],
+  some: ["flash", "tile"],
+  many: ["flash", "tile"],
 };
 
 /**
