@@ -24,6 +24,8 @@ export interface Step {
   readonly dispatches: number;
   /** as many are allowed */
   readonly dispatchLimit?: number;
+  /** why there are more, or fewer elsewhere */
+  readonly dispatchNote?: string;
   readonly flop?: number;
   readonly measure: Measure;
   /** share of a part of the step, 0 to 1: in operations as we compute it and as the reference does, and in time */
@@ -139,9 +141,10 @@ export function describeRow(row: Row, roof: Roof): string {
 /** One line of a step, or why there is none. */
 export function describeStep(step: Step | Skipped, roof: Roof): string {
   if ("reason" in step) return `${step.name}: not run; ${step.reason}`;
-  const { name, dispatches, dispatchLimit, flop, measure: m, part } = step;
+  const { name, dispatches, dispatchLimit, dispatchNote, flop, measure: m, part } = step;
+  const allowed = [dispatchLimit && `limit ${dispatchLimit}`, dispatchNote].filter(Boolean).join("; ");
   const words = [
-    `${dispatches} dispatches${dispatchLimit ? ` (limit ${dispatchLimit})` : ""}`,
+    `${dispatches} dispatches${allowed && ` (${allowed})`}`,
     `${time(m.seconds)} (${time(m.lowest)} to ${time(m.highest)}, ${m.rounds} × ${m.times})`,
     `${time(m.cpuSeconds)} of processor time`,
   ];

@@ -150,7 +150,15 @@ export async function upstreamDecoder(name: string, context: StepContext): Promi
   await loader.load();
   try {
     const step = await decoderStep(context, name, model, 96);
-    return { ...step, dispatchLimit: DISPATCH_LIMIT };
+    const unfused = step.dispatches > DISPATCH_LIMIT && context.gpu.adapter.software;
+    return {
+      ...step,
+      dispatchLimit: DISPATCH_LIMIT,
+      ...(unfused && {
+        dispatchNote:
+          "GPUs run a history pool in one, as does --variant historyPool=fused; here that is slower",
+      }),
+    };
   } finally {
     loader.release();
   }

@@ -86,7 +86,9 @@ describe("tail", () => {
 describe("describeStep", () => {
   it("has the dispatches beside their limit, and why a step was not run", () => {
     const { steps, skipped } = run([]);
-    expect(describeStep(steps[0], roof)).toContain("130 dispatches (limit 120)");
+    expect(describeStep(steps[0], roof)).toContain("130 dispatches (limit 120);");
+    const noted = { ...steps[0], dispatchNote: "fused elsewhere" };
+    expect(describeStep(noted, roof)).toContain("130 dispatches (limit 120; fused elsewhere);");
     expect(describeStep(steps[0], roof)).toContain("4.00 GFLOP/s, 50 % of the roof");
     expect(describeStep(skipped[0], roof)).toBe("a large step: not run; it needs 12 GB");
   });
