@@ -6,7 +6,7 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 const AXES = 8;
 
@@ -86,7 +86,7 @@ export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk):
       wgsl: () => WGSL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: {
       u32: [
@@ -96,7 +96,7 @@ export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk):
     },
     inputs: [x.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(size / LIGHT),
+    workgroups: Math.ceil(size / LIGHT_INVOCATIONS),
   });
 }
 

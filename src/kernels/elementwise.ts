@@ -9,7 +9,7 @@ import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { EXP, GELU, SIGMOID } from "./math.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 const WGSL = (functions: string, expression: string): string => /* wgsl */ `
 struct Params { size: u32, sizeA: u32, sizeB: u32, sizeC: u32, s: f32, t: f32 }
@@ -75,12 +75,12 @@ function elementwise(
       wgsl: () => WGSL(functions, expression),
       inputs: 3,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: [a.size, x0.size, x1.size, x2.size], f32: [scalars[0] ?? 0, scalars[1] ?? 0] },
     inputs: [x0.storage, x1.storage, x2.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(a.size / LIGHT),
+    workgroups: Math.ceil(a.size / LIGHT_INVOCATIONS),
   });
   return y;
 }

@@ -11,7 +11,7 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 /** Distinct times and the row of each token. */
 export interface TokenTimes {
@@ -97,12 +97,12 @@ export function toFlow(pred: Tensor, x: Tensor, at: TokenTimes, epsilon: number 
       wgsl: () => TO_FLOW,
       inputs: 4,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT, CLEAN: epsilon === undefined ? 0 : 1 },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS, CLEAN: epsilon === undefined ? 0 : 1 },
     },
     params: { u32: [x.size, tokens, actions, width], f32: [epsilon ?? 0] },
     inputs: [pred.storage, x.storage, at.times.storage, at.rowOf.storage],
     outputs: [flow.storage],
-    workgroups: Math.ceil(x.size / LIGHT),
+    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
   });
   return flow;
 }
@@ -135,11 +135,11 @@ export function advance(
       wgsl: () => ADVANCE,
       inputs: 4,
       outputs: 3,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: [x.size, at.rowOf.size / batch, actions, width, held], f32: [delta] },
     inputs: [flow.storage, at.times.storage, at.rowOf.storage, trace.step.storage],
     outputs: [x.storage, trace.iterates.storage, trace.oneJump.storage],
-    workgroups: Math.ceil(x.size / LIGHT),
+    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
   });
 }

@@ -8,7 +8,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Modulation } from "./norm.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 /** Sizes and places are counted in elements. */
 const WGSL = (element: "f32" | "vec4f"): string => /* wgsl */ `
@@ -54,12 +54,12 @@ export function gatedResidual(
       wgsl: () => WGSL(per === 4 ? "vec4f" : "f32"),
       inputs: 4,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: counts.map((n) => n / per) },
     inputs: [x.storage, branch.storage, table.storage, rowOf.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(x.size / per / LIGHT),
+    workgroups: Math.ceil(x.size / per / LIGHT_INVOCATIONS),
   });
   return y;
 }

@@ -6,7 +6,7 @@
  */
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 const WGSL = /* wgsl */ `
 struct Params { size: u32, dim: u32, rows: u32 }
@@ -37,12 +37,12 @@ export function gather(table: Tensor, ids: Tensor): Tensor {
       wgsl: () => WGSL,
       inputs: 2,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: [y.size, dim, table.rows] },
     inputs: [table.storage, ids.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(y.size / LIGHT),
+    workgroups: Math.ceil(y.size / LIGHT_INVOCATIONS),
   });
   return y;
 }

@@ -13,7 +13,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
-import { invocations, LIGHT } from "./variants.ts";
+import { invocations, LIGHT_INVOCATIONS } from "./variants.ts";
 
 /** How many of `length` elements fall to part `part` of `parts`. */
 const PARTS = /* wgsl */ `
@@ -163,12 +163,12 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   list.dispatch({
     kernel: {
       ...{ name: "groupNorm", key: activation, wgsl: () => APPLY(activation) },
-      ...{ inputs: 4, outputs: 1, constants: { WORKGROUP: LIGHT } },
+      ...{ inputs: 4, outputs: 1, constants: { WORKGROUP: LIGHT_INVOCATIONS } },
     },
     params: { u32: [x.size, dim, weight.size] },
     inputs: [x.storage, statistics.storage, weight.storage, bias.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(x.size / LIGHT),
+    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
   });
   return y;
 }

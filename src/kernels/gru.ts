@@ -16,6 +16,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { constant, result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { SIGMOID, TANH } from "./math.ts";
+import { each } from "./text.ts";
 import { choose, invocations } from "./variants.ts";
 
 export interface GruWeights {
@@ -52,8 +53,7 @@ fn store(b: u32, i: u32, d: u32, h: f32) {
 `;
 
 const FUSED = (items: number): string => {
-  const each = (line: (m: number) => string): string =>
-    Array.from({ length: items }, (_, m) => line(m)).join("\n");
+  const item = (line: (m: number) => string): string => each(items, line);
   return /* wgsl */ `
 ${HEADER}
 override DIM: u32;
@@ -81,13 +81,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     for (var task = lane; task < QUADS * SLICES; task += WORKGROUP) {
       let quad = task % QUADS;
       let slice = task / QUADS;
-${each((m) => `      var r${m} = vec4f(); var z${m} = vec4f(); var n${m} = vec4f();`)}
+${item((m) => `      var r${m} = vec4f(); var z${m} = vec4f(); var n${m} = vec4f();`)}
       for (var k = slice * DIM / SLICES; k < (slice + 1u) * DIM / SLICES; k++) {
         let at = k * 3u * QUADS + quad;
         let wr = w[at]; let wz = w[at + QUADS]; let wn = w[at + 2u * QUADS];
-${each((m) => `        { let h = hidden[${m}u * DIM + k]; r${m} += wr * h; z${m} += wz * h; n${m} += wn * h; }`)}
+${item((m) => `        { let h = hidden[${m}u * DIM + k]; r${m} += wr * h; z${m} += wz * h; n${m} += wn * h; }`)}
       }
-${each(
+${item(
   (m) => `      partial[((slice * 3u) * ITEMS + ${m}u) * QUADS + quad] = r${m};
       partial[((slice * 3u + 1u) * ITEMS + ${m}u) * QUADS + quad] = z${m};
       partial[((slice * 3u + 2u) * ITEMS + ${m}u) * QUADS + quad] = n${m};`,

@@ -6,9 +6,9 @@
  *   mix:    y_g[n, i, d] = Σ_m a[m, n, j] · x[m, n, d],   j = 2i + g
  *
  * x (M, tokens, D) history, u (D, ⌈R/4⌉, 4), scores (M, tokens, R + 1) with f last; the heads of one key-value head g stand
- * together in y_g (tokens, R/2, D). score: one invocation four entries of tokens. share: one a token. mix: one
- * four channels of a token, all heads, so that an entry is read once. (Repeating the softmax in mix instead of share cost three times the
- * mix itself: SwiftShader 5.0.0, 2026-11-22.)
+ * together in y_g (tokens, R/2, D). An invocation of score takes four entries; of share, one head of a token; of mix, up to eight
+ * channels of a token and all heads, so that an entry is read once. (Repeating the softmax in mix instead of share cost three times
+ * the mix itself: SwiftShader 5.0.0, 2026-11-22.)
  */
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";

@@ -5,8 +5,8 @@
 
 /**
  * e^x = 2^n · e^r with n = ⌊x / ln 2 + ½⌋ and |r| ≤ ln 2 / 2; ln 2 is split in two so that r is exact, and e^r is its
- * Taylor polynomial of degree 7 (remainder 7e-9). n + 127 becomes the exponent: added to 1.5 · 2²³ it stands in the last bits, which a product moves to
- * the front (a shift by 23 would be four scalar ones).
+ * Taylor polynomial of degree 7 (remainder 7e-9). n + 127 becomes the exponent: added to 1.5 · 2²³ it stands in the last bits,
+ * which a product moves to the front (a shift by 23 would be four scalar ones).
  * (SwiftShader 5.0.0, 2026-11-22: 102 instructions; 288 with clamp, round and conversions to and from integers, each of which must
  * sort out NaN or what does not fit. The builtin takes 57.)
  * `expTo88`: x up to 88; `exp_`: any x, above 88 e^88. Below −87 both give e^−87 = 1.6e-38.

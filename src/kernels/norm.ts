@@ -7,8 +7,9 @@
  *   y[row, i] = x̂[row, i] · (weight[i mod C] + weightOffset) + bias[i mod C]
  *   y[row, i] = x̂[row, i] · (1 + M[r, scaleAt + i]) + M[r, shiftAt + i],  r = rowOf[row]     (modulated)
  *
- * Channels are read four at a time where everything can be counted in fours. A workgroup takes ROWS rows with LANES invocations each, which add up in workgroup memory. On a CPU adapter barriers
- * are dear and one lane a row wins unless there are few, long rows (the group norm of a video frame).
+ * Channels are read four at a time where everything can be counted in fours. A workgroup takes ROWS rows with LANES invocations
+ * each, which add up in workgroup memory. On a CPU adapter barriers are dear and one lane a row wins unless there are few, long
+ * rows (the group norm of a video frame).
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";

@@ -11,7 +11,7 @@ import { recording } from "../gpu/recording.ts";
 import { result, type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Triple } from "./conv3d.ts";
 import { copyBox, strides } from "./copy.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 const POOL = /* wgsl */ `
 struct Params {
@@ -65,12 +65,12 @@ export function averagePool(x: Tensor, factors: Triple, lead = 0): Tensor {
       wgsl: () => POOL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: [y.size, T, H, W, C, ...out, ...factors, lead] },
     inputs: [x.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(y.size / LIGHT),
+    workgroups: Math.ceil(y.size / LIGHT_INVOCATIONS),
   });
   return y;
 }

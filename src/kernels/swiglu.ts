@@ -7,7 +7,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { GELU } from "./math.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 const WGSL = /* wgsl */ `
 struct Params { size: u32, half: u32 }
@@ -38,12 +38,12 @@ export function swiglu(u: Tensor): Tensor {
       wgsl: () => WGSL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: [y.size, half] },
     inputs: [u.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(y.size / LIGHT),
+    workgroups: Math.ceil(y.size / LIGHT_INVOCATIONS),
   });
   return y;
 }

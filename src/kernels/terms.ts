@@ -76,7 +76,10 @@ export const quadBlocks = (rows: number): number => (rows <= 4 ? 1 : rows <= 8 ?
 export const QUAD = /* wgsl */ `
 fn quad(v: f32) -> vec4f { return vec4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }`;
 
-/** Four terms of the quad's rows, `a0`, `a1`, …, times those of a lane's four columns, `b0` to `b3`, added to `${sums}0`, `${sums}1`, …. */
+/**
+ * Four terms of the quad's rows, `a0`, `a1`, …, times those of a lane's four columns, `b0` to `b3`, added to `${sums}0`,
+ * `${sums}1`, ….
+ */
 export const addQuads = (blocks: number, sums: string): string =>
   ["x", "y", "z", "w"]
     .map(

@@ -6,7 +6,7 @@
  */
 import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
-import { LIGHT } from "./variants.ts";
+import { LIGHT_INVOCATIONS } from "./variants.ts";
 
 const WGSL = /* wgsl */ `
 struct Params { size: u32, tokens: u32, dim: u32, first: u32 }
@@ -39,12 +39,12 @@ export function tokenShift(x: Tensor, first: number): Tensor {
       wgsl: () => WGSL,
       inputs: 1,
       outputs: 1,
-      constants: { WORKGROUP: LIGHT },
+      constants: { WORKGROUP: LIGHT_INVOCATIONS },
     },
     params: { u32: [x.size, x.dim(-2), x.dim(-1), first] },
     inputs: [x.storage],
     outputs: [y.storage],
-    workgroups: Math.ceil(x.size / LIGHT),
+    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
   });
   return y;
 }

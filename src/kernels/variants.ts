@@ -113,4 +113,4 @@ export const invocations = (gpu: Gpu): number => (gpu.adapter.software ? 8 : 64)
  * Invocations a workgroup for kernels that do little in each: a CPU adapter takes 0.4 µs to begin one (30,720 elements of the gated
  * residual: 3.0 ms by 8, 1.7 ms by 64; SwiftShader 5.0.0, 2026-11-22).
  */
-export const LIGHT = 64;
+export const LIGHT_INVOCATIONS = 64;

@@ -30,6 +30,7 @@ const CASES: [string, AttentionShape][] = [
 
 // Tiles of wide heads take half a minute each to build on SwiftShader; the cases above have one of each kind.
 const TILED: [string, AttentionShape][] = [
+  ["whole tiles", { ...base, batch: 1, queries: 64, keys: 32, headDim: 16 }],
   ["several tiles of queries and keys", { ...base, batch: 1, queries: 70, keys: 150, heads: 2, headDim: 32 }],
   ["head width 80, masked, several tiles", { ...base, queries: 3, keys: 130, headDim: 80, mask: longMask }],
   [

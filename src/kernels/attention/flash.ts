@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let h = index / across / p.chunks % p.heads;
   let b = index / across / p.chunks / p.heads;
   if (b >= p.batch) { return; }
-  let first = chunk * WIDE * 4u;
+  let first = chunk * WIDE;
   let g = h % p.kvHeads;
   let row = lane / COLUMNS; // queries 4 · row to 4 · row + 3, and 32 further on
   let column = lane % COLUMNS; // keys column, column + 16, …; vec4s of channels likewise
@@ -125,7 +125,7 @@ ${each(per, (n) => `    near${n} = ${rows(`near${n}`, "nearShrink")}; far${n} = 
       workgroupBarrier();
       for (var item = lane; item < DEPTH * WIDE; item += WORKGROUP) {
         let j = min(j0 + v0 + item / WIDE, total - 1u);
-        stage[item] = value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first / 4u + item % WIDE);
+        stage[item] = value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first + item % WIDE);
       }
       workgroupBarrier();
       for (var e = 0u; e < DEPTH; e++) {
@@ -149,7 +149,7 @@ ${each(
   }
   let i = i0 + 4u * row;
   let nearGate = gates4(b, i, h); let farGate = gates4(b, i + 32u, h);
-${each(per, (n) => `  storeRows(b, i, h, first + (column + ${16 * n}u) * 4u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + (column + ${16 * n}u) * 4u, far${n}, farSum, farGate);`)}
+${each(per, (n) => `  storeRows(b, i, h, first + column + ${16 * n}u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + column + ${16 * n}u, far${n}, farSum, farGate);`)}
 }
 `;
 };

@@ -55,8 +55,9 @@ export interface Reading {
 export const OPTIONS = { MASK: 1, BIAS: 2, CAUSAL: 4, GATE: 8 } as const;
 
 /**
- * Bindings; `query4`, `key4(j, at, n)`, `value4(j, at, n)`: channels 4n to 4n + 3 of the row that begins at `at`, counted in elements of the
- * buffer (`elements(float)`, which divides: once a row, not once a read); `rowAt`: at which float key j stands. Only a program with a memory looks into two buffers: the branch in the innermost loop would cost every other one.
+ * Bindings; `query4(at, n)`, `key4(j, at, n)`, `value4(j, at, n)`: channels 4n to 4n + 3 of the row that begins at element `at` of the
+ * buffer; `rowAt`: at which float key j stands; `elements`: that counted in elements, a division once a row, not once a read. Only a
+ * program with a memory looks into two buffers: the branch in the innermost loop would cost every other one.
  */
 export const HEADER = ({ source, element, guarded, options }: Reading): string => {
   const one = (name: string, buffer: string): string =>
@@ -158,8 +159,9 @@ fn gates4(b: u32, i: u32, h: u32) -> vec4f {
   for (var r = 0u; r < 4u; r++) { open[r] = gate(b, min(i + r, p.queries - 1u), h); }
   return open;
 }
-// Four channels of four queries; \`rows[r]\` belongs to query i + r.
-fn storeRows(b: u32, i: u32, h: u32, c: u32, rows: mat4x4f, sum: vec4f, open: vec4f) {
+// Channels 4n to 4n + 3 of four queries; \`rows[r]\` belongs to query i + r.
+fn storeRows(b: u32, i: u32, h: u32, n: u32, rows: mat4x4f, sum: vec4f, open: vec4f) {
+  let c = 4u * n;
   for (var r = 0u; r < 4u; r++) {
     if (i + r < p.queries) {
       for (var e = 0u; e < 4u; e++) {

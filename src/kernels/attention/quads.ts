@@ -1,17 +1,18 @@
 /**
- * For adapters with subgroups. The four invocations of a quad own up to 8 queries each; each reads one of four keys and swaps it with
- * the others, so that a number read serves all the quad's queries. Queries and outputs stay in registers, that is, on a CPU
- * adapter, on the stack: text is unrolled over rows and channels, since only constant indices cost nothing there.
+ * For adapters with subgroups. The four invocations of a quad own up to 8 queries each; each reads one of four keys and swaps it
+ * with the others, so that a number read serves all the quad's queries. Outputs wider than 128 are split over invocations. Queries
+ * and outputs stay in registers, that is, on a CPU adapter, on the stack: text is unrolled over rows and channels, since only
+ * constant indices cost nothing there.
  *
- * What decides on SwiftShader 5.0.0 (instructions counted in its machine code for d = 64, 2026-11-22): 4 queries an invocation take
- * 26,000 for four keys, 8 take 42,000, so more queries are better up to where the text (6 bytes an instruction) outgrows the
- * processor's second cache. A read costs 58, a multiply-add 4.5, whatever is carried round a loop or out of an `if` 12: outputs are
- * therefore shrunk at every step, needed or not. What happens once, reading queries and storing outputs, goes through arrays in
- * memory instead, so that one piece of text serves every row: a third of the time to build, for a few percent of a small shape's time.
+ * What decides on SwiftShader 5.0.0 (instructions counted in its machine code for d = 64, 2026-11-22; docs/software-gpu.md): 4
+ * queries an invocation take 26,000 for four keys, 8 take 42,000, so more are better while the text, 6 bytes an instruction, fits
+ * the processor's second cache (more than 8 were not tried). Whatever is carried out of an `if` costs 12 instructions, so outputs are
+ * shrunk at every step, needed or not. What happens once, reading queries and storing outputs, goes through arrays in memory, so
+ * that one piece of text serves every row: a third of the time to build, for a few percent of a small shape's time.
  */
 import { SUBGROUPS } from "../variants.ts";
 import { type AttentionVariant, HEADER, type Reading } from "./program.ts";
-import { each } from "../text.ts";
+import { each, list } from "../text.ts";
 
 /** How much one invocation holds: vec4s of queries, queries, vec4s of one output. */
 const HELD = 128;
@@ -23,8 +24,6 @@ const OVERHEAD = 2.5;
 /** `rows`: queries an invocation; `quads`, `wide`: vec4s of a query, and of the part of its output that one invocation owns. */
 const QUADS = (rows: number, quads: number, wide: number, reading: Reading): string => {
   const row = (line: (r: number) => string): string => each(rows, line);
-  const list = (n: number, item: (i: number) => string): string =>
-    Array.from({ length: n }, (_, i) => item(i)).join(", ");
   return /* wgsl */ `
 ${HEADER(reading)}
 // What all four lanes hold, one column each: this one, its neighbour in x, in y, and across.

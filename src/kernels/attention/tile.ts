@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let h = index / tiles / p.chunks % p.heads;
   let b = index / tiles / p.chunks / p.heads;
   if (b >= p.batch) { return; }
-  let first = chunk * ${wide * 4}u;
+  let first = chunk * ${wide}u;
   let g = h % p.kvHeads;
 ${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${n}u);`)}
 ${each(wide, (n) => `  var o${n} = mat4x4f();`)}
@@ -41,10 +41,10 @@ ${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink,
     }
     let weight = exp4(logits - highest);
     sum += weight;
-${each(wide, (n) => `    { let v4 = value4(j, value, first / 4u + ${n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
+${each(wide, (n) => `    { let v4 = value4(j, value, first + ${n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
   }
   let open = gates4(b, i, h);
-${each(wide, (n) => `  storeRows(b, i, h, first + ${4 * n}u, transpose(o${n}), sum, open);`)}
+${each(wide, (n) => `  storeRows(b, i, h, first + ${n}u, transpose(o${n}), sum, open);`)}
 }
 `;
 

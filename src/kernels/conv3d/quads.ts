@@ -3,7 +3,7 @@
  * swaps, as in linear/quads.ts. Sums of a tap, at most 32 channels of it, go to a second accumulator.
  */
 import { ADD_OUTER, addQuads, QUAD, quadBlocks } from "../terms.ts";
-import { each } from "../text.ts";
+import { each, list } from "../text.ts";
 import { SUBGROUPS } from "../variants.ts";
 import type { ConvolutionVariant } from "./program.ts";
 
@@ -55,7 +55,7 @@ ${each(blocks, (i) => `        sum${i} += part${i};`)}
     }
   }
   // In memory, so that one piece of text stores every pixel.
-  var tiles = array(${Array.from({ length: blocks }, (_, i) => `sum${i}`).join(", ")});
+  var tiles = array(${list(blocks, (i) => `sum${i}`)});
   for (var r = 0u; r < ${4 * blocks}u; r++) {
     store4(frame, m + r / 4u * 4u + (lane ^ (r % 4u)), n, tiles[r / 4u][r % 4u]);
   }

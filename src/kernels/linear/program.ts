@@ -20,7 +20,7 @@ export interface LinearShape {
 export interface LinearProgram {
   /** changes whenever the text does */
   readonly key: string;
-  /** @param light what becomes of a sum is little text: neither a gate nor an activation made of an exponential */
+  /** @param light what becomes of a sum is little text: no gate, no activation longer than a comparison */
   readonly body: (dtype: WeightDtype, light: boolean) => string;
   /** how x is bound: four terms at a time, when K is a multiple of four */
   readonly x: "f32" | "vec4f";

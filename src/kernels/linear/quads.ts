@@ -17,13 +17,16 @@
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { SUBGROUPS } from "../variants.ts";
 import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks, READ_WEIGHT } from "../terms.ts";
-import { each } from "../text.ts";
+import { each, list } from "../text.ts";
 import type { LinearVariant } from "./program.ts";
 
 /** Terms of a part. */
 const PART = 128;
 
-/** `ragged`: K is no multiple of four, fewer terms are left at the end of a row; `parts`: K is more than one part; `light`: see LinearProgram. */
+/**
+ * `ragged`: K is no multiple of four, fewer terms are left at the end of a row; `parts`: K is more than one part; `light`: see
+ * LinearProgram.
+ */
 const QUADS = (
   dtype: WeightDtype,
   blocks: number,
@@ -80,7 +83,7 @@ ${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (lane ^ ${r % 4}u), n, sum$
     : ""
 }
   // In memory, so that one piece of text stores every row.
-  var tiles = array(${Array.from({ length: blocks }, (_, i) => `sum${i}`).join(", ")});
+  var tiles = array(${list(blocks, (i) => `sum${i}`)});
   for (var r = 0u; r < ${4 * blocks}u; r++) {
     store4(m + r / 4u * 4u + (lane ^ (r % 4u)), n, tiles[r / 4u][r % 4u], added);
   }
