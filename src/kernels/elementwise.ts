@@ -8,6 +8,7 @@ import { UsageError } from "../errors.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { EXP, GELU, SIGMOID } from "./math.ts";
+import { BOUNDS } from "./nan.ts";
 import { kernel } from "./kernel.ts";
 
 /** The operands by name, in the order of the equation; not all of them where an expression needs fewer. */
@@ -53,8 +54,8 @@ const GATED_GELU = elementwise("gatedGelu", 2, "a * gelu(b)", GELU);
 const SIGMOID_GATE = elementwise("sigmoidGate", 2, "a * sigmoid(b)", SIGMOID);
 const LERP = elementwise("lerp", 2, "select(b - (b - a) * (1.0 - p.s), a + p.s * (b - a), p.s < 0.5)");
 const GAUSSIAN = elementwise("gaussian", 3, "a + exp_(0.5 * b) * c", EXP);
-const STANDARDIZE = elementwise("standardize", 3, "(a - b) / max(c, p.s)");
-const CLAMP = elementwise("clamp", 1, "clamp(a, p.s, p.t)");
+const STANDARDIZE = elementwise("standardize", 3, "(a - b) / atLeast(c, p.s)", BOUNDS);
+const CLAMP = elementwise("clamp", 1, "atMost(atLeast(a, p.s), p.t)", BOUNDS);
 
 /** a + b; b repeats over the leading axes of a */
 export const add = (a: Tensor, b: Tensor): Tensor => ADD([a, b]);

@@ -11,6 +11,7 @@
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { kernel } from "./kernel.ts";
+import { BOUNDS } from "./nan.ts";
 
 /** Distinct times and the row of each token. */
 export interface TokenTimes {
@@ -34,11 +35,11 @@ const flowOf = kernel({
   read: { pred: "f32", x: "f32", times: "f32", rowOf: "u32" },
   write: { flow: "f32" },
   over: "size",
-  functions: TIME_OF,
+  functions: TIME_OF + BOUNDS,
   main: /* wgsl */ `
   let item = index / (p.actions * p.width);
   var value = pred[index + (item + 1u) * (p.tokens - p.actions) * p.width];
-  if (CLEAN) { value = (value - x[index]) / max(1.0 - timeOf(index), p.epsilon); }
+  if (CLEAN) { value = (value - x[index]) / atLeast(1.0 - timeOf(index), p.epsilon); }
   flow[index] = value;`,
 });
 

@@ -15,6 +15,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { type Form, kernel } from "./kernel.ts";
+import { BOUNDS } from "./nan.ts";
 
 export type NormKind = "layer" | "rms" | "l2";
 
@@ -27,7 +28,7 @@ const STATISTICS: Readonly<Record<NormKind, string>> = {
   let factor = inverseSqrt(total(row, slot, own, 0.0, true) / f32(p.size) + p.epsilon);`,
   l2: /* wgsl */ `
   let mean = 0.0;
-  let factor = sqrt(f32(p.size)) / max(sqrt(total(row, slot, own, 0.0, true)), p.epsilon);`,
+  let factor = sqrt(f32(p.size)) / atLeast(sqrt(total(row, slot, own, 0.0, true)), p.epsilon);`,
 };
 
 interface NormForm extends Form {
@@ -58,7 +59,7 @@ const normalize = kernel({
   write: ({ element }) => ({ y: element }),
   functions: ({ element }) => /* wgsl */ `
 var<workgroup> partial: array<f32, LANES * ROWS>;
-
+${BOUNDS}
 // Sum over the row of (x − shift), or of its square; runs of 64 are added up first, for accuracy.
 // The slot is where the row's lanes meet in workgroup memory.
 fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {

@@ -10,6 +10,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { result, type Tensor } from "../../tensor/tensor.ts";
 import { type Form, kernel } from "../kernel.ts";
 import { EXP } from "../math.ts";
+import { BOUNDS } from "../nan.ts";
 import { each } from "../text.ts";
 import {
   FLOAT32_EPSILON,
@@ -22,7 +23,7 @@ import {
 
 const NORMS = {
   l2: {
-    factor: "sqrt(f32(DIM)) / max(sqrt(square[t]), p.normEpsilon)",
+    factor: "sqrt(f32(DIM)) / atLeast(sqrt(square[t]), p.normEpsilon)",
     value: "x * (1.0 + table[at + p.scaleAt + d]) + table[at + p.shiftAt + d]",
   },
   rms: { factor: "inverseSqrt(square[t] / f32(DIM) + p.normEpsilon)", value: "x * table[d]" },
@@ -62,6 +63,7 @@ var<workgroup> mixed: array<f32, TOKENS * DIM>; // of one head; later z
 var<workgroup> values: array<f32, TOKENS * HEADS * WIDTH4 * 4u>;
 var<workgroup> partial: array<vec4f, WORKGROUP * ${Math.max(tokens, heads4 + 1)}u>;
 ${EXP}
+${BOUNDS}
 fn entry(t: u32, m: u32, first: u32) -> u32 { return (m * p.tokens + min(first + t, p.tokens - 1u)) * DIM; }
 
 // Logits of every (token, entry) pair, and the entry's own norm factor.
