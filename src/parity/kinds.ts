@@ -2,6 +2,7 @@
 import type { CaseRunner } from "./case.ts";
 import { kinds as cosmos } from "./cosmos.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
+import { kinds as official } from "./official.ts";
 import { kinds as rollout } from "./rollout.ts";
 import { kinds as t5 } from "./t5.ts";
 import { kinds as vae } from "./vae.ts";
@@ -11,5 +12,6 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...cosmos,
   ...vae,
   ...t5,
+  ...official,
   ...rollout,
 };
