@@ -1,6 +1,9 @@
 /** Golden cases of the video autoencoders: encode, then decode what was encoded. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { CosmosVae, readCosmosVaeConfig } from "../networks/cosmos-vae/vae.ts";
+import { standardize } from "../networks/vae.ts";
+import { latentStatistics, readWanOriginalConfig } from "../networks/wan-vae/config.ts";
+import { wanWeights } from "../networks/wan-vae/original-keys.ts";
 import { readWanVaeConfig, WanVae } from "../networks/wan-vae/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
@@ -41,7 +44,21 @@ const wanVaeCase: CaseRunner = (gpu, golden) =>
     };
   });
 
+/** The layout of the published file; `mean` is standardised there. */
+const wanOriginalCase: CaseRunner = (gpu, golden) => {
+  const config = readWanOriginalConfig(golden.config, golden.name);
+  const build = (w: WeightLoader) => {
+    const vae = new WanVae(config, w);
+    return (video: Tensor) => {
+      const { mean, logvar } = vae.encode(video);
+      return { mean: standardize(mean, latentStatistics(config)), logvar, decoded: vae.decode(mean) };
+    };
+  };
+  return onVideo(gpu, golden, build, wanWeights(golden.weights));
+};
+
 export const kinds: Readonly<Record<string, CaseRunner>> = {
   "cosmos.vae": cosmosVaeCase,
-  "wan.vae": wanVaeCase,
+  "wan.vae": (gpu, golden) =>
+    (golden.config.layout === "original" ? wanOriginalCase : wanVaeCase)(gpu, golden),
 };
