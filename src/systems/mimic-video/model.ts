@@ -2,6 +2,7 @@
 import type { Gpu } from "../../gpu/gpu.ts";
 import { record, type Replay, scope } from "../../gpu/recording.ts";
 import { expand } from "../../kernels/copy.ts";
+import { FormatError } from "../../errors.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
 import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
@@ -114,6 +115,7 @@ export class MimicVideo {
         await loaderOf("action_decoder"),
       );
       for (const loader of loaders.values()) loader.compare();
+      checkComposition(description, { vae, transformer, actionDecoder }, files.name);
       const largest = [...loaders]
         .map(([part, loader]) => ({ ...loader.largest, label: `${part}: ${loader.largest.label}` }))
         .reduce((most, one) => (one.bytes > most.bytes ? one : most));
@@ -209,6 +211,67 @@ export class MimicVideo {
   release(): void {
     for (const loader of this.#loaders) loader.release();
   }
+}
+
+/**
+ * What model.json says, against the parts that it composes.
+ * @throws FormatError naming field, found and expected
+ */
+function checkComposition(
+  description: ModelDescription,
+  {
+    vae,
+    transformer,
+    actionDecoder,
+  }: Pick<MimicVideo, "vae" | "actionDecoder"> & { transformer: CosmosTransformer },
+  name: string,
+): void {
+  const { action, extractLayers, latentsMean, latentsStd, contextFrames, contextLatents, frameSize } =
+    description;
+  const { latentChannels, temporalCompression, spatialCompression } = vae.config;
+  const { actionDim, jointDim, chunkLength } = actionDecoder.config;
+  const { layers, patchSize } = transformer.config;
+  const refuse = (field: string, found: unknown, expected: string): never => {
+    throw new FormatError(`${name}/model.json: ${field} is ${JSON.stringify(found)}, expected ${expected}`);
+  };
+  if (action.names.length !== actionDim)
+    refuse("action.names", action.names, `${actionDim} names, as the decoder has so many action dimensions`);
+  for (const [field, values] of [
+    ["latents_mean", latentsMean],
+    ["latents_std", latentsStd],
+  ] as const) {
+    if (values.length !== latentChannels)
+      refuse(
+        `${field} with ${values.length} values`,
+        values,
+        `${latentChannels}, one for each latent channel of the VAE`,
+      );
+  }
+  if (latentsStd.some((s) => s === 0)) refuse("latents_std", latentsStd, "no zeros");
+  const frames = 1 + (contextLatents - 1) * temporalCompression;
+  if (contextFrames !== frames)
+    refuse(
+      "context_latents",
+      contextLatents,
+      `what ${contextFrames} context frames become: 1 + (frames − 1) / ${temporalCompression}`,
+    );
+  const unit = spatialCompression * patchSize[1];
+  if (frameSize.some((n) => n < 1 || n % unit !== 0))
+    refuse("frame_size", frameSize, `multiples of ${unit} pixels`);
+  const absent = extractLayers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= layers);
+  if (absent !== undefined)
+    refuse("extract_layers", extractLayers, `numbers of the transformer's ${layers} blocks, from 0`);
+  const { holdStill, mean } = action;
+  const beyond = holdStill?.find((value) => typeof value !== "number" && value.state >= jointDim);
+  if (beyond) refuse("action.hold_still", holdStill, `entries of the robot's state, which has ${jointDim}`);
+  if (mean && mean.length !== chunkLength * actionDim)
+    refuse(
+      "action.mean",
+      `${mean.length / actionDim} rows`,
+      `${chunkLength} rows, one for each action of a chunk`,
+    );
+  if (mean && !mean.every(Number.isFinite))
+    refuse("action.mean", "a value that is not finite", "finite numbers");
 }
 
 async function loadAll(
