@@ -22,6 +22,8 @@ import { VideoTower } from "./video-tower.ts";
 export interface MimicVideoOptions extends LoadOptions, LoaderOptions {
   /** which half of the VAE is needed; default "encoder", as imagined frames are not decoded to be acted on */
   readonly vae?: VaeParts;
+  /** told when a prompt had to be cut */
+  readonly onNote?: (line: string) => void;
 }
 
 /** What a prompt and context frames become before denoising; free it with `dispose`. */
@@ -58,14 +60,17 @@ export class MimicVideo {
   readonly tower: VideoTower;
   readonly actionDecoder: ActionDecoder;
   readonly #loaders: readonly WeightLoader[];
+  readonly #onNote: MimicVideoOptions["onNote"];
 
   private constructor(
     gpu: Gpu,
     description: ModelDescription,
     parts: Pick<MimicVideo, "tokenizer" | "textEncoder" | "vae" | "tower" | "actionDecoder">,
     loaders: readonly WeightLoader[],
+    onNote: MimicVideoOptions["onNote"],
   ) {
     this.gpu = gpu;
+    this.#onNote = onNote;
     this.description = description;
     this.tokenizer = parts.tokenizer;
     this.textEncoder = parts.textEncoder;
@@ -83,7 +88,7 @@ export class MimicVideo {
   static async plan(
     gpu: Gpu,
     files: ModelFiles,
-    { vae: vaeParts = "encoder", ...options }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
+    { vae: vaeParts = "encoder", onNote, ...options }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
   ): Promise<ModelPlan> {
     const description = readModelDescription(await files.json("model.json"), files.name);
     const { parts } = description;
@@ -128,7 +133,7 @@ export class MimicVideo {
       });
       const built = { tokenizer, textEncoder, vae, tower, actionDecoder };
       const all = [...loaders.values()];
-      const model = new MimicVideo(gpu, description, built, all);
+      const model = new MimicVideo(gpu, description, built, all, onNote);
       return {
         name: files.name,
         bytes: all.reduce((n, loader) => n + loader.bytes, 0),
@@ -186,7 +191,12 @@ export class MimicVideo {
    */
   async prepare(prompt: string, frames: Float32Array<ArrayBuffer>, copies: number): Promise<Prepared> {
     const { contextFrames, frameSize } = this.description;
-    const ids = this.tokenizer.encode(prompt);
+    const ids = this.tokenizer.encode(prompt, (tokens) => {
+      const words = `${prompt.slice(0, 40)}${prompt.length > 40 ? "…" : ""}`;
+      this.#onNote?.(
+        `the prompt "${words}" has ${tokens} tokens; the model reads the first 512 and never sees the rest`,
+      );
+    });
     const idTensor = createTensor(this.gpu, [1, ids.length], Uint32Array.from(ids), "token ids");
     const video = createTensor(this.gpu, [1, 3, contextFrames, ...frameSize], frames, "context frames");
     const replay: Replay<{ context: Tensor; text: TextContext }> = await record(
