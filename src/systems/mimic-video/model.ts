@@ -257,7 +257,7 @@ function checkComposition(
         `${latentChannels}, one for each latent channel of the VAE`,
       );
   }
-  if (latentsStd.some((s) => s === 0)) refuse("latents_std", latentsStd, "no zeros");
+  if (latentsStd.some((s) => !(s > 0))) refuse("latents_std", latentsStd, "positive numbers");
   const frames = 1 + (contextLatents - 1) * temporalCompression;
   if (contextFrames !== frames)
     refuse(
