@@ -198,7 +198,7 @@ export function releaseTensor(gpu: Gpu, tensor: Tensor): void {
 
 /**
  * Copies `count` elements from element `at.from` of one tensor to element `at.to` of another; all of them by default.
- * @throws UsageError when they do not fit
+ * @throws UsageError when they do not fit, are parts of one storage, or are no whole words
  */
 export function copyTensor(
   gpu: Gpu,
@@ -213,6 +213,11 @@ export function copyTensor(
     );
   }
   const each = BYTES_PER_ELEMENT[from.dtype];
+  if (from.storage === to.storage || [start, target, count].some((n) => (n * each) % 4 !== 0)) {
+    throw new UsageError(
+      `copy of ${count} elements at ${start} of ${from.storage.label} to ${target} of ${to.storage.label}: WebGPU copies whole words between two buffers`,
+    );
+  }
   const encoder = gpu.device.createCommandEncoder();
   encoder.copyBufferToBuffer(
     bufferOf(from, "copying"),
