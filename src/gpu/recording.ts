@@ -99,9 +99,8 @@ function checkAliases({ program, inputs, outputs }: DispatchCall, scope: string)
     const overlaps = (other: View): boolean =>
       alias(other) && other.offset < out.offset + out.bytes && out.offset < other.offset + other.bytes;
     if (!inputs.some(alias) && !outputs.slice(i + 1).some(overlaps)) continue;
-    const where = [scope, program.name].filter(Boolean).join(" ");
     throw new UsageError(
-      `${where}: "${out.storage.label}" is written and bound once more in one dispatch, which WebGPU forbids even for separate rows; copy what is read to a tensor of its own`,
+      `${place(scope, program)}: "${out.storage.label}" is written and bound once more in one dispatch, which WebGPU forbids even for separate rows; copy what is read to a tensor of its own`,
     );
   }
 }
@@ -267,13 +266,16 @@ function giveBack({ gpu, transients, owned }: Recording, { buffers, uniforms }: 
 /** Storages are whole granules, so a view may be bound up to a whole vec4. */
 const padded = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
+/** What a message calls a dispatch: "transformer_blocks.3.attn1 linear quads". */
+const place = (scope: string, { name }: Program): string => [scope, name].filter(Boolean).join(" ");
+
 function bound(gpu: Gpu, view: View, { scope: where, program }: RecordedDispatch): GPUBufferBinding {
   const { storage, offset, bytes } = view;
-  const buffer = bufferOf(view, `${where} ${program.name}`);
+  const buffer = bufferOf(view, place(where, program));
   gpu.checkBinding(bytes, storage.label);
   if (offset % VIEW_ALIGNMENT !== 0) {
     throw new UsageError(
-      `${where} ${program.name}: a view of "${storage.label}" begins at byte ${offset}; a view that is bound begins at a multiple of ${VIEW_ALIGNMENT}`,
+      `${place(where, program)}: a view of "${storage.label}" begins at byte ${offset}; a view that is bound begins at a multiple of ${VIEW_ALIGNMENT}`,
     );
   }
   return { buffer, offset, size: padded(bytes) };

@@ -117,6 +117,7 @@ export function createTensor(gpu: Gpu, shape: Shape, data?: Values, label = "ten
   const storage: Storage = { bytes, label };
   const tensor = new Tensor(shape, dtype, storage);
   if (data) checkValues(tensor, data);
+  gpu.assertAlive(`making ${label}`);
   storage.buffer = gpu.memory.acquire(bytes, label);
   if (data) writeTensor(gpu, tensor, data);
   else {
