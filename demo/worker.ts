@@ -4,7 +4,7 @@ import { type ProbeHooks } from "../src/probe/measurement.ts";
 import { probeResult } from "../src/probe/result.ts";
 import { runProbe } from "../src/probe/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
-import type { WeightDtype } from "../src/tensor/packed-weight.ts";
+import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { openPlace } from "./place.ts";
 import { Preview } from "./preview.ts";

@@ -12,7 +12,7 @@ import { groupNorm } from "../kernels/group-norm.ts";
 import { linear } from "../kernels/linear.ts";
 import { averagePool, doubleLaterFrames, enlargeFrames } from "../kernels/resample.ts";
 import { wideAttention } from "../kernels/wide-attention.ts";
-import type { PackedWeight } from "../tensor/packed-weight.ts";
+import type { Matrix } from "../tensor/matrix.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
 import type { CosmosVaeLevel } from "./cosmos-vae-config.ts";
@@ -21,7 +21,7 @@ const EPSILON = 1e-6;
 
 /** 1×1×1 convolution: a linear map of every pixel's channels. */
 export class Pointwise {
-  readonly #weight: PackedWeight;
+  readonly #weight: Matrix;
   readonly #bias: Tensor;
 
   constructor(w: WeightLoader, inner: number, out: number) {
@@ -36,7 +36,7 @@ export class Pointwise {
 
 /** A convolution of one kernel size; in time the first frame is repeated so that a stride of 1 keeps the length. */
 class Convolution {
-  readonly #weight: PackedWeight;
+  readonly #weight: Matrix;
   readonly #bias: Tensor;
   readonly #shape: Omit<ConvolutionOptions, "residual">;
 

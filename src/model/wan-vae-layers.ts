@@ -14,7 +14,7 @@ import { activation } from "../kernels/elementwise.ts";
 import { linear } from "../kernels/linear.ts";
 import { norm } from "../kernels/norm.ts";
 import { wideAttention } from "../kernels/wide-attention.ts";
-import type { PackedWeight } from "../tensor/packed-weight.ts";
+import type { Matrix } from "../tensor/matrix.ts";
 import { type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
 
@@ -41,7 +41,7 @@ export interface Layer {
 }
 
 interface Weights {
-  readonly weight: PackedWeight;
+  readonly weight: Matrix;
   readonly bias: Tensor;
 }
 

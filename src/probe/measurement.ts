@@ -8,7 +8,7 @@
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
 
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import type { ImaginedState } from "./imagine.ts";
 
 /** How the weights came about. Decides what may be concluded, so it is written across figures and files. */

@@ -9,7 +9,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { selectVariantsHere } from "../kernels/selection.node.ts";
 import { MimicVideo, type ModelPlan } from "../model/mimic-video.ts";
 import { readModelDescription } from "../model/description.ts";
-import { SMALLER_WEIGHTS } from "../tensor/packed-weight.ts";
+import { SMALLER_WEIGHTS } from "../tensor/matrix.ts";
 import { formatBytes } from "../weights/listing.ts";
 import { openModelFolder } from "../weights/model-files.node.ts";
 import { resolveModel } from "../weights/hub/resolve-model.node.ts";

@@ -11,7 +11,7 @@ import { fileStore } from "../../src/kernels/selection.node.ts";
 import { select, selectionKey, type SelectionStore, selectVariants } from "../../src/kernels/selection.ts";
 import type { Trials } from "../../src/kernels/trial.ts";
 import { openGpu } from "../../src/gpu/open.node.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
 
@@ -40,7 +40,7 @@ function trials(candidates: readonly string[], log: string[] = []): Trials {
       const bent = Float32Array.from(w);
       bent[OUT * INNER - 1] += 0.001;
       const weights = [w, bent].map((values, i) => {
-        const packed = new PackedWeight(gpu, OUT, INNER, "f32", `w${i}`);
+        const packed = new Matrix(gpu, OUT, INNER, "f32", `w${i}`);
         packed.upload(gpu, values);
         return packed;
       });
@@ -168,7 +168,7 @@ describe("selection of variants", () => {
     const gpu = await openGpu();
     gpu.selected.set("linear few", "tile");
     const tx = upload(gpu, [2, 4], uniform(1, 8));
-    const weight = new PackedWeight(gpu, 4, 4, "f32", "w");
+    const weight = new Matrix(gpu, 4, 4, "f32", "w");
     weight.upload(gpu, uniform(2, 16));
     await compute(gpu, () => linear(tx, weight));
     expect(gpu.variantsRan).toEqual({ linear: ["tile"] });

@@ -14,7 +14,7 @@ import { gatedResidual } from "../../kernels/gated-residual.ts";
 import { linear } from "../../kernels/linear.ts";
 import { type Modulation, modulatedNorm, norm } from "../../kernels/norm.ts";
 import { qkNorm, type Rotary } from "../../kernels/qk-norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { slice } from "../../kernels/copy.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
@@ -62,8 +62,8 @@ export interface TransformerOutput {
 
 /** Low-rank adaptive modulation: (shift, scale, gate) or (shift, scale) of every distinct timestep. */
 class Modulator {
-  readonly #down: PackedWeight;
-  readonly #up: PackedWeight;
+  readonly #down: Matrix;
+  readonly #up: Matrix;
 
   constructor(w: WeightLoader, width: number, rank: number, parts: number) {
     this.#down = w.linear("linear_1.weight", rank, width);
@@ -78,7 +78,7 @@ class Modulator {
 
 class Attention {
   readonly #config: CosmosTransformerConfig;
-  readonly #w: Readonly<Record<"q" | "k" | "v" | "out", PackedWeight>>;
+  readonly #w: Readonly<Record<"q" | "k" | "v" | "out", Matrix>>;
   readonly #gains: Readonly<Record<"q" | "k", Tensor>>;
 
   constructor(config: CosmosTransformerConfig, w: WeightLoader, contextDim: number) {
@@ -115,7 +115,7 @@ class Block {
   readonly #modulators: readonly Modulator[];
   readonly #self: Attention;
   readonly #cross: Attention;
-  readonly #ff: { readonly in: PackedWeight; readonly out: PackedWeight };
+  readonly #ff: { readonly in: Matrix; readonly out: Matrix };
   readonly #width: number;
 
   constructor(config: CosmosTransformerConfig, w: WeightLoader) {
@@ -174,13 +174,13 @@ interface BlockTime {
 /** Weights and forward pass; methods record operations and must be called inside `record`. */
 export class CosmosTransformer {
   readonly config: CosmosTransformerConfig;
-  readonly #patch: PackedWeight;
-  readonly #time: { readonly in: PackedWeight; readonly out: PackedWeight; readonly gain: Tensor };
+  readonly #patch: Matrix;
+  readonly #time: { readonly in: Matrix; readonly out: Matrix; readonly gain: Tensor };
   readonly #positions: readonly HostWeight[];
-  readonly #textProjection?: { readonly weight: PackedWeight; readonly bias: Tensor };
+  readonly #textProjection?: { readonly weight: Matrix; readonly bias: Tensor };
   readonly #blocks: readonly Block[];
   readonly #outModulator: Modulator;
-  readonly #out: PackedWeight;
+  readonly #out: Matrix;
 
   constructor(config: CosmosTransformerConfig, w: WeightLoader) {
     const { patchSize, maxSize, textProjectionFrom } = config;
