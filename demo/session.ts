@@ -82,7 +82,7 @@ export class Session {
 
   /**
    * The device, opened again if the last one was lost. Kernels are the likeliest ones: timing them all first, as the command line
-   * does (selection.ts), would keep a visitor waiting for the first result.
+   * does (autotune.ts), would keep a visitor waiting for the first result.
    */
   async gpu(onOpen: (gpu: Gpu) => void): Promise<Gpu> {
     if (this.#gpu) return this.#gpu;

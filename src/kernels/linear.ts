@@ -25,7 +25,7 @@ export interface LinearOptions {
   readonly gate?: LinearGate;
   /** where the rows of the result go, when not to a tensor of their own */
   readonly into?: RowsOf;
-  /** a program by name, for the selection of variants; default: the device's */
+  /** a program by name, for autotune; default: the device's */
   readonly variant?: LinearVariantName;
 }
 

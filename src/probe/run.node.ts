@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { AdapterError } from "../errors.ts";
 import { openGpu } from "../gpu/open.node.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { selectVariantsHere } from "../kernels/selection.node.ts";
+import { autotuneHere } from "../kernels/autotune.node.ts";
 import { MimicVideo, type ModelPlan } from "../model/mimic-video.ts";
 import { readModelDescription } from "../model/description.ts";
 import { SMALLER_WEIGHTS } from "../tensor/matrix.ts";
@@ -45,7 +45,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const description = readModelDescription(await files.json("model.json"), files.name);
     gpu ??= await openGpu({ adapter: settings.adapter, variants: settings.variants });
     clock.lap("open");
-    for (const note of await selectVariantsHere(gpu)) onNote?.(note);
+    for (const note of await autotuneHere(gpu)) onNote?.(note);
     clock.lap("select");
     const model = await MimicVideo.load(gpu, files, {
       dtype: settings.dtype,
