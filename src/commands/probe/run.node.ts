@@ -14,6 +14,7 @@ import type {
   RunProbe,
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
+import { checkSettings } from "../../probe/experiment/settings.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
@@ -55,6 +56,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, system.items));
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
+    await checkSettings(settings, subject);
     await noise?.close();
     for (const note of await autotuneHere(gpu!)) onNote?.(note);
     clock.lap("select");
