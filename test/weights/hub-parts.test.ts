@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { explainDisk } from "../../src/weights/hub/cache.node.ts";
+import { explainDisk } from "../../src/weights/hub/disk.ts";
 import { hubSettings } from "../../src/weights/hub/environment.node.ts";
 import { retryAfterMs } from "../../src/weights/hub/http.ts";
 import { formatSeconds, ProgressLine } from "../../src/weights/hub/progress.ts";

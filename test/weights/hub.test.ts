@@ -266,22 +266,25 @@ describe("interruptions", () => {
     await expect(get("owner/one")).rejects.toThrow(/goes on after its 300000 bytes/);
   });
 
-  test("what an earlier process left is taken over, damaged or not; what a live one writes is not", async () => {
+  test("a resumed file that was damaged is fetched once more from the start", async () => {
     const blobs = join(home, "hub/models--owner--one/blobs");
     mkdirSync(blobs, { recursive: true });
-    const partial = (pid: number) => join(blobs, `${sha256(content.bytes)}.${pid}.incomplete`);
-    writeFileSync(partial(4_194_303), content.bytes.subarray(0, 200_000));
-    writeFileSync(partial(4_194_302), content.bytes.subarray(0, 100));
-    writeFileSync(partial(1), "of another process");
+    writeFileSync(join(blobs, `${sha256(content.bytes)}.free-00000000.incomplete`), new Uint8Array(250_000));
     await arrived(get("owner/one"));
-    expect(ranges()).toEqual(["bytes=200000-"]);
-    expect(readdirSync(blobs).filter((name) => name.includes("incomplete"))).toEqual([
-      partial(1).slice(blobs.length + 1),
-    ]);
-    rmSync(join(home, "hub"), { recursive: true });
-    mkdirSync(blobs, { recursive: true });
-    writeFileSync(partial(4_194_303), new Uint8Array(250_000));
-    await arrived(get("owner/one"));
+    expect(ranges()).toEqual(["bytes=250000-", undefined]);
+    expect(readdirSync(blobs).filter((name) => name.includes("incomplete"))).toEqual([]);
+  });
+
+  test("room is asked for what is missing, not for what has arrived", async () => {
+    let served = 0;
+    hub.fault = (request) => (isFile(request) ? { endAfter: served++ === 0 ? 200_000 : 0 } : undefined);
+    await expect(get("owner/one")).rejects.toThrow(/stopped at 200000 of 300000/);
+    hub.fault = () => undefined;
+    await expect(get("owner/one", {}, { freeBytes: async () => 99_000 })).rejects.toThrow(
+      /100 kB are to be downloaded, but .* has room for 99.0 kB/,
+    );
+    await arrived(get("owner/one", {}, { freeBytes: async () => 100_000 }));
+    expect(ranges().at(-1)).toBe("bytes=200000-");
   });
 
   test("a list of files cut short is asked for again", async () => {

@@ -123,6 +123,15 @@ async function fetchBlob(
   onBytes: (count: number) => void,
   storage: StorageManager,
 ): Promise<File> {
+  // A second tab that asks for the same waits for the first: both would write one file.
+  const locks = (globalThis.navigator as Partial<Navigator> | undefined)?.locks;
+  const fetched = () => fetchAlone(client, repo, commit, folder, file, onBytes, storage);
+  return locks === undefined ? fetched() : locks.request(`mimic-video hub ${file.hash}`, fetched);
+}
+
+async function fetchAlone(
+  ...[client, repo, commit, folder, file, onBytes, storage]: Parameters<typeof fetchBlob>
+) {
   const present = await existing(folder, file);
   if (present !== undefined) return present;
   const part = await OpfsPartial.open(folder, file, storage);
