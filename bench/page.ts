@@ -3,8 +3,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { format, resolveConfig } from "prettier";
 import { UsageError } from "../src/errors.ts";
-import { COLOUR, type Figure, FONT, type Plain } from "../src/probe/figure-style.ts";
-import { figureToPng } from "../src/probe/plot.node.ts";
+import { COLOUR, type Figure, FONT, type Plain } from "../src/probe/figure/style.ts";
+import { figureToPng } from "../src/probe/figure/plot.node.ts";
 import {
   describeProbes,
   describeStep,

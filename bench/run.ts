@@ -6,7 +6,7 @@ import { Gpu } from "../src/gpu/gpu.ts";
 import { findAdapter } from "../src/gpu/open.node.ts";
 import { selectVariantsHere } from "../src/kernels/selection.node.ts";
 import { record } from "../src/gpu/recording.ts";
-import { duration } from "../src/probe/progress.node.ts";
+import { duration } from "../src/commands/probe/progress.node.ts";
 import { readTensor } from "../src/tensor/tensor.ts";
 import { relativeError } from "../test/support/numbers.ts";
 import { type Case, CASES, type Truth } from "./cases.ts";

@@ -1,6 +1,6 @@
 /** What a result says, in sentences: the errors at both ends, whether a step suffices, what must not be concluded. */
-import type { ProbeResult } from "../src/probe/result.ts";
-import { short, sufficientSentence } from "../src/probe/sentences.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
+import { short, sufficientSentence } from "../src/probe/result/sentences.ts";
 
 export function answer(result: ProbeResult): string {
   return [errorSentence(result), sufficientSentence(result), result.statement].filter(Boolean).join(" ");

@@ -1,5 +1,5 @@
 /** The figure's colours and names in the page's: light or dark, and in little room. */
-import { COLOUR, type Plain } from "../src/probe/figure-style.ts";
+import { COLOUR, type Plain } from "../src/probe/figure/style.ts";
 import { make, themeColour } from "./dom.ts";
 import type { Panel } from "./panels.ts";
 

@@ -2,7 +2,7 @@
  * The two plots: while a run goes on, points of what is known so far; afterwards the curves of the probe's own figure
  * (src/probe/figure.ts) in the page's colours. Plotly is fetched when first needed.
  */
-import type { ProbeResult } from "../src/probe/result.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
 import { showLegend, themed } from "./chart-theme.ts";
 import { showFailure } from "./failure.ts";
 import { emptyPanels, type LiveCurves, livePanels, type Panel, resultPanels } from "./panels.ts";

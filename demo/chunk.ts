@@ -1,7 +1,7 @@
 /**
  * Decoded chunks as the page reads them: out of (V, S, M + 1, T, D) iterates. Axis letters as in protocol.ts.
  */
-import { squaredError } from "../src/probe/curve.ts";
+import { squaredError } from "../src/probe/statistics/curve.ts";
 import type { ModelView, StateView } from "./protocol.ts";
 
 /** Chunks (T, D) of every pair of seeds after `n` of M action steps; the first is that of the shown future. */

@@ -1,6 +1,6 @@
 /** What can be taken away: the figure, the numbers, and a link to the settings. */
-import { formatJson } from "../src/probe/json.ts";
-import type { ProbeResult } from "../src/probe/result.ts";
+import { formatJson } from "../src/probe/result/json.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
 import { byId, make } from "./dom.ts";
 import { showFailure } from "./failure.ts";
 import { figurePng } from "./figure-png.ts";

@@ -1,7 +1,7 @@
 /** The probe's figure as a PNG, the same that the command line writes; in several tasks, as drawing it all takes long. */
-import { convergenceFigure } from "../src/probe/figure.ts";
-import type { Plain } from "../src/probe/figure-style.ts";
-import type { ProbeResult } from "../src/probe/result.ts";
+import { convergenceFigure } from "../src/probe/figure/figure.ts";
+import type { Plain } from "../src/probe/figure/style.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
 import { make } from "./dom.ts";
 import { pause } from "./pause.ts";
 import { loadPlotly } from "./plotly.ts";

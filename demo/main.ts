@@ -1,6 +1,6 @@
 /** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
-import type { ProbeSettings } from "../src/probe/measurement.ts";
-import type { ProbeResult } from "../src/probe/result.ts";
+import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
 import { answer } from "./answer.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";

@@ -1,10 +1,10 @@
 /** What the two plots show: while a run goes on what is known so far, afterwards the curves of the probe's own figure. */
-import { COLOUR, type Figure, line, type Plain } from "../src/probe/figure-style.ts";
-import { logRange, logTicks, positive } from "../src/probe/figure-panel.ts";
-import { convergenceFigure } from "../src/probe/figure.ts";
-import { fractions, nullToFinal } from "../src/probe/null-curve.ts";
-import type { ProbeResult } from "../src/probe/result.ts";
-import { linspace } from "../src/sampler/grid.ts";
+import { COLOUR, type Figure, line, type Plain } from "../src/probe/figure/style.ts";
+import { logRange, logTicks, positive } from "../src/probe/figure/panel.ts";
+import { convergenceFigure } from "../src/probe/figure/figure.ts";
+import { fractions, nullToFinal } from "../src/probe/statistics/null-curve.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
+import { linspace } from "../src/sampling/grid.ts";
 
 /** What is known before a run has ended; errors are means over the seeds of one episode. */
 export interface LiveCurves {

@@ -2,10 +2,10 @@
 import { type Replay, record } from "../src/gpu/recording.ts";
 import { concat } from "../src/kernels/copy.ts";
 import { add, affine, multiply } from "../src/kernels/elementwise.ts";
-import type { MimicVideo } from "../src/model/mimic-video.ts";
-import { EpisodeDecoder } from "../src/probe/decode.ts";
-import type { ImaginedState } from "../src/probe/imagine.ts";
-import { actionNoise } from "../src/probe/run.ts";
+import type { MimicVideo } from "../src/systems/mimic-video/model.ts";
+import { EpisodeDecoder } from "../src/systems/mimic-video/decode.ts";
+import type { ImaginedState } from "../src/systems/mimic-video/imagine.ts";
+import { actionNoise } from "../src/probe/experiment/run.ts";
 import {
   constant,
   copyTensor,

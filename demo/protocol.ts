@@ -4,8 +4,8 @@
  * Axis letters as in src/probe/measurement.ts: V video seeds, S action seeds, K probe steps, M action steps, T positions in
  * a chunk, D action dimensions.
  */
-import type { ProbeSettings, TrainedOn } from "../src/probe/measurement.ts";
-import type { ProbeResult } from "../src/probe/result.ts";
+import type { ProbeSettings, TrainedOn } from "../src/probe/experiment/measurement.ts";
+import type { ProbeResult } from "../src/probe/result/result.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 
 /** Where a model comes from. */

@@ -1,13 +1,13 @@
 /** In the worker: one opened model with its episodes, and the device it runs on, which is opened when first needed. */
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { openBrowserGpu } from "../src/gpu/open.ts";
-import { readActionConfig } from "../src/model/action/config.ts";
-import { type ModelDescription, readModelDescription } from "../src/model/description.ts";
-import { MimicVideo } from "../src/model/mimic-video.ts";
-import { EpisodeData } from "../src/probe/episodes.ts";
-import type { ProbeProvenance, ProbeSettings } from "../src/probe/measurement.ts";
-import { statementOf } from "../src/probe/result.ts";
-import { holdStill } from "../src/probe/run.ts";
+import { readActionConfig } from "../src/networks/lucidrains-action/config.ts";
+import { type ModelDescription, readModelDescription } from "../src/systems/mimic-video/description.ts";
+import { MimicVideo } from "../src/systems/mimic-video/model.ts";
+import { EpisodeData } from "../src/systems/mimic-video/episodes.ts";
+import type { ProbeProvenance, ProbeSettings } from "../src/probe/experiment/measurement.ts";
+import { statementOf } from "../src/probe/result/result.ts";
+import { holdStill } from "../src/probe/experiment/run.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";

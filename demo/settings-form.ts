@@ -1,6 +1,6 @@
 /** The form and the link that restores it. What is typed is read by the command line's own rules. */
-import type { ProbeSettings } from "../src/probe/measurement.ts";
-import { probeCommand } from "../src/probe/settings.ts";
+import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
+import { probeCommand } from "../src/commands/probe/settings.ts";
 
 /** Fields that go to the probe as they are typed. */
 const TYPED = ["video-steps", "probe-steps", "action-steps", "video-seeds", "action-seeds", "dtype"] as const;

@@ -1,8 +1,8 @@
 /** The worker: opens models, runs the probe of src/probe, and tells the page what happens. */
 import * as errors from "../src/errors.ts";
-import { type ProbeHooks } from "../src/probe/measurement.ts";
-import { probeResult } from "../src/probe/result.ts";
-import { runProbe } from "../src/probe/run.ts";
+import { type ProbeHooks } from "../src/probe/experiment/measurement.ts";
+import { probeResult } from "../src/probe/result/result.ts";
+import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import type { WeightDtype } from "../src/tensor/packed-weight.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";

@@ -17,27 +17,38 @@ export {
   Tensor,
   writeTensor,
 } from "./tensor/tensor.ts";
-export { type CosmosTransformerConfig, readCosmosTransformerConfig } from "./model/cosmos/config.ts";
-export { distinctTimes, timestepSinusoids } from "./model/cosmos/timesteps.ts";
-export { CosmosTransformer, type TextContext, type TransformerInput } from "./model/cosmos/transformer.ts";
-export { Actor } from "./model/action/actor.ts";
-export { type ActionConfig, readActionConfig } from "./model/action/config.ts";
-export { ActionDecoder } from "./model/action/decoder.ts";
-export { CosmosVae } from "./model/cosmos-vae.ts";
-export { readCosmosVaeConfig } from "./model/cosmos-vae-config.ts";
-export { type ModelDescription, readModelDescription } from "./model/description.ts";
-export { MimicVideo, type MimicVideoOptions, type Prepared } from "./model/mimic-video.ts";
-export { readT5Config, T5Encoder } from "./model/t5-encoder.ts";
-export { PromptTokenizer } from "./model/tokenizer.ts";
-export { VideoTower, type VideoTowerConfig } from "./model/video-tower.ts";
-export { WanVae } from "./model/wan-vae.ts";
-export { ActionSampler, type ActionSamples, sampleActions } from "./sampler/action.ts";
-export { sampleSteered } from "./sampler/steering.ts";
-export { type FlowCallback, type FlowModel, type FlowState, sampleFlow } from "./sampler/flow.ts";
-export { linspace, videoGrid } from "./sampler/grid.ts";
-export { gaussian } from "./sampler/noise.ts";
-export { VideoFlow } from "./sampler/video-flow.ts";
-export { euler, heun, midpoint, type Solver, SOLVERS } from "./sampler/solver.ts";
+export { type CosmosTransformerConfig, readCosmosTransformerConfig } from "./networks/cosmos/config.ts";
+export { distinctTimes, timestepSinusoids } from "./networks/cosmos/timesteps.ts";
+export { CosmosTransformer, type TextContext, type TransformerInput } from "./networks/cosmos/transformer.ts";
+export { Actor } from "./networks/lucidrains-action/actor.ts";
+export { type ActionConfig, readActionConfig } from "./networks/lucidrains-action/config.ts";
+export { ActionDecoder } from "./networks/lucidrains-action/decoder.ts";
+export { CosmosVae } from "./networks/cosmos-vae/vae.ts";
+export { readCosmosVaeConfig } from "./networks/cosmos-vae/config.ts";
+export { type ModelDescription, readModelDescription } from "./systems/mimic-video/description.ts";
+export { MimicVideo, type MimicVideoOptions, type Prepared } from "./systems/mimic-video/model.ts";
+export { readT5Config, T5Encoder } from "./networks/t5/encoder.ts";
+export { PromptTokenizer } from "./networks/t5/tokenizer.ts";
+export { VideoTower, type VideoTowerConfig } from "./systems/mimic-video/video-tower.ts";
+export { WanVae } from "./networks/wan-vae/vae.ts";
+export { ActionSampler, type ActionSamples, sampleActions } from "./systems/mimic-video/action-sampler.ts";
+export { sampleSteered } from "./systems/mimic-video/steering.ts";
+export { type Denoiser, type Guidance, guided, type Window, windowed } from "./sampling/denoiser.ts";
+export { type FlowCallback, type FlowState, sampleFlow } from "./sampling/flow.ts";
+export { linspace, videoGrid } from "./sampling/grid.ts";
+export { gaussian } from "./sampling/noise.ts";
+export { VideoFlow } from "./systems/mimic-video/video-flow.ts";
+export { sample, type SampleOptions, type SampleState } from "./sampling/sample.ts";
+export type { Call, Scheduler, Terms } from "./sampling/scheduler.ts";
+export {
+  edmHeun,
+  euler,
+  exponentialAb2,
+  heun,
+  meanFlow,
+  midpoint,
+  SCHEDULERS,
+} from "./sampling/schedulers.ts";
 export { WeightLoader } from "./weights/loader.ts";
 export type { ModelFiles } from "./weights/model-files.ts";
 export type { ByteSource, TensorInfo, TensorSource } from "./weights/source.ts";

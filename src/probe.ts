@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** `mimic-video-probe`: hands the process to the command. See `--help`. */
 import { relative } from "node:path";
-import { runCommand } from "./probe/command.node.ts";
+import { runCommand } from "./commands/probe/command.node.ts";
 
 const interrupt = new AbortController();
 // The first interrupt lets the running dispatch end and keeps finished episodes; a second one does not wait.
@@ -16,8 +16,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 process.exitCode = await runCommand(process.argv.slice(2), {
   program: ["node", relative(process.cwd(), process.argv[1])],
-  loadRunner: async () => (await import("./probe/run.node.ts")).runProbeHere,
-  drawPng: async (figure) => (await import("./probe/plot.node.ts")).figureToPng(figure),
+  loadRunner: async () => (await import("./commands/probe/run.node.ts")).runProbeHere,
+  drawPng: async (figure) => (await import("./probe/figure/plot.node.ts")).figureToPng(figure),
   stdout: process.stdout,
   stderr: process.stderr,
   signal: interrupt.signal,

@@ -1,9 +1,9 @@
 /** Steps of the action decoder: one evaluation, from noisy actions to their flow, and what its history pools take of it. */
 import { existsSync } from "node:fs";
 import { record, type Replay } from "../../src/gpu/recording.ts";
-import { type ActionConfig, readActionConfig } from "../../src/model/action/config.ts";
-import { ActionDecoder } from "../../src/model/action/decoder.ts";
-import { tokenRows } from "../../src/model/action/times.ts";
+import { type ActionConfig, readActionConfig } from "../../src/networks/lucidrains-action/config.ts";
+import { ActionDecoder } from "../../src/networks/lucidrains-action/decoder.ts";
+import { tokenRows } from "../../src/networks/lucidrains-action/times.ts";
 import { createTensor, releaseTensor } from "../../src/tensor/tensor.ts";
 import { WeightLoader } from "../../src/weights/loader.ts";
 import { openModelFolder } from "../../src/weights/model-files.node.ts";

@@ -1,8 +1,8 @@
 /** Encoders of the video autoencoders: one clip, from pixels to latents. */
 import { existsSync } from "node:fs";
 import { record } from "../../src/gpu/recording.ts";
-import { CosmosVae, readCosmosVaeConfig } from "../../src/model/cosmos-vae.ts";
-import { readWanVaeConfig, WanVae } from "../../src/model/wan-vae.ts";
+import { CosmosVae, readCosmosVaeConfig } from "../../src/networks/cosmos-vae/vae.ts";
+import { readWanVaeConfig, WanVae } from "../../src/networks/wan-vae/vae.ts";
 import { createTensor, releaseTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import { WeightLoader } from "../../src/weights/loader.ts";
 import { openModelFolder } from "../../src/weights/model-files.node.ts";

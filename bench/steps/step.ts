@@ -2,7 +2,7 @@
 import { freemem } from "node:os";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { Replay } from "../../src/gpu/recording.ts";
-import { duration } from "../../src/probe/progress.node.ts";
+import { duration } from "../../src/commands/probe/progress.node.ts";
 import { readTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import { formatBytes } from "../../src/weights/listing.ts";
 import { type Measure, measure, replaying } from "../measure.ts";

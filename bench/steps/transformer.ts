@@ -5,9 +5,9 @@ import {
   type CosmosTransformerConfig,
   readCosmosTransformerConfig,
   widthOf,
-} from "../../src/model/cosmos/config.ts";
-import { timestepSinusoids } from "../../src/model/cosmos/timesteps.ts";
-import { CosmosTransformer } from "../../src/model/cosmos/transformer.ts";
+} from "../../src/networks/cosmos/config.ts";
+import { timestepSinusoids } from "../../src/networks/cosmos/timesteps.ts";
+import { CosmosTransformer } from "../../src/networks/cosmos/transformer.ts";
 import { createTensor, releaseTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import { formatBytes } from "../../src/weights/listing.ts";
 import { WeightLoader } from "../../src/weights/loader.ts";

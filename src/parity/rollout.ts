@@ -1,14 +1,14 @@
 /** Golden cases of the video tower: prefix frames, Euler steps on the future latents, tapped hidden states. */
 import { record } from "../gpu/recording.ts";
 import { permute } from "../kernels/copy.ts";
-import { CosmosVae } from "../model/cosmos-vae.ts";
-import { readCosmosVaeConfig } from "../model/cosmos-vae-config.ts";
-import { readCosmosTransformerConfig } from "../model/cosmos/config.ts";
-import { CosmosTransformer } from "../model/cosmos/transformer.ts";
-import { SINGLE_PASS_TIMESTEP, thousandfold, VideoTower } from "../model/video-tower.ts";
-import { sampleFlow } from "../sampler/flow.ts";
-import { VideoFlow } from "../sampler/video-flow.ts";
-import { videoGrid } from "../sampler/grid.ts";
+import { CosmosVae } from "../networks/cosmos-vae/vae.ts";
+import { readCosmosVaeConfig } from "../networks/cosmos-vae/config.ts";
+import { readCosmosTransformerConfig } from "../networks/cosmos/config.ts";
+import { CosmosTransformer } from "../networks/cosmos/transformer.ts";
+import { SINGLE_PASS_TIMESTEP, thousandfold, VideoTower } from "../systems/mimic-video/video-tower.ts";
+import { sampleFlow } from "../sampling/flow.ts";
+import { VideoFlow } from "../systems/mimic-video/video-flow.ts";
+import { videoGrid } from "../sampling/grid.ts";
 import { readTensor } from "../tensor/tensor.ts";
 import { WeightLoader } from "../weights/loader.ts";
 import { allowOnly, type CaseRunner, input, upload } from "./case.ts";

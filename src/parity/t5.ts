@@ -1,6 +1,6 @@
 /** Golden cases of the T5 encoder. */
 import { record } from "../gpu/recording.ts";
-import { readT5Config, T5Encoder } from "../model/t5-encoder.ts";
+import { readT5Config, T5Encoder } from "../networks/t5/encoder.ts";
 import { WeightLoader } from "../weights/loader.ts";
 import { allowOnly, type CaseRunner, input, readAll, upload } from "./case.ts";
 

@@ -1,9 +1,9 @@
 /** Golden cases of the Cosmos transformer. */
 import { record } from "../gpu/recording.ts";
-import { readCosmosTransformerConfig, widthOf } from "../model/cosmos/config.ts";
-import { distinctTimes, timestepSinusoids } from "../model/cosmos/timesteps.ts";
-import { CosmosTransformer } from "../model/cosmos/transformer.ts";
-import { nearestMask } from "../model/cosmos/masks.ts";
+import { readCosmosTransformerConfig, widthOf } from "../networks/cosmos/config.ts";
+import { distinctTimes, timestepSinusoids } from "../networks/cosmos/timesteps.ts";
+import { CosmosTransformer } from "../networks/cosmos/transformer.ts";
+import { nearestMask } from "../networks/cosmos/masks.ts";
 import { constant, type Tensor } from "../tensor/tensor.ts";
 import { WeightLoader } from "../weights/loader.ts";
 import { allowOnly, type CaseRunner, input, readAll, upload } from "./case.ts";

@@ -1,8 +1,8 @@
 /** Golden cases of the video autoencoders: encode, then decode what was encoded. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { record } from "../gpu/recording.ts";
-import { CosmosVae, readCosmosVaeConfig } from "../model/cosmos-vae.ts";
-import { readWanVaeConfig, WanVae } from "../model/wan-vae.ts";
+import { CosmosVae, readCosmosVaeConfig } from "../networks/cosmos-vae/vae.ts";
+import { readWanVaeConfig, WanVae } from "../networks/wan-vae/vae.ts";
 import { releaseTensor, type Tensor } from "../tensor/tensor.ts";
 import { WeightLoader } from "../weights/loader.ts";
 import { allowOnly, type CaseRunner, type GoldenCase, input, readAll, upload } from "./case.ts";

@@ -36,6 +36,8 @@ export function modelFilesOf(name: string, sources: FolderSources, revision = "u
   return {
     name,
     revision,
+    paths: [...sources.keys()].sort(),
+    bytes: async (path) => sourceAt(path),
     json: async (path) => {
       const content = await text(path);
       try {

@@ -5,6 +5,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { FormatError } from "../errors.ts";
 import type { ModelFiles } from "./model-files.ts";
+import { openFile } from "./files.node.ts";
 import { openWeights } from "./open.node.ts";
 
 /** Files that count as weights; configurations are part of the result file already. */
@@ -24,6 +25,8 @@ export async function openModelFolder(folder: string, revision = "unversioned"):
   return {
     name: path.basename(path.resolve(folder)),
     revision,
+    paths: (await filesBelow(folder)).sort(),
+    bytes: (file) => openFile(path.join(folder, file)),
     json: (file) => readJson(path.join(folder, file)),
     weights: (file) => openWeights(path.join(folder, file)),
     sha256: async (files) => {
@@ -36,6 +39,28 @@ export async function openModelFolder(folder: string, revision = "unversioned"):
       return hash.digest("hex");
     },
   };
+}
+
+/** Deeper than any published layout; a folder of data sets beside a model is not walked for ever. */
+const MOST_DEPTH = 8;
+
+/** Files and links to files, as paths below `folder`; linked folders, as the Hub's cache has none, are followed too. */
+async function filesBelow(folder: string, below = "", depth = 0): Promise<string[]> {
+  if (depth > MOST_DEPTH) return [];
+  const entries = await readdir(path.join(folder, below), { withFileTypes: true }).catch(() => []);
+  const found = await Promise.all(
+    entries
+      .filter(({ name }) => !name.startsWith("."))
+      .map(async (entry) => {
+        const inside = below === "" ? entry.name : `${below}/${entry.name}`;
+        const linked = entry.isSymbolicLink()
+          ? await stat(path.join(folder, inside)).catch(() => undefined)
+          : entry;
+        if (linked?.isDirectory()) return filesBelow(folder, inside, depth + 1);
+        return linked?.isFile() ? [inside] : [];
+      }),
+  );
+  return found.flat();
 }
 
 async function readJson(file: string): Promise<unknown> {

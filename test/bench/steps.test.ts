@@ -4,9 +4,9 @@ import { decoderFlop } from "../../bench/steps/decoder.ts";
 import { encoderFlop } from "../../bench/steps/encoder.ts";
 import { tooMuch } from "../../bench/steps/step.ts";
 import { transformerFlop } from "../../bench/steps/transformer.ts";
-import { readActionConfig } from "../../src/model/action/config.ts";
-import { readCosmosTransformerConfig } from "../../src/model/cosmos/config.ts";
-import { CosmosTransformer } from "../../src/model/cosmos/transformer.ts";
+import { readActionConfig } from "../../src/networks/lucidrains-action/config.ts";
+import { readCosmosTransformerConfig } from "../../src/networks/cosmos/config.ts";
+import { CosmosTransformer } from "../../src/networks/cosmos/transformer.ts";
 import { sizeOf } from "../../src/tensor/tensor.ts";
 import { testGpu } from "../support/gpu.ts";
 

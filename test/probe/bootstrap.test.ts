@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clusterBootstrap, mulberry32 } from "../../src/probe/bootstrap.ts";
+import { clusterBootstrap, mulberry32 } from "../../src/probe/statistics/bootstrap.ts";
 
 /** Fraction of 95 % intervals that hold the true mean 0, for normal clusters. */
 function coverage(clusters: number, trials: number): number {

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FormatError } from "../../src/errors.ts";
-import { runCommand, type Surroundings } from "../../src/probe/command.node.ts";
-import { fingerprintOf, type RunProbe } from "../../src/probe/measurement.ts";
-import { figureToPng } from "../../src/probe/plot.node.ts";
-import type { ProbeResult } from "../../src/probe/result.ts";
+import { runCommand, type Surroundings } from "../../src/commands/probe/command.node.ts";
+import { fingerprintOf, type RunProbe } from "../../src/probe/experiment/measurement.ts";
+import { figureToPng } from "../../src/probe/figure/plot.node.ts";
+import type { ProbeResult } from "../../src/probe/result/result.ts";
 import { referenceMeasurement } from "./fixture.ts";
 
 let folder: string;

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { convergenceFigure } from "../../src/probe/figure.ts";
-import { logTicks } from "../../src/probe/figure-panel.ts";
-import { roundIndices } from "../../src/probe/sentences.ts";
-import { fontFiles, readFontMetrics } from "../../src/probe/font.node.ts";
-import { figureToSvg, svgToPng } from "../../src/probe/plot.node.ts";
-import { probeResult } from "../../src/probe/result.ts";
+import { convergenceFigure } from "../../src/probe/figure/figure.ts";
+import { logTicks } from "../../src/probe/figure/panel.ts";
+import { roundIndices } from "../../src/probe/result/sentences.ts";
+import { fontFiles, readFontMetrics } from "../../src/probe/figure/font.node.ts";
+import { figureToSvg, svgToPng } from "../../src/probe/figure/plot.node.ts";
+import { probeResult } from "../../src/probe/result/result.ts";
 import { type FixtureOptions, referenceMeasurement } from "./fixture.ts";
 
 const facts = { date: "2026-11-22T00:00:00Z", command: "mimic-video-probe", seconds: 60 };

@@ -3,9 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FormatError, UsageError } from "../../src/errors.ts";
-import { encodeActions, prepareFolder, refuseUsedFolder, writeAtomic } from "../../src/probe/files.node.ts";
-import { fingerprintOf } from "../../src/probe/measurement.ts";
-import { folderStore } from "../../src/probe/unit-store.node.ts";
+import {
+  encodeActions,
+  prepareFolder,
+  refuseUsedFolder,
+  writeAtomic,
+} from "../../src/probe/result/files.node.ts";
+import { fingerprintOf } from "../../src/probe/experiment/measurement.ts";
+import { folderStore } from "../../src/probe/result/unit-store.node.ts";
 import { referenceMeasurement } from "./fixture.ts";
 
 let folder: string;

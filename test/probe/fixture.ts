@@ -4,7 +4,7 @@
  * for the controls. Tests of exact numbers use the last video step and the decoded actions.
  */
 import { readFileSync } from "node:fs";
-import type { EpisodeMeasurement, ProbeMeasurement } from "../../src/probe/measurement.ts";
+import type { EpisodeMeasurement, ProbeMeasurement } from "../../src/probe/experiment/measurement.ts";
 
 const root = new URL("../../weights/toy/", import.meta.url);
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
-import { helpText, OPTIONS, readOptions } from "../../src/probe/options.ts";
-import { probeCommand } from "../../src/probe/settings.ts";
+import { helpText, OPTIONS, readOptions } from "../../src/commands/probe/options.ts";
+import { probeCommand } from "../../src/commands/probe/settings.ts";
 
 const parse = (...words: string[]) => probeCommand(readOptions(words), "weights/toy");
 

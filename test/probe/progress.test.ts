@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { duration, progressBar, progressLine } from "../../src/probe/progress.node.ts";
+import { duration, progressBar, progressLine } from "../../src/commands/probe/progress.node.ts";
 
 /** Reports one unit a second of 100 and collects what is written. */
 function drawn(stream: { isTTY?: boolean; columns?: number }, quiet = false): string[] {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { NonFiniteError } from "../../src/errors.ts";
-import { formatJson } from "../../src/probe/json.ts";
-import { probeResult } from "../../src/probe/result.ts";
-import { summaryText } from "../../src/probe/summary.ts";
+import { formatJson } from "../../src/probe/result/json.ts";
+import { probeResult } from "../../src/probe/result/result.ts";
+import { summaryText } from "../../src/probe/result/summary.ts";
 import { readJson, type Reference, referenceMeasurement } from "./fixture.ts";
 
 const early = { date: "2026-01-01T00:00:00Z", command: "a", seconds: 1 };

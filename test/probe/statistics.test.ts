@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { MimicVideoError, NonFiniteError, UsageError } from "../../src/errors.ts";
-import { errorCurve } from "../../src/probe/curve.ts";
-import { fractions, nullToFinal, nullToTruth } from "../../src/probe/null-curve.ts";
-import { probeStatistics } from "../../src/probe/statistics.ts";
+import { errorCurve } from "../../src/probe/statistics/curve.ts";
+import { fractions, nullToFinal, nullToTruth } from "../../src/probe/statistics/null-curve.ts";
+import { probeStatistics } from "../../src/probe/statistics/statistics.ts";
 import { readJson, type Reference, referenceMeasurement } from "./fixture.ts";
 
 const reference = readJson<Reference>("episodes/reference.json");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { clusterBootstrap } from "../../src/probe/bootstrap.ts";
-import { sufficientStep } from "../../src/probe/sufficient.ts";
+import { clusterBootstrap } from "../../src/probe/statistics/bootstrap.ts";
+import { sufficientStep } from "../../src/probe/statistics/sufficient.ts";
 
 const steps = [0, 5, 10, 20, 50];
 const six = clusterBootstrap(6);

@@ -1,0 +1,205 @@
+/**
+ * The options of `mimic-video-probe`: one table, from which the parser and `--help` are made, so that neither knows an
+ * option the other does not. Pure; files and folders are named here but not touched.
+ */
+import { UsageError } from "../../errors.ts";
+import { wrap } from "../../probe/result/sentences.ts";
+
+/** One option as it is typed and explained. */
+export interface Option {
+  /** Without the dashes. */
+  name: string;
+  /** How its value is written; undefined for a switch. */
+  value?: string;
+  /** The default as it is shown; undefined when there is none. */
+  shownDefault?: string;
+  help: string;
+}
+
+export const OPTIONS = [
+  {
+    name: "model",
+    value: "DIR",
+    shownDefault: "the toy that ships",
+    help: "folder of a checkpoint with model.json",
+  },
+  {
+    name: "data",
+    value: "DIR",
+    shownDefault: "the model's own episodes",
+    help: "folder with episodes.json and episodes.safetensors",
+  },
+  {
+    name: "noise",
+    value: "FILE",
+    help: "safetensors with video_noise and action_noise, used instead of noise drawn from seeds; seeds then number its rows",
+  },
+  {
+    name: "episodes",
+    value: "N|i,j,…",
+    shownDefault: "4",
+    help: 'how many episodes from the first on, or a list of indices ("3," is only episode 3)',
+  },
+  {
+    name: "video-steps",
+    value: "N",
+    shownDefault: "50",
+    help: "Euler steps of the video flow, from noise (τ = 1) to clean (τ = 0)",
+  },
+  {
+    name: "probe-steps",
+    value: "k,k,…",
+    shownDefault: "5,10,20,30,40,50, scaled to N",
+    help: "video steps, ascending in 0..N, whose hidden states condition a full decode; N itself is always added",
+  },
+  {
+    name: "action-steps",
+    value: "M",
+    shownDefault: "the model's own",
+    help: "Euler steps of the action flow, from noise to action",
+  },
+  {
+    name: "video-seeds",
+    value: "V|s,s,…",
+    shownDefault: "2",
+    help: "how many seeds of video noise (0, 1, …), or a list of them",
+  },
+  {
+    name: "action-seeds",
+    value: "S|s,s,…",
+    shownDefault: "1",
+    help: "how many seeds of action noise (0, 1, …), or a list of them",
+  },
+  {
+    name: "reference",
+    value: "final|truth|both",
+    shownDefault: "both",
+    help: "which references figure and summary show; probe.json has all that are known",
+  },
+  {
+    name: "adapter",
+    value: "NAME|software",
+    shownDefault: "the best there is",
+    help: "the GPU to use, by a part of its name; software: a CPU that plays GPU",
+  },
+  {
+    name: "dtype",
+    value: "f32|bf16|f16",
+    shownDefault: "f32",
+    help: "how weights are kept on the GPU; arithmetic is float32. bf16 keeps what is stored so; f16 rounds all others",
+  },
+  {
+    name: "ignore-unexpected",
+    help: "load a checkpoint although it has tensors that the model does not know; missing ones are refused all the same",
+  },
+  {
+    name: "variants",
+    value: "K=V,…",
+    help: "force programs of kernels by name; linear=subgroupMatrix is half precision, on GPUs with matrix units",
+  },
+  {
+    name: "out",
+    value: "DIR",
+    shownDefault: "results/<model>-<date-time>",
+    help: "folder for probe.json, action_convergence.png, actions.safetensors and finished episodes (units/)",
+  },
+  {
+    name: "resume",
+    help: "continue the interrupted run in --out with the same options: its finished episodes are not computed again",
+  },
+  { name: "quiet", help: "no progress and no summary; errors are still printed" },
+  { name: "json", help: "print probe.json to stdout, everything else to stderr" },
+  { name: "help", help: "print this and stop" },
+  { name: "version", help: "print the version and stop" },
+] as const satisfies readonly Option[];
+
+/** Every option's name. */
+export type OptionName = (typeof OPTIONS)[number]["name"];
+
+/** What was typed, by option; a switch that was given is "". */
+export type TypedOptions = Partial<Record<OptionName, string>>;
+
+const HEAD = `mimic-video-probe: after how many denoising steps does the action stop changing?
+
+Decodes actions from the hidden states of a video denoiser at several steps, measures how far each decode is from the
+last one and from the true actions (mean squared error in normalised action units), and draws the curves with floors,
+controls, 95 % intervals and the null curve of a straight flow.
+
+Usage: node dist/probe.js [options]
+
+Options:
+`;
+
+const TAIL = `
+Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted (finished episodes stay; see --resume).
+`;
+
+/** The text of `--help`, at most `width` characters wide. */
+export function helpText(width = 110): string {
+  const rows = OPTIONS.map((option: Option) => ({
+    left: `  --${option.name}${option.value ? ` ${option.value}` : ""}`,
+    right: option.help + (option.shownDefault === undefined ? "" : ` (default: ${option.shownDefault})`),
+  }));
+  const indent = Math.max(...rows.map(({ left }) => left.length)) + 2;
+  const lines = rows.map(({ left, right }) => {
+    const wrapped = wrap(right, width - indent);
+    return left.padEnd(indent) + wrapped.join(`\n${" ".repeat(indent)}`);
+  });
+  return `${HEAD}${lines.join("\n")}\n${TAIL}`;
+}
+
+/**
+ * Sorts command-line words into options. `--name value` and `--name=value` are the same.
+ *
+ * @throws UsageError for an unknown option (with the nearest known one), a missing or superfluous value, a word that
+ *   belongs to no option, an option given twice.
+ */
+export function readOptions(words: readonly string[]): TypedOptions {
+  const typed: TypedOptions = {};
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i];
+    if (word === "-h") {
+      typed.help = "";
+      continue;
+    }
+    if (!word.startsWith("--"))
+      throw new UsageError(`"${word}" belongs to no option. Every setting has a name: see --help.`);
+    const equals = word.indexOf("=");
+    const name = word.slice(2, equals < 0 ? undefined : equals);
+    const option: Option | undefined = OPTIONS.find((known) => known.name === name);
+    if (!option)
+      throw new UsageError(`--${name} is no option.${suggestion(name)} See --help for all of them.`);
+    const key = option.name as OptionName;
+    if (typed[key] !== undefined) throw new UsageError(`--${name} was given twice. Give it once.`);
+    if (option.value === undefined) {
+      if (equals >= 0)
+        throw new UsageError(`--${name} takes no value, but "${word}" gives one. Write --${name} alone.`);
+      typed[key] = "";
+    } else {
+      const value = equals >= 0 ? word.slice(equals + 1) : words[++i];
+      if (value === undefined || value === "" || (equals < 0 && value.startsWith("--")))
+        throw new UsageError(`--${name} needs a value: --${name} ${option.value}.`);
+      typed[key] = value;
+    }
+  }
+  return typed;
+}
+
+/** The known option that takes the fewest edits to reach, if that is few enough to be what was meant. */
+function suggestion(name: string): string {
+  const distances = OPTIONS.map((option) => ({ name: option.name, edits: editDistance(name, option.name) }));
+  const best = distances.reduce((a, b) => (b.edits < a.edits ? b : a));
+  return best.edits <= Math.max(2, name.length / 3) ? ` Did you mean --${best.name}?` : "";
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length];
+}

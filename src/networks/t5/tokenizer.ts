@@ -1,0 +1,39 @@
+/** Prompts to token ids, from a Hugging Face tokenizer.json. */
+import { Tokenizer } from "@huggingface/tokenizers";
+import { FormatError, UsageError } from "../../errors.ts";
+
+/** What is used of the library, whose own type declarations do not resolve under Node's module rules. */
+interface LibraryTokenizer {
+  encode(text: string): { ids: number[] };
+  token_to_id(token: string): number | undefined;
+}
+const LibraryTokenizer = Tokenizer as unknown as new (json: unknown, config: unknown) => LibraryTokenizer;
+
+// T5's truncation: 511 pieces and the end mark.
+const MAX_TOKENS = 512;
+
+export class PromptTokenizer {
+  readonly #tokenizer: LibraryTokenizer;
+  readonly #end: number | undefined;
+
+  /** @throws FormatError when the file describes no tokenizer that is understood */
+  constructor(json: unknown, name = "tokenizer.json") {
+    try {
+      this.#tokenizer = new LibraryTokenizer(json, {});
+    } catch (error) {
+      throw new FormatError(`${name} is not a tokenizer this project can read: ${(error as Error).message}`);
+    }
+    this.#end = this.#tokenizer.token_to_id("</s>");
+  }
+
+  /** Ids of a prompt with the end mark, at most 512. @throws UsageError for a piece without an id */
+  encode(prompt: string): number[] {
+    const { ids } = this.#tokenizer.encode(prompt);
+    if (ids.some((id) => !Number.isInteger(id))) {
+      throw new UsageError(`the tokenizer has no ids for the prompt ${JSON.stringify(prompt)}`);
+    }
+    const open = ids.at(-1) === this.#end ? ids.slice(0, -1) : ids;
+    const cut = open.slice(0, MAX_TOKENS - 1);
+    return this.#end === undefined ? cut : [...cut, this.#end];
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * The video autoencoder of Wan 2.1, which Cosmos-Predict2 and 2.5 use (diffusers `AutoencoderKLWan`; lucidrains specification section
+ * 4.2): a clip to the mean and log variance of its latents, and latents back to a clip.
+ *
+ * Axes: B batch, C channels, T frames, H and W rows and columns; Z, t, h, w the same in latents; p the patch size. Inside, everything
+ * is channels last, (B, T, H, W, C).
+ *
+ * Like the reference, both directions run in chunks: one frame, then four at a time into the encoder; one latent frame at a time
+ * through the decoder. Frames of more than PIXELS_AT_ONCE pixels go one by one where no layer needs them together. At 480 × 640
+ * the published model then plans 3.5 GB to encode 17 frames and 6.0 GB to decode them, in tensors of at most 0.4 GB; with whole chunks
+ * 5.8 and 9.1 GB (planned at 96 × 128 and scaled by the pixels, 2026-11-22). Most of it is what the convolutions keep
+ * between frames: twice a frame of 118 MB for each at full resolution.
+ */
+import { UsageError } from "../../errors.ts";
+import { scope } from "../../gpu/recording.ts";
+import { concat, permute, slice } from "../../kernels/copy.ts";
+import { activation, clamp } from "../../kernels/elementwise.ts";
+import { foldPatches, type PatchLayout, unfoldPatches } from "../../kernels/resample.ts";
+import { showShape, type Tensor } from "../../tensor/tensor.ts";
+import type { WeightLoader } from "../../weights/loader.ts";
+import type { VaeParts } from "../cosmos-vae/vae.ts";
+import type { WanVaeConfig } from "./config.ts";
+import {
+  CausalConvolution,
+  ChannelNorm,
+  Downsampler,
+  FrameAttention,
+  type Layer,
+  MidBlock,
+  Past,
+  Pointwise,
+  ResidualBlock,
+  Upsampler,
+} from "./layers.ts";
+
+export { readWanVaeConfig, type WanVaeConfig } from "./config.ts";
+
+/** The latents' distribution, (B, Z, t, h, w) each; not normalised by the latents' statistics. */
+export interface WanPosterior {
+  readonly mean: Tensor;
+  /** limited to [−30, 20] */
+  readonly logvar: Tensor;
+}
+
+const CHUNK = 4;
+
+// Below a frame of 240 × 320 and above one of 120 × 160: larger frames go one by one, smaller ones fill a GPU only together.
+const PIXELS_AT_ONCE = 2 ** 16;
+
+/** norm → silu → convolution: how encoder and decoder end. */
+class Head implements Layer {
+  readonly #norm: ChannelNorm;
+  readonly #conv: CausalConvolution;
+
+  constructor(w: WeightLoader, inner: number, out: number) {
+    this.#norm = new ChannelNorm(w.within("norm_out"), inner);
+    this.#conv = new CausalConvolution(w.within("conv_out"), inner, out);
+  }
+
+  forward(x: Tensor, past: Past): Tensor {
+    return this.#conv.forward(activation(this.#norm.forward(x), "silu"), past);
+  }
+}
+
+/**
+ * Runs chunks of frames through all layers, one chunk after the other, and joins what comes out. Between two changes of the number of
+ * frames a chunk is cut further, to about `pixelsAtOnce` pixels: the convolutions keep what they need either way.
+ */
+function stream(
+  x: Tensor,
+  chunks: readonly (readonly [number, number])[],
+  layers: readonly NamedLayer[],
+  pixelsAtOnce: number,
+): Tensor {
+  const past = new Past();
+  const through = (h: Tensor, run: readonly NamedLayer[]): Tensor =>
+    run.reduce((y, { name, layer }) => scope(name, () => layer.forward(y, past)), h);
+  const results = chunks.map(([start, end]) => {
+    let h = slice(x, 1, start, end);
+    for (const { frameWise, together } of segments(layers)) {
+      const [, T, H, W] = h.shape;
+      const frames = Math.max(1, Math.floor(pixelsAtOnce / (H * W)));
+      const pieces: Tensor[] = [];
+      for (let t = 0; t < T; t += frames) {
+        const piece = frames < T ? slice(h, 1, t, Math.min(t + frames, T)) : h;
+        pieces.push(through(piece, frameWise));
+      }
+      h = through(concat(pieces, 1), together);
+    }
+    past.first = false;
+    return h;
+  });
+  return concat(results, 1);
+}
+
+interface Segment {
+  /** layers that any number of frames may pass at a time */
+  readonly frameWise: NamedLayer[];
+  /** the layer behind them that resamples time; none at the end */
+  readonly together: NamedLayer[];
+}
+
+function segments(layers: readonly NamedLayer[]): Segment[] {
+  const list: Segment[] = [{ frameWise: [], together: [] }];
+  for (const named of layers) {
+    const open = list[list.length - 1];
+    if (named.layer.resamplesTime) {
+      open.together.push(named);
+      list.push({ frameWise: [], together: [] });
+    } else open.frameWise.push(named);
+  }
+  return list;
+}
+
+interface NamedLayer {
+  readonly name: string;
+  readonly layer: Layer;
+}
+
+function encoderLayers(config: WanVaeConfig, w: WeightLoader): NamedLayer[] {
+  const { encoderWidths: widths, encoderStart, attentionScales, halvesTime } = config;
+  const deepest = widths[widths.length - 1];
+  // The reference numbers residual blocks, attentions and resamplers of all levels in one list.
+  const down: Layer[] = [];
+  const next = (): WeightLoader => w.within(`down_blocks.${down.length}`);
+  widths.forEach((out, level) => {
+    for (let i = 0; i < config.blocks; i++) {
+      const inner = i > 0 ? out : level > 0 ? widths[level - 1] : encoderStart;
+      down.push(new ResidualBlock(next(), inner, out));
+      if (attentionScales.includes(2 ** -level)) down.push(new FrameAttention(next(), out));
+    }
+    if (level < halvesTime.length) down.push(new Downsampler(next(), out, halvesTime[level]));
+  });
+  return [
+    { name: "conv_in", layer: new CausalConvolution(w.within("conv_in"), config.inChannels, encoderStart) },
+    ...down.map((layer, i) => ({ name: `down_blocks.${i}`, layer })),
+    { name: "mid_block", layer: new MidBlock(w.within("mid_block"), deepest) },
+    { name: "conv_out", layer: new Head(w, deepest, 2 * config.latentChannels) },
+  ];
+}
+
+function decoderLayers(config: WanVaeConfig, w: WeightLoader): NamedLayer[] {
+  const { decoderWidths, doublesTime } = config;
+  const widths = [...decoderWidths].reverse();
+  const up = widths.flatMap((out, level) => {
+    const name = `up_blocks.${level}`;
+    const at = w.within(name);
+    // Every step up has halved the channels.
+    const inner = level > 0 ? Math.floor(widths[level - 1] / 2) : widths[0];
+    const layers: Layer[] = Array.from(
+      { length: config.blocks + 1 },
+      (_, i) => new ResidualBlock(at.within(`resnets.${i}`), i > 0 ? out : inner, out),
+    );
+    if (level < doublesTime.length)
+      layers.push(new Upsampler(at.within("upsamplers.0"), out, doublesTime[level]));
+    return layers.map((layer) => ({ name, layer }));
+  });
+  return [
+    { name: "conv_in", layer: new CausalConvolution(w.within("conv_in"), config.latentChannels, widths[0]) },
+    { name: "mid_block", layer: new MidBlock(w.within("mid_block"), widths[0]) },
+    ...up,
+    { name: "conv_out", layer: new Head(w, widths[widths.length - 1], config.outChannels) },
+  ];
+}
+
+/** The autoencoder; its methods record (see recording.ts) and may be called in one recording or several. */
+export class WanVae {
+  readonly config: WanVaeConfig;
+  readonly #patches: PatchLayout;
+  readonly #encoder: { readonly layers: readonly NamedLayer[]; readonly quant: Pointwise } | undefined;
+  readonly #decoder: { readonly layers: readonly NamedLayer[]; readonly quant: Pointwise } | undefined;
+
+  readonly #pixelsAtOnce: number;
+
+  /**
+   * Asks for the weights of `parts`; the other half of the checkpoint is left unread. `pixelsAtOnce` is how many pixels of a chunk pass
+   * the layers together, at the least one frame: it changes memory and speed, not the result.
+   */
+  constructor(
+    config: WanVaeConfig,
+    loader: WeightLoader,
+    parts: VaeParts = "both",
+    pixelsAtOnce = PIXELS_AT_ONCE,
+  ) {
+    this.#pixelsAtOnce = pixelsAtOnce;
+    const { latentChannels: Z, patchSize: p } = config;
+    this.config = config;
+    this.#patches = { size: [1, p, p], step: [0, 1, p] };
+    if (parts === "decoder") loader.ignore(/encoder\./, /quant_conv\./);
+    else
+      this.#encoder = {
+        layers: encoderLayers(config, loader.within("encoder")),
+        quant: new Pointwise(loader.within("quant_conv"), 2 * Z, 2 * Z),
+      };
+    if (parts === "encoder") loader.ignore(/decoder\./, /post_quant_conv\./);
+    else
+      this.#decoder = {
+        layers: decoderLayers(config, loader.within("decoder")),
+        quant: new Pointwise(loader.within("post_quant_conv"), Z, Z),
+      };
+  }
+
+  /**
+   * video (B, 3, T, H, W) in [−1, 1] → distribution of the latents, (B, Z, 1 + ⌊(T − 1)/4⌋, H/8, W/8) at the published configuration.
+   * Frames after the last whole group of four are left out, as in the reference.
+   * @throws UsageError when the channels are wrong, the encoder is not loaded, or a level has too few rows or columns
+   */
+  encode(video: Tensor): WanPosterior {
+    const { latentChannels: Z, patchSize, inChannels } = this.config;
+    const { layers, quant } = loaded(this.#encoder, "encoder");
+    check(video, "video", inChannels / patchSize ** 2);
+    return scope("encoder", () => {
+      const pixels = foldPatches(permute(video, 0, 2, 3, 4, 1), this.#patches); // (B, T, H/p, W/p, C·p²)
+      const groups = Math.floor((pixels.dim(1) - 1) / CHUNK);
+      const chunks: [number, number][] = [[0, 1]];
+      for (let i = 0; i < groups; i++) chunks.push([1 + CHUNK * i, 1 + CHUNK * (i + 1)]);
+      const moments = quant.forward(stream(pixels, chunks, layers, this.#pixelsAtOnce)); // (B, t, h, w, 2·Z)
+      const part = (from: number) => permute(slice(moments, 4, from, from + Z), 0, 4, 1, 2, 3);
+      return { mean: part(0), logvar: clamp(part(Z), -30, 20) };
+    });
+  }
+
+  /**
+   * latents (B, Z, t, h, w) → video (B, 3, 1 + 4·(t − 1), 8·h, 8·w) at the published configuration, clamped to [−1, 1].
+   * @throws UsageError when the channels are wrong or the decoder is not loaded
+   */
+  decode(latents: Tensor): Tensor {
+    const { layers, quant } = loaded(this.#decoder, "decoder");
+    check(latents, "latents", this.config.latentChannels);
+    return scope("decoder", () => {
+      const z = quant.forward(permute(latents, 0, 2, 3, 4, 1)); // (B, t, h, w, Z)
+      const chunks = Array.from({ length: z.dim(1) }, (_, i): [number, number] => [i, i + 1]);
+      const pixels = unfoldPatches(stream(z, chunks, layers, this.#pixelsAtOnce), this.#patches); // (B, T, H, W, C)
+      return clamp(permute(pixels, 0, 4, 1, 2, 3), -1, 1);
+    });
+  }
+}
+
+function check(x: Tensor, what: string, channels: number): void {
+  if (x.shape.length === 5 && x.dim(1) === channels) return;
+  throw new UsageError(
+    `Wan VAE: ${what} ${showShape(x.shape)} is not (batch, ${channels}, frames, height, width)`,
+  );
+}
+
+function loaded<T>(half: T | undefined, name: string): T {
+  if (half) return half;
+  throw new UsageError(`Wan VAE: the ${name} was not loaded; construct it with parts "both" or "${name}"`);
+}

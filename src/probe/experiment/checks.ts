@@ -1,0 +1,78 @@
+/**
+ * What must be true of a measurement before it is worth a mean: sizes fit, values are finite, and every seed made a
+ * difference. `run.ts` may call `checkEpisode` after each episode, so that a fault shows in the first one.
+ */
+import { MimicVideoError, NonFiniteError, UsageError } from "../../errors.ts";
+import type { EpisodeMeasurement } from "./measurement.ts";
+
+/** Sizes by axis letter (measurement.ts) and the seeds behind V and S. */
+export interface MeasurementShape {
+  videoSeeds: number[];
+  actionSeeds: number[];
+  /** K */
+  probeSteps: number;
+  /** M */
+  actionSteps: number;
+  /** T */
+  positions: number;
+  /** D */
+  dimensions: number;
+}
+
+/**
+ * @throws UsageError if an array has the wrong size.
+ * @throws NonFiniteError naming the first array with a value that is not finite.
+ * @throws MimicVideoError if two seeds gave the same actions at the last probe step.
+ */
+export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
+  const { videoSeeds, actionSeeds, probeSteps: K, actionSteps: M, positions: T, dimensions: D } = shape;
+  const seeds = videoSeeds.length * actionSeeds.length;
+  const size = T * D;
+  const arrays: [string, Float32Array | undefined, number][] = [
+    ["truth", episode.truth, size],
+    ["holdStill", episode.holdStill, size],
+    ["actions", episode.actions, seeds * K * size],
+    ["iterates", episode.iterates, seeds * K * (M + 1) * size],
+    ["oneJump", episode.oneJump, seeds * K * M * size],
+    ["zeroedContext", episode.zeroedContext, seeds * size],
+    ["otherContext", episode.otherContext.length === 0 ? undefined : episode.otherContext, seeds * size],
+  ];
+  for (const [name, array, expected] of arrays) {
+    if (!array) continue;
+    if (array.length !== expected)
+      throw new UsageError(
+        `Episode ${episode.episode}: ${name} has ${array.length} values; ${expected} are needed for V=${videoSeeds.length}, ` +
+          `S=${actionSeeds.length}, K=${K}, M=${M}, T=${T}, D=${D}. Decode every probe step of every seed.`,
+      );
+    const bad = array.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0)
+      throw new NonFiniteError(
+        `Episode ${episode.episode}: ${name} holds ${array[bad]} at index ${bad} of ${array.length}. ` +
+          "Nothing can be concluded from it; try --dtype f32, another --adapter, or other inputs.",
+      );
+  }
+  checkSeedsDiffer(shape, episode);
+}
+
+// Compared at the last probe step, where a video seed has had the whole video to make a difference.
+function checkSeedsDiffer(shape: MeasurementShape, { episode, actions }: EpisodeMeasurement): void {
+  const { videoSeeds, actionSeeds, probeSteps: K, positions, dimensions } = shape;
+  const size = positions * dimensions;
+  const chunk = (v: number, s: number) => {
+    const start = ((v * actionSeeds.length + s) * K + K - 1) * size;
+    return actions.subarray(start, start + size);
+  };
+  const refuseEqual = (kind: string, one: number, two: number, a: Float32Array, b: Float32Array) => {
+    if (!a.every((value, i) => value === b[i])) return;
+    throw new MimicVideoError(
+      `Episode ${episode}: ${kind} seeds ${one} and ${two} gave the same ${size} action values at the last video step, so ` +
+        `the ${kind} noise does not reach the actions and an interval over seeds would be a lie. Use distinct noise ` +
+        `for each seed, or measure one ${kind} seed (--${kind}-seeds 1).`,
+    );
+  };
+  for (let v = 1; v < videoSeeds.length; v++)
+    for (let w = 0; w < v; w++) refuseEqual("video", videoSeeds[w], videoSeeds[v], chunk(w, 0), chunk(v, 0));
+  for (let s = 1; s < actionSeeds.length; s++)
+    for (let r = 0; r < s; r++)
+      refuseEqual("action", actionSeeds[r], actionSeeds[s], chunk(0, r), chunk(0, s));
+}

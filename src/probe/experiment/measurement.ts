@@ -1,0 +1,202 @@
+/**
+ * What a run of the probe is asked and what it brings back, before any statistics: the border between the code
+ * that drives the models (`run.ts`) and the code that only sees numbers.
+ *
+ * Axis letters, everywhere in `src/probe`:
+ *   E episodes   V video seeds   S action seeds   K probe steps   M action steps   T positions in a chunk   D action dimensions
+ *
+ * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
+ */
+
+import type { WeightDtype } from "../../tensor/packed-weight.ts";
+import type { ImaginedState } from "../../systems/mimic-video/imagine.ts";
+
+/** How the weights came about. Decides what may be concluded, so it is written across figures and files. */
+export type TrainedOn = "random" | "toy" | "pretrained";
+
+/** What the experiment is: everything that decides its numbers, together with the model, data and device. */
+export interface ProbeSettings {
+  /** Folder of the checkpoint, with `model.json`. */
+  modelDir: string;
+  /** Folder with `episodes.json` and `episodes.safetensors`; undefined: the model's own. */
+  dataDir?: string;
+  /** Safetensors file with `video_noise` and `action_noise`; undefined: noise is drawn from the seeds. */
+  noiseFile?: string;
+  /** Indices into the data, distinct, in the order to be reported; undefined: the first four, or all if there are fewer. */
+  episodes?: number[];
+  /** N, Euler steps of the video flow from τ = 1 to 0; at least 1. */
+  videoSteps: number;
+  /** K video steps, strictly increasing in 0..N and ending in N, whose hidden states condition a full decode. */
+  probeSteps: number[];
+  /** M, Euler steps of the action flow; undefined: the model's own. */
+  actionSteps?: number;
+  /** V distinct seeds; with a noise file, rows of its seed axis. */
+  videoSeeds: number[];
+  /** S distinct seeds; with a noise file, rows of its seed axis. */
+  actionSeeds: number[];
+  /** Adapter to use: part of its name, or "software"; undefined: the best one found. */
+  adapter?: string;
+  /** How weights are stored on the GPU. */
+  dtype: WeightDtype;
+  /** Kernel variants forced by name; undefined: the device's. */
+  variants?: Record<string, string>;
+  /** What tensors mean that the model does not know; undefined: they are refused. */
+  unexpected?: "refuse" | "ignore";
+}
+
+/** Everything decoded for one episode; one finished unit of work, saved and resumed as a whole. */
+export interface EpisodeMeasurement {
+  /** Index into the data. */
+  episode: number;
+  /** Name of the episode in the data. */
+  id: string;
+  prompt: string;
+  /** (T, D) the action chunk that was really taken, if known. */
+  truth?: Float32Array;
+  /** (T, D) the chunk of a robot that does not move, if the data define one. */
+  holdStill?: Float32Array;
+  /** (V, S, K, T, D) the decoded chunk, per probe step. */
+  actions: Float32Array;
+  /** (V, S, K, M + 1, T, D) the iterate x_n before step n = 0..M−1 and at the end. */
+  iterates: Float32Array;
+  /** (V, S, K, M, T, D) the one-jump estimate x_n + (1 − t_n)·v_n at n = 0..M−1. */
+  oneJump: Float32Array;
+  /** (V, S, T, D) the decode at the last probe step with hidden states set to zero. */
+  zeroedContext: Float32Array;
+  /** (V, S, T, D) the decode at the last probe step with another episode's hidden states of that step; empty when there is only one episode. */
+  otherContext: Float32Array;
+}
+
+/** Where the numbers come from. Equal provenance and settings mean byte-equal numbers. */
+export interface ProbeProvenance {
+  model: {
+    name: string;
+    /** Commit or tag of the checkpoint; "unversioned" when it has none. */
+    revision: string;
+    /** SHA-256 over the weights, 64 hex digits. */
+    weightsSha256: string;
+    trainedOn: TrainedOn;
+  };
+  data: {
+    name: string;
+    /** SHA-256 over the episodes' tensors, 64 hex digits. */
+    sha256: string;
+  };
+  /** SHA-256 of the noise file, or null when noise was drawn from the seeds. */
+  noiseSha256: string | null;
+  device: {
+    /** What a reader recognises, such as "llvmpipe (LLVM 15.0.6, 256 bits)". */
+    name: string;
+    driver: string;
+    /** WebGPU's own words: vendor, architecture, backend. */
+    adapter: string;
+    /** A CPU that plays GPU. */
+    software: boolean;
+  };
+  dtype: WeightDtype;
+  /** Such as { project, node, webgpu }. */
+  versions: Record<string, string>;
+  /** Kernel variants that this run recorded, by kernel; episodes of an earlier run are not counted. Undefined before the run. */
+  variants?: Record<string, string[]>;
+}
+
+/** What may differ between two runs with equal settings. */
+export interface ProbeTiming {
+  /** Seconds by phase, in the order they ran. */
+  phases: { name: string; seconds: number }[];
+  /** Episodes taken from the store instead of computed. */
+  resumedEpisodes: number;
+  /** Peak of GPU memory held by the allocator, bytes. */
+  peakGpuBytes?: number;
+}
+
+/** All that a run brings back. */
+export interface ProbeMeasurement {
+  settings: ProbeSettings;
+  provenance: ProbeProvenance;
+  /** D names. */
+  actionNames: string[];
+  /** D units, one for each name. */
+  actionUnits: string[];
+  /** (T, D) the training set's mean chunk, if the model carries one. */
+  datasetMean?: Float32Array;
+  /** K video times τ_k = 1 − k/N of the probe steps; 1 is noise, 0 is clean. */
+  taus: number[];
+  /** M + 1 action times in the model's own convention, from noise to clean. */
+  actionTimes: number[];
+  /** T, positions in a chunk. */
+  chunkLength: number;
+  episodes: EpisodeMeasurement[];
+  timing: ProbeTiming;
+}
+
+/** One report of progress: `done` of `total` units of a phase, such as 12 of 200 "video steps". */
+export interface ProbeProgress {
+  phase: string;
+  done: number;
+  total: number;
+  unit: string;
+}
+
+/** Every value that affects the numbers of a unit, by name; two units mix only if all of these are equal. */
+export type Fingerprint = Record<string, string | number | boolean | null | readonly (string | number)[]>;
+
+/** Finished units on disk. `files.node.ts` has the one for folders. */
+export interface UnitStore {
+  /**
+   * Says what the units of this run depend on; called once, before `load` and `save`.
+   * @returns the episodes that need not be computed again.
+   * @throws UsageError when stored units depend on other values, naming those that differ.
+   */
+  begin: (fingerprint: Fingerprint) => Promise<number[]>;
+  /** @returns a finished unit, or undefined when this episode is not stored. */
+  load: (episode: number) => Promise<EpisodeMeasurement | undefined>;
+  /** Keeps a finished unit; once this resolves it survives an interrupt. */
+  save: (measurement: EpisodeMeasurement) => Promise<void>;
+}
+
+/** What a run reports to and obeys. */
+export interface ProbeHooks {
+  onProgress?: (progress: ProbeProgress) => void;
+  /** One line a person should read before something long begins. */
+  onNote?: (line: string) => void;
+  /** Stops the run between two dispatches; `runProbe` then rejects with `signal.reason`. */
+  signal?: AbortSignal;
+  store?: UnitStore;
+  /** Lets a page show what is imagined at every probe step; the run waits for it. */
+  onState?: (state: ImaginedState) => Promise<void>;
+}
+
+/** Drives the models. */
+export type RunProbe = (settings: ProbeSettings, hooks: ProbeHooks) => Promise<ProbeMeasurement>;
+
+/**
+ * The fingerprint of a run: the settings and the provenance, without what only names a place (folders, files).
+ * The list of episodes belongs to it, because the control with another episode's context depends on the list.
+ *
+ * @param settings with `episodes` filled in.
+ * @param actionSteps M, after the model's default was applied.
+ */
+export function fingerprintOf(
+  settings: ProbeSettings,
+  provenance: ProbeProvenance,
+  actionSteps: number,
+): Fingerprint {
+  const { model, data, device, noiseSha256, dtype, versions } = provenance;
+  return {
+    weights: model.weightsSha256,
+    data: data.sha256,
+    noise: noiseSha256,
+    episodes: settings.episodes ?? [],
+    "video steps": settings.videoSteps,
+    "probe steps": settings.probeSteps,
+    "action steps": actionSteps,
+    "video seeds": settings.videoSeeds,
+    "action seeds": settings.actionSeeds,
+    dtype,
+    variants: Object.entries(settings.variants ?? {}).map(([kernel, name]) => `${kernel}=${name}`),
+    adapter: device.adapter,
+    driver: device.driver,
+    "project version": versions.project ?? null,
+  };
+}

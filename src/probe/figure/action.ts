@@ -1,0 +1,147 @@
+/** The action axis: how the estimate changes inside one decode, conditioned on the last video step. */
+import {
+  bandsOf,
+  LEGEND_Y,
+  legendAt,
+  levels,
+  logRange,
+  type Panel,
+  type PanelPlace,
+  panelAxes,
+  panelTitle,
+  positive,
+  stripTitle,
+  verticalTitle,
+} from "./panel.ts";
+import { band, COLOUR, line, type Plain, type ShownReferences } from "./style.ts";
+import type { ProbeResult } from "../result/result.ts";
+import { roundIndices } from "../result/sentences.ts";
+
+const UPPER = { xaxis: "x3", yaxis: "y3", legend: "legend3" };
+const STRIP = { xaxis: "x4", yaxis: "y4", legend: "legend3" };
+
+type CurveName = keyof ProbeResult["action_axis_at_last_video_step"];
+
+export function actionPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel {
+  const { action_steps: M, action_times: times, video_steps: N, null_curve } = result;
+  const mean = result.action_axis_at_last_video_step;
+  const interval = result.action_axis_interval;
+  const range: [number, number] = [-0.03 * M, 1.03 * M];
+  const steps = times.map((_, n) => n);
+
+  const wanted: { key: CurveName; name: string; color: string; dash: string; symbol: string }[] = [];
+  if (shown.truth)
+    wanted.push(
+      {
+        key: "iterate_to_truth",
+        name: "iterate, to the true actions",
+        color: COLOUR.truth,
+        dash: "solid",
+        symbol: "circle",
+      },
+      {
+        key: "one_jump_to_truth",
+        name: "one jump, to the true actions",
+        color: COLOUR.truth,
+        dash: "dash",
+        symbol: "circle-open",
+      },
+    );
+  if (shown.last)
+    wanted.push(
+      {
+        key: "iterate_to_final",
+        name: `iterate, to the final action (0 at ${M})`,
+        color: COLOUR.last,
+        dash: "solid",
+        symbol: "square",
+      },
+      {
+        key: "one_jump_to_final",
+        name: "one jump, to the final action",
+        color: COLOUR.last,
+        dash: "dash",
+        symbol: "square-open",
+      },
+    );
+
+  const floors = levels(result, shown, UPPER, range, false);
+  const scale = logRange([...wanted.map(({ key }) => mean[key]!), floors.values], 5);
+  const data: Plain[] = [];
+  for (const { key, color } of wanted) {
+    const ends = interval[key];
+    if (!ends) continue;
+    const kept = steps.filter((n) => n < mean[key]!.length && mean[key]![n] > 0);
+    const clipped = (end: "low" | "high") => kept.map((n) => Math.max(ends[n][end], 10 ** scale[0]));
+    data.push(band(UPPER, kept, clipped("low"), clipped("high"), color));
+  }
+  for (const { key, name, ...style } of wanted)
+    data.push(line(UPPER, name, steps, positive(mean[key]!), style));
+  const straight = [
+    ...(shown.last ? [null_curve.iterate_to_final] : []),
+    ...(shown.truth ? [null_curve.iterate_to_truth!] : []),
+  ];
+  straight.forEach((curve, i) => {
+    data.push(
+      line(UPPER, "null: a straight flow, whatever was learned", steps, positive(curve), {
+        color: COLOUR.nullCurve,
+        dash: "dot",
+        width: 2,
+        showlegend: i === 0,
+      }),
+    );
+  });
+  data.push(...floors.traces);
+
+  const strip = nullStrip(result, shown, steps);
+  const ticks = roundIndices(steps, 9);
+  return {
+    data: [...data, ...strip.data],
+    axes: panelAxes(
+      3,
+      place,
+      {
+        values: ticks,
+        labels: ticks.map((n) => `${n}<br>${Number(times[n].toFixed(3))}`),
+        range,
+        title: `action denoising step n of ${M};  below it flow time t (${times[0] < times[M] ? "0 noise, 1 clean" : "1 noise, 0 clean"})`,
+      },
+      { upper: scale, strip: strip.range },
+    ),
+    legends: {
+      legend3: legendAt(0.66, LEGEND_Y, `Action axis ${bandsOf(result)}`),
+    },
+    shapes: [],
+    annotations: [
+      panelTitle(`<b>Action axis</b>: inside the decode at video step ${N}`, place),
+      verticalTitle("iterate ÷ null", place.x[0], place.strip),
+      stripTitle("1: what a straight flow gives, whatever was learned", 4, COLOUR.faint),
+    ],
+  };
+}
+
+/** Iterate error over its null. Where the null reaches 0 there is no ratio. */
+function nullStrip(result: ProbeResult, shown: ShownReferences, steps: number[]) {
+  const mean = result.action_axis_at_last_video_step;
+  const { null_curve } = result;
+  const ratio = (curve: number[], straight: number[]) =>
+    curve.map((value, n) => (straight[n] > 0 && value > 0 ? value / straight[n] : null));
+  const data = [
+    line(STRIP, "", [steps[0], steps[steps.length - 1]], [1, 1], {
+      color: COLOUR.nullCurve,
+      dash: "dot",
+      width: 2,
+      showlegend: false,
+    }),
+  ];
+  const values: number[] = [0.9, 1.1];
+  const add = (curve: number[], straight: number[], color: string, symbol: string) => {
+    const points = ratio(curve, straight);
+    values.push(...points.filter((value) => value !== null));
+    data.push(line(STRIP, "", steps, points, { color, symbol, showlegend: false }));
+  };
+  if (shown.truth) add(mean.iterate_to_truth!, null_curve.iterate_to_truth!, COLOUR.truth, "circle");
+  if (shown.last) add(mean.iterate_to_final, null_curve.iterate_to_final, COLOUR.last, "square");
+  const reach = 1.15 * Math.max(...values.map((value) => Math.abs(value - 1)));
+  return { data, range: [1 - reach, 1 + reach] as [number, number] };
+}

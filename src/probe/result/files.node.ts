@@ -1,0 +1,190 @@
+/** Files of a result: each takes its name only when it is whole and on the disk. */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { access, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { FormatError, UsageError } from "../../errors.ts";
+import { encodeSafetensors } from "../../weights/safetensors.ts";
+import type { ProbeMeasurement } from "../experiment/measurement.ts";
+
+/** Names in the output folder. */
+export const RESULT_FILES = {
+  result: "probe.json",
+  figure: "action_convergence.png",
+  actions: "actions.safetensors",
+  units: "units",
+} as const;
+
+/**
+ * Writes a file whole or not at all: a neighbour with a name of its own, flushed to the disk, then renamed.
+ *
+ * @throws FormatError if it cannot be written; nothing is left behind and an older file of that name stays as it was.
+ */
+export async function writeAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  const partial = `${path}.${randomBytes(4).toString("hex")}.incomplete`;
+  try {
+    const handle = await open(partial, "wx");
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined);
+    throw new FormatError(`${path} could not be written: ${reasonOf(error)}.`, { cause: error });
+  }
+}
+
+// A rename survives a power cut only once its folder is flushed; not every file system lets a folder be opened.
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r").catch(() => undefined);
+  await handle?.sync().catch(() => undefined);
+  await handle?.close();
+}
+
+/**
+ * Makes the output folder and proves that it takes files, before hours of work are spent.
+ *
+ * @throws UsageError if it is a file, lies under one, or may not be written.
+ */
+export async function prepareFolder(folder: string): Promise<void> {
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new UsageError(`--out ${folder} cannot be used: ${reason}. Name a folder you may write to.`, {
+      cause,
+    });
+  };
+  const found = await stat(folder).catch(() => undefined);
+  if (found && !found.isDirectory()) refuse("it is a file");
+  try {
+    await makeFolder(folder);
+    await access(folder, constants.W_OK);
+    await writeAtomic(join(folder, ".writable"), "");
+    await rm(join(folder, ".writable"));
+  } catch (error) {
+    refuse(reasonOf(error instanceof FormatError ? error.cause : error), error);
+  }
+}
+
+// Not mkdir's own `recursive`: on Node 20 it never returns where the system has no place for folders (/proc).
+async function makeFolder(folder: string): Promise<void> {
+  if (await stat(folder).catch(() => undefined)) return;
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolder(parent);
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+}
+
+/**
+ * Refuses a folder that already holds a result or units of a run, so that nothing is lost by a repeated command.
+ *
+ * @throws UsageError naming what is there.
+ */
+export async function refuseUsedFolder(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  if (names.includes(RESULT_FILES.units)) {
+    const units = (await readdir(join(folder, RESULT_FILES.units))).filter((name) =>
+      name.endsWith(".safetensors"),
+    );
+    if (units.length > 0)
+      throw new UsageError(
+        `--out ${folder} holds ${units.length} finished ${units.length === 1 ? "episode" : "episodes"} of another run. ` +
+          "Continue that run with --resume and the same options, or name another folder.",
+      );
+  }
+  if (names.includes(RESULT_FILES.result))
+    throw new UsageError(
+      `--out ${folder} already holds a ${RESULT_FILES.result}. Name another folder, or remove that one first.`,
+    );
+}
+
+/** All decoded chunks of a run as safetensors; axis letters as in measurement.ts. */
+export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint8Array> {
+  const { settings, episodes, chunkLength: T, actionNames, actionTimes } = measurement;
+  const [E, V, S, K] = [
+    episodes.length,
+    settings.videoSeeds.length,
+    settings.actionSeeds.length,
+    settings.probeSteps.length,
+  ];
+  const [M, D] = [actionTimes.length - 1, actionNames.length];
+  const tensor = (name: string, shape: number[], arrays: (Float32Array | undefined)[]) => {
+    const present = arrays.filter((array) => array !== undefined && array.length > 0) as Float32Array[];
+    return present.length === E ? [{ name, dtype: "F32" as const, shape, data: joined(present) }] : [];
+  };
+  const tensors = [
+    ...tensor(
+      "actions",
+      [E, V, S, K, T, D],
+      episodes.map((e) => e.actions),
+    ),
+    ...tensor(
+      "iterates",
+      [E, V, S, K, M + 1, T, D],
+      episodes.map((e) => e.iterates),
+    ),
+    ...tensor(
+      "one_jump",
+      [E, V, S, K, M, T, D],
+      episodes.map((e) => e.oneJump),
+    ),
+    ...tensor(
+      "zeroed_context",
+      [E, V, S, T, D],
+      episodes.map((e) => e.zeroedContext),
+    ),
+    ...tensor(
+      "other_context",
+      [E, V, S, T, D],
+      episodes.map((e) => e.otherContext),
+    ),
+    ...tensor(
+      "truth",
+      [E, T, D],
+      episodes.map((e) => e.truth),
+    ),
+    ...tensor(
+      "hold_still",
+      [E, T, D],
+      episodes.map((e) => e.holdStill),
+    ),
+  ];
+  return encodeSafetensors(tensors, {
+    episodes: episodes.map(({ episode }) => episode).join(","),
+    probe_steps: settings.probeSteps.join(","),
+    video_steps: String(settings.videoSteps),
+    video_seeds: settings.videoSeeds.join(","),
+    action_seeds: settings.actionSeeds.join(","),
+    action_names: actionNames.join(","),
+    trained_on: measurement.provenance.model.trainedOn,
+    weights_sha256: measurement.provenance.model.weightsSha256,
+  });
+}
+
+/** Little-endian bytes of several arrays; every platform with WebGPU is little-endian. */
+export function joined(arrays: Float32Array[]): Uint8Array {
+  const bytes = new Uint8Array(4 * arrays.reduce((sum, array) => sum + array.length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
+    at += array.byteLength;
+  }
+  return bytes;
+}
+
+function reasonOf(error: unknown): string {
+  const known: Record<string, string> = {
+    EACCES: "permission denied",
+    EPERM: "permission denied",
+    EROFS: "the file system is read-only",
+    ENOSPC: "the disk is full",
+    ENOTDIR: "a part of its path is a file",
+    EEXIST: "a part of its path is a file",
+    ENOENT: "its folder does not exist and cannot be made",
+  };
+  const { code, message } = error as NodeJS.ErrnoException;
+  return (code && known[code]) ?? message ?? String(error);
+}

@@ -1,0 +1,278 @@
+/**
+ * `probe.json`: what a run found and everything needed to believe or repeat it.
+ *
+ * Errors are mean squared errors in squared normalised action units. Arrays along the video axis have one entry per
+ * `probe_steps`; along the action axis, one per action step. Keys that `reference.json` of the toy also has mean the
+ * same there. Two runs with equal settings on the same adapter differ in `timing` only.
+ *
+ * Names of references: `last` is the decode at the last video step, `final` the end of the same decode (the two agree
+ * at the last video step), `truth` the recorded actions. What is not known is null, never absent.
+ */
+import type { Interval } from "../statistics/bootstrap.ts";
+import type { Curve } from "../statistics/curve.ts";
+import type { ProbeMeasurement, ProbeProvenance, ProbeTiming, TrainedOn } from "../experiment/measurement.ts";
+import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
+
+export const RESULT_SCHEMA = "mimic-video-probe";
+/** Raised whenever a key changes its meaning or goes away. */
+export const RESULT_VERSION = 1;
+
+/** Curves along the video axis in one view. */
+interface VideoAxis<T> {
+  mse_to_last: T;
+  mse_to_truth: T | null;
+}
+
+/** Curves along the action axis in one view; iterates have M + 1 points, one-jump estimates M. */
+interface ActionAxis<T> {
+  iterate_to_final: T;
+  iterate_to_truth: T | null;
+  one_jump_to_final: T;
+  one_jump_to_truth: T | null;
+}
+
+/** An error without an axis, with its 95 % interval (null with one episode). */
+interface Level {
+  mean: number;
+  interval: Interval | null;
+}
+
+interface Levels {
+  to_last: Level;
+  to_truth: Level | null;
+}
+
+interface GridTables {
+  /** (K, points) against the end of the same decode. */
+  to_final: number[][];
+  /** (K, points) against the decode at the last video step. */
+  to_last: number[][];
+  /** (K, points) */
+  to_truth: number[][] | null;
+}
+
+/** The whole result; see the head of this file. */
+export interface ProbeResult {
+  schema: typeof RESULT_SCHEMA;
+  version: typeof RESULT_VERSION;
+  /** One sentence on what the weights are and what must not be concluded; never empty. */
+  statement: string;
+  model: { name: string; revision: string; weights_sha256: string; trained_on: TrainedOn };
+  data: { name: string; sha256: string; noise_sha256: string | null };
+  device: { name: string; driver: string; adapter: string; software: boolean };
+  dtype: string;
+  /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
+  variants: Record<string, string[]> | null;
+  /** Project, node, webgpu. */
+  versions: Record<string, string>;
+  /** N */
+  video_steps: number;
+  /** K video steps. */
+  probe_steps: number[];
+  /** K video times τ_k: 1 is noise, 0 is clean. */
+  tau: number[];
+  /** M */
+  action_steps: number;
+  /** M + 1 action times in the model's convention. */
+  action_times: number[];
+  /** E indices, ids and prompts, in the order of every per-episode array. */
+  episodes: { index: number; id: string; prompt: string }[];
+  video_seeds: number[];
+  action_seeds: number[];
+  /** T, positions in a chunk. */
+  chunk_length: number;
+  action_names: string[];
+  /** What one unit of each action dimension is. */
+  action_units: string[];
+  /** How every interval was made. */
+  interval: { level: number; method: string; clusters: number; resamples: number; seed: number };
+  /** (K) */
+  video_axis: VideoAxis<number[]>;
+  /** (K) */
+  video_axis_interval: VideoAxis<Interval[] | null>;
+  /** (E, K) */
+  video_axis_per_episode: VideoAxis<number[][]>;
+  /** (K, D) */
+  video_axis_per_dimension: VideoAxis<number[][]>;
+  /** (K, T) */
+  video_axis_per_position: VideoAxis<number[][]>;
+  /** (M + 1) or (M) */
+  action_axis_at_last_video_step: ActionAxis<number[]>;
+  action_axis_interval: ActionAxis<Interval[] | null>;
+  /** (E, points) */
+  action_axis_per_episode: ActionAxis<number[][]>;
+  /** (points, D) */
+  action_axis_per_dimension: ActionAxis<number[][]>;
+  /** (points, T) */
+  action_axis_per_position: ActionAxis<number[][]>;
+  /** (M + 1) what a straight flow between the same ends gives, whatever was learned. */
+  null_curve: { iterate_to_final: number[]; iterate_to_truth: number[] | null };
+  /** Video step × action step. */
+  grid: { iterate: GridTables; one_jump: GridTables };
+  /** What a policy that ignores the scene scores; `hold_still_to_truth` and `dataset_mean_to_truth` repeat the means. */
+  floors: {
+    hold_still_to_truth: number | null;
+    dataset_mean_to_truth: number | null;
+    hold_still: Levels | null;
+    dataset_mean: Levels | null;
+  };
+  /** The decode at the last video step with a context that knows nothing of this episode. */
+  controls: { zeroed_context: Levels; other_episode_context: Levels | null };
+  /** Mean squared difference of the last actions of two seeds; null with one seed. */
+  between_seeds: { video: number | null; action: number | null };
+  /** The smallest probed step whose interval of MSE(k) − MSE(N) to the truth lies within ±`tolerance`. */
+  sufficient_step: {
+    step: number | null;
+    reason: string;
+    /** 5 % of the hold-still error. */
+    tolerance: number | null;
+    difference: number[] | null;
+    difference_interval: Interval[] | null;
+    leaves_again_at: number[];
+    better_than_last_at: number[];
+  };
+  /** The only block that may differ between two runs with equal settings. */
+  timing: {
+    /** ISO 8601, UTC: when the run ended. */
+    date: string;
+    /** As it was typed. */
+    command: string;
+    /** Wall seconds of the whole run and of its phases. */
+    seconds: number;
+    phases: ProbeTiming["phases"];
+    resumed_episodes: number;
+    peak_gpu_bytes: number | null;
+  };
+}
+
+/** What the measurement cannot know about its own run. */
+export interface RunFacts {
+  date: string;
+  command: string;
+  seconds: number;
+}
+
+const STATEMENTS: Record<TrainedOn, string> = {
+  random:
+    "Random weights: nothing was learned. The curves show the arithmetic of the sampler and say nothing about any task.",
+  toy: "Trained on a toy world: the numbers are true of this toy and say nothing about robots.",
+  pretrained:
+    "Pretrained weights, open loop: errors against recorded actions say nothing about success when the robot acts.",
+};
+
+/** The sentence that stands on every figure and in every file. */
+export function statementOf(trainedOn: TrainedOn): string {
+  return STATEMENTS[trainedOn];
+}
+
+const levelsOf = (level: TwoReferences | null): Levels | null => {
+  const one = (curve: Curve): Level => ({ mean: curve.mean[0], interval: curve.interval?.[0] ?? null });
+  return level && { to_last: one(level.toLast), to_truth: level.toTruth && one(level.toTruth) };
+};
+
+/**
+ * Counts a measurement and writes it down.
+ *
+ * @throws what `probeStatistics` throws.
+ */
+export function probeResult(
+  measurement: ProbeMeasurement,
+  facts: RunFacts,
+  statistics: ProbeStatistics = probeStatistics(measurement),
+): ProbeResult {
+  const { settings, timing } = measurement;
+  const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
+    measurement.provenance;
+  const { videoAxis, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } = statistics;
+
+  const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => ({
+    mse_to_last: view(videoAxis.toLast),
+    mse_to_truth: videoAxis.toTruth && view(videoAxis.toTruth),
+  });
+  const action = <T>(view: (curve: Curve) => T): ActionAxis<T> => ({
+    iterate_to_final: view(actionAxis.iterate.toFinal),
+    iterate_to_truth: actionAxis.iterate.toTruth && view(actionAxis.iterate.toTruth),
+    one_jump_to_final: view(actionAxis.oneJump.toFinal),
+    one_jump_to_truth: actionAxis.oneJump.toTruth && view(actionAxis.oneJump.toTruth),
+  });
+  const tables = ({ toFinal, toLast, toTruth }: typeof grid.iterate): GridTables => ({
+    to_final: toFinal,
+    to_last: toLast,
+    to_truth: toTruth,
+  });
+
+  return {
+    schema: RESULT_SCHEMA,
+    version: RESULT_VERSION,
+    statement: statementOf(model.trainedOn),
+    model: {
+      name: model.name,
+      revision: model.revision,
+      weights_sha256: model.weightsSha256,
+      trained_on: model.trainedOn,
+    },
+    data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
+    device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
+    dtype,
+    variants: variants ?? null,
+    versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
+    video_steps: settings.videoSteps,
+    probe_steps: settings.probeSteps,
+    tau: measurement.taus,
+    action_steps: measurement.actionTimes.length - 1,
+    action_times: measurement.actionTimes,
+    episodes: measurement.episodes.map(({ episode, id, prompt }) => ({ index: episode, id, prompt })),
+    video_seeds: settings.videoSeeds,
+    action_seeds: settings.actionSeeds,
+    chunk_length: measurement.chunkLength,
+    action_names: measurement.actionNames,
+    action_units: measurement.actionUnits,
+    interval: {
+      level: interval.level,
+      method: "percentile bootstrap of the mean, clustered by episode",
+      clusters: interval.clusters,
+      resamples: interval.resamples,
+      seed: interval.seed,
+    },
+    video_axis: video((curve) => curve.mean),
+    video_axis_interval: video((curve) => curve.interval),
+    video_axis_per_episode: video((curve) => curve.perEpisode),
+    video_axis_per_dimension: video((curve) => curve.perDimension),
+    video_axis_per_position: video((curve) => curve.perPosition),
+    action_axis_at_last_video_step: action((curve) => curve.mean),
+    action_axis_interval: action((curve) => curve.interval),
+    action_axis_per_episode: action((curve) => curve.perEpisode),
+    action_axis_per_dimension: action((curve) => curve.perDimension),
+    action_axis_per_position: action((curve) => curve.perPosition),
+    null_curve: { iterate_to_final: nullCurve.toFinal, iterate_to_truth: nullCurve.toTruth },
+    grid: { iterate: tables(grid.iterate), one_jump: tables(grid.oneJump) },
+    floors: {
+      hold_still_to_truth: floors.holdStill?.toTruth?.mean[0] ?? null,
+      dataset_mean_to_truth: floors.datasetMean?.toTruth?.mean[0] ?? null,
+      hold_still: levelsOf(floors.holdStill),
+      dataset_mean: levelsOf(floors.datasetMean),
+    },
+    controls: {
+      zeroed_context: levelsOf(controls.zeroedContext)!,
+      other_episode_context: levelsOf(controls.otherEpisode),
+    },
+    between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
+    sufficient_step: {
+      step: sufficient.step,
+      reason: sufficient.reason,
+      tolerance: sufficient.tolerance,
+      difference: sufficient.difference,
+      difference_interval: sufficient.interval,
+      leaves_again_at: sufficient.leavesAgain,
+      better_than_last_at: sufficient.betterThanLast,
+    },
+    timing: {
+      date: facts.date,
+      command: facts.command,
+      seconds: facts.seconds,
+      phases: timing.phases,
+      resumed_episodes: timing.resumedEpisodes,
+      peak_gpu_bytes: timing.peakGpuBytes ?? null,
+    },
+  };
+}

@@ -1,0 +1,149 @@
+/** The result for a terminal: what was measured, the two axes, floors and controls, the answer, and what it is not. */
+import type { Interval } from "../statistics/bootstrap.ts";
+import type { Reference } from "../figure/style.ts";
+import type { ProbeResult } from "./result.ts";
+import { roundIndices, sampleSentence, short, sufficientSentence, wrap } from "./sentences.ts";
+
+const WIDTH = 110;
+
+/** One column of a table: its head and its cells. */
+interface Column {
+  head: string;
+  cells: string[];
+}
+
+/**
+ * @param files what was written, as [what it is, path].
+ * @param reference which references to show; both when the one asked for is not known.
+ * @returns lines joined by newlines, without escape codes.
+ */
+export function summaryText(
+  result: ProbeResult,
+  files: [string, string][],
+  reference: Reference = "both",
+): string {
+  const truth = result.video_axis.mse_to_truth !== null && reference !== "final";
+  const last = reference !== "truth" || result.video_axis.mse_to_truth === null;
+  const { model, device, dtype } = result;
+  const where = `${device.name}${device.software ? " (software: a CPU that plays GPU)" : ""}`;
+  const seconds = `${Math.round(result.timing.seconds)} s`;
+  return [
+    `${model.name}, ${model.trained_on === "random" ? "random weights" : `trained: ${model.trained_on}`}, weights ${model.weights_sha256.slice(0, 12)}`,
+    `${where}, ${dtype}; ${sampleSentence(result)}; ${seconds}`,
+    "",
+    `Video axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
+    ...videoTable(result, truth, last),
+    "",
+    `Action axis: inside the decode at video step ${result.video_steps}; null is what a straight flow gives, whatever was learned`,
+    ...actionTable(result, truth, last),
+    "",
+    `Floors and controls, ${truth ? "to the true actions" : "to the last decode"}`,
+    ...levelTable(result, truth),
+    "",
+    ...wrap(sufficientSentence(result), WIDTH),
+    ...seedSentences(result),
+    "",
+    ...wrap(`Do not conclude more. ${result.statement} ${caution(result)}`, WIDTH),
+    "",
+    ...files.map(
+      ([what, path]) => `${what.padEnd(Math.max(...files.map(([name]) => name.length)))}  ${path}`,
+    ),
+  ].join("\n");
+}
+
+function intervalWords({ interval }: ProbeResult): string {
+  return interval.clusters > 1
+    ? `[${100 * interval.level} % interval over ${interval.clusters} episodes]`
+    : "one episode, so no intervals";
+}
+
+function caution({ interval }: ProbeResult): string {
+  return interval.clusters > 1 && interval.clusters < 20
+    ? `With ${interval.clusters} episodes bootstrap intervals are too narrow, so treat them as a lower bound on the doubt.`
+    : "";
+}
+
+function withInterval(value: number, interval: Interval | null | undefined): string {
+  return interval ? `${short(value)} [${short(interval.low)}, ${short(interval.high)}]` : short(value);
+}
+
+function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
+  const { probe_steps: steps, tau, video_axis: mean, video_axis_interval: interval } = result;
+  const curve = (head: string, key: keyof typeof mean): Column => ({
+    head,
+    cells: steps.map((_, k) => withInterval(mean[key]![k], interval[key]?.[k])),
+  });
+  const rows = roundIndices(steps, 21);
+  return table(
+    [
+      { head: "step", cells: steps.map(String) },
+      { head: "τ", cells: tau.map((value) => String(Number(value.toFixed(3)))) },
+      ...(truth ? [curve("to truth", "mse_to_truth")] : []),
+      ...(last ? [curve(`to step ${result.video_steps}`, "mse_to_last")] : []),
+    ],
+    rows,
+  );
+}
+
+function actionTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
+  const mean = result.action_axis_at_last_video_step;
+  const { null_curve, action_times: times } = result;
+  const cells = (values: number[]) => times.map((_, n) => (n < values.length ? short(values[n]) : "–"));
+  return table(
+    [
+      { head: "step", cells: times.map((_, n) => String(n)) },
+      { head: "t", cells: times.map((value) => String(Number(value.toFixed(4)))) },
+      ...(last
+        ? [
+            { head: "iterate to final", cells: cells(mean.iterate_to_final) },
+            { head: "null", cells: cells(null_curve.iterate_to_final) },
+            { head: "one jump to final", cells: cells(mean.one_jump_to_final) },
+          ]
+        : []),
+      ...(truth
+        ? [
+            { head: "iterate to truth", cells: cells(mean.iterate_to_truth!) },
+            { head: "null", cells: cells(null_curve.iterate_to_truth!) },
+            { head: "one jump to truth", cells: cells(mean.one_jump_to_truth!) },
+          ]
+        : []),
+    ],
+    roundIndices(
+      times.map((_, n) => n),
+      9,
+    ),
+  );
+}
+
+function levelTable({ floors, controls }: ProbeResult, truth: boolean): string[] {
+  const all = [
+    { name: "hold still", level: floors.hold_still },
+    { name: "dataset mean", level: floors.dataset_mean },
+    { name: "zeroed context", level: controls.zeroed_context },
+    { name: "another episode's context", level: controls.other_episode_context },
+  ];
+  return all.map(({ name, level }) => {
+    const shown = truth ? level?.to_truth : level?.to_last;
+    return `  ${name.padEnd(26)}${shown ? withInterval(shown.mean, shown.interval) : "not known"}`;
+  });
+}
+
+function seedSentences({ between_seeds: { video, action } }: ProbeResult): string[] {
+  const parts = [
+    ...(video === null ? [] : [`two video seeds differ by ${short(video)}`]),
+    ...(action === null ? [] : [`two action seeds by ${short(action)}`]),
+  ];
+  return parts.length > 0 ? [`For scale: the last decodes of ${parts.join(", of ")} (mean squared).`] : [];
+}
+
+/** Right-aligned columns, two spaces apart. */
+function table(columns: Column[], rows: number[]): string[] {
+  const widths = columns.map(({ head, cells }) =>
+    Math.max(head.length, ...rows.map((row) => cells[row].length)),
+  );
+  const lineOf = (cells: string[]) => `  ${cells.map((cell, c) => cell.padStart(widths[c])).join("  ")}`;
+  return [
+    lineOf(columns.map(({ head }) => head)),
+    ...rows.map((row) => lineOf(columns.map(({ cells }) => cells[row]))),
+  ];
+}

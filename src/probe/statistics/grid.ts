@@ -1,0 +1,59 @@
+/**
+ * Video step × action step: the error of both read-outs at every action step of every probe step's decode. Means over
+ * episodes and seeds; axis letters as in measurement.ts.
+ */
+import { type Chunk, squaredError } from "./curve.ts";
+import type { EpisodeMeasurement } from "../experiment/measurement.ts";
+
+/** Mean squared errors of one read-out, (K, points). */
+export interface GridReadOut {
+  /** Against x_M of the same decode. */
+  toFinal: number[][];
+  /** Against the decode at the last video step. */
+  toLast: number[][];
+  /** Against the true actions; null when they are not known. */
+  toTruth: number[][] | null;
+}
+
+/** `iterate` has M + 1 points a row, `oneJump` M. */
+export interface ErrorGrid {
+  iterate: GridReadOut;
+  oneJump: GridReadOut;
+}
+
+/** @param sizes `runs` is V·S, `size` is T·D. */
+export function errorGrid(
+  episodes: EpisodeMeasurement[],
+  sizes: { runs: number; K: number; M: number; size: number },
+  truthKnown: boolean,
+): ErrorGrid {
+  const { runs, K, M, size } = sizes;
+  type Pick = (episode: EpisodeMeasurement, run: number, k: number) => Chunk;
+  const decoded: Pick = (e, run, k) => ({ data: e.actions, offset: (run * K + k) * size });
+  const last: Pick = (e, run) => decoded(e, run, K - 1);
+  const truth: Pick = (e) => ({ data: e.truth!, offset: 0 });
+
+  const table = (points: number, estimate: (point: number) => Pick, reference: Pick): number[][] =>
+    Array.from({ length: K }, (_, k) =>
+      Array.from({ length: points }, (_, point) => {
+        const pick = estimate(point);
+        let sum = 0;
+        for (const e of episodes)
+          for (let run = 0; run < runs; run++)
+            sum += squaredError(pick(e, run, k), reference(e, run, k), size);
+        return sum / (episodes.length * runs);
+      }),
+    );
+  const readOut = (points: number, estimate: (point: number) => Pick): GridReadOut => ({
+    toFinal: table(points, estimate, decoded),
+    toLast: table(points, estimate, last),
+    toTruth: truthKnown ? table(points, estimate, truth) : null,
+  });
+  return {
+    iterate: readOut(M + 1, (n) => (e, run, k) => ({
+      data: e.iterates,
+      offset: ((run * K + k) * (M + 1) + n) * size,
+    })),
+    oneJump: readOut(M, (n) => (e, run, k) => ({ data: e.oneJump, offset: ((run * K + k) * M + n) * size })),
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * All that the probe knows of a system: a thing whose read-out can be asked for after any number of denoising steps. Types only, so
+ * that systems may import this file and nothing else of the probe.
+ *
+ * Axes: V trajectories in one batch ("copies"), S read-out noises, K states of a trajectory, M inner steps, T positions of a
+ * read-out (actions of a chunk), D dimensions. Truth, floors and readings are in the model's normalised units.
+ */
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** What a trajectory or a read-out starts from, made by the system: one array, or one for each fresh draw it needs. */
+export type Noise = readonly Float32Array<ArrayBuffer>[];
+
+/** What the read-out is conditioned on; may be empty. Only `Subject.read` looks inside. */
+export type Tap = readonly Tensor[];
+
+/** One thing to be measured: an episode's window, a prompt. */
+export interface Item {
+  readonly index: number;
+  readonly id: string;
+  readonly prompt: string;
+  /** (T, D) what really happened, where that is known */
+  readonly truth?: Float32Array<ArrayBuffer>;
+}
+
+/** A state of a trajectory. Everything on it is valid until the next one is asked for. */
+export interface State {
+  /** k steps have been taken */
+  readonly step: number;
+  /** the state's time, as `Axis.times` has it */
+  readonly time: number;
+  /** (V, …) */
+  readonly latents: Tensor;
+  /** computed when asked for, (V, …) each */
+  tap(kind: string): Promise<Tap>;
+}
+
+/** States along a schedule. */
+export interface Axis {
+  /** N of the schedule */
+  readonly steps: number;
+  /** one for each state that can be read, from noise on; their number less one is the last step that can be probed */
+  readonly times: readonly number[];
+  /** what an iterate's error is when nothing was learned, as a fraction of that of the first; default (1 − n/M)² */
+  readonly nullCurve?: readonly number[];
+  /** times seen in training */
+  readonly trained?: readonly [from: number, to: number];
+}
+
+/** Consecutive dimensions of a read-out that mean one thing. */
+export interface Part {
+  readonly name: string;
+  /** inclusive, exclusive */
+  readonly from: number;
+  readonly to: number;
+  readonly kind: "squared" | "rotation6d" | "rotvec" | "event" | "logits";
+  readonly units: string;
+}
+
+/** One decode of one tap. */
+export interface Reading {
+  /** (V, T, D) */
+  readonly values: Float32Array;
+  /** (V, M + 1, T, D), where there is an inner axis */
+  readonly iterates?: Float32Array;
+  /** (V, M, T, D) the clean read-out that inner step n alone would jump to */
+  readonly oneJump?: Float32Array;
+}
+
+/** A context that knows nothing of the item: writes into `into`, which is shaped like `own`. */
+export interface Control {
+  /** whether another item's last tap is needed */
+  readonly needsOther: boolean;
+  write(own: Tap, other: Tap | undefined, into: Tap): void;
+}
+
+/** A tap to be read, with its time. */
+export interface TimedTap {
+  readonly tap: Tap;
+  readonly time: number;
+}
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal;
+  /** after every inner step, with the steps of all noises together */
+  readonly onStep?: () => void;
+}
+
+export interface DenoiseOptions {
+  /** N; default the system's own */
+  readonly steps?: number;
+  /** the last state that will be asked for: what only later steps need is not computed */
+  readonly last?: number;
+  /** a schedule by name, where the system has several */
+  readonly rule?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** @typeParam C what an item becomes before denoising */
+export interface Subject<C extends Held = Held> {
+  readonly gpu: Gpu;
+  readonly items: { readonly count: number; read(index: number): Promise<Item> };
+  readonly axes: {
+    /** stop after k of N steps */
+    stop(steps?: number): Axis;
+    /** steps of the read-out itself */
+    inner?(steps?: number): Axis;
+  };
+  /** T */
+  readonly positions: number;
+  /** names and units of the D dimensions, and what they mean together */
+  readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
+  readonly parts: readonly Part[];
+  /** the first is the one that is read by default */
+  readonly tapKinds: readonly string[];
+  /** whether trajectory and read-out share one seed by default */
+  readonly pairsSeeds: boolean;
+  /** most trajectories that one batch may hold */
+  readonly mostCopies: number;
+  noise(item: Item, seed: number): Noise;
+  readNoise(item: Item, seed: number): Noise;
+  encode(item: Item, copies: number): Promise<C>;
+  /** Leaving the loop ends the trajectory. `noise` has one entry for each copy. */
+  denoise(c: C, noise: readonly Noise[], options: DenoiseOptions): AsyncIterable<State>;
+  /** The recorded future in place of the imagined one, noised as at step k; undefined where an item has none. */
+  oracle?(c: C, step: number, noise: readonly Noise[], options: DenoiseOptions): Promise<TimedTap>;
+  /** GPU memory: of one tap, and what reading it takes more, for V copies */
+  bytes(c: C): { readonly tap: number; readonly readRow: number };
+  /** bytes that held taps and their reading may take */
+  readonly readBudget: number;
+  /**
+   * Reads out every tap from every noise; `noises` is (S, V).
+   * @param innerSteps M; default the system's own
+   * @returns taps × noises, taps slowest
+   */
+  read(
+    taps: readonly TimedTap[],
+    c: C,
+    noises: readonly (readonly Noise[])[],
+    innerSteps: number | undefined,
+    options: ReadOptions,
+  ): Promise<readonly Reading[]>;
+  /** (T, D) each: what a read-out that ignores the scene says, by name (`holdStill`, `datasetMean`) */
+  floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>>;
+  readonly controls: Readonly<Record<string, Control>>;
+  /** (…, T, D) normalised → the data's units */
+  toData(values: Float32Array, item: Item): Float32Array;
+}
+
+/** What holds GPU memory until it is told to let go. */
+export interface Held {
+  dispose(): void;
+}

@@ -1,0 +1,361 @@
+/**
+ * Sampling an action chunk: Euler steps of the action flow from noise (t = 0) to clean (t = 1), as the reference's
+ * `sample` does (specification 1.6), every state traced.
+ *
+ * By default each step sees the self-attention keys and values of the step before and continues its recurrence: that is
+ * the reference's behaviour, and the result of a step then depends on the whole way to it. `memory: false` evaluates the
+ * flow at (x, t) alone.
+ *
+ * Axes: B batch, n actions of width A, J robot state, S video tokens of width V, M steps.
+ */
+import { UsageError } from "../../errors.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import { record, type Replay } from "../../gpu/recording.ts";
+import { copyBox } from "../../kernels/copy.ts";
+import { affine } from "../../kernels/elementwise.ts";
+import { advance } from "../../kernels/flow.ts";
+import { ActionDecoder } from "../../networks/lucidrains-action/decoder.ts";
+import { type TimeTable, type TokenRows, tokenRows } from "../../networks/lucidrains-action/times.ts";
+import type { ActionMemory, VideoContext } from "../../networks/lucidrains-action/tower.ts";
+import { createTensor, readTensor, releaseTensor, type Tensor, writeTensor } from "../../tensor/tensor.ts";
+import { linspace } from "../../sampling/grid.ts";
+
+/** What is fixed when a sampler is made. */
+export interface ActionSamplerOptions {
+  /** B */
+  readonly batch: number;
+  /** S of each captured hidden state, in the order of capture */
+  readonly videoTokens: readonly number[];
+  /** M, default 16 */
+  readonly steps?: number;
+  /** whether a step sees the one before; default true, as in the reference */
+  readonly memory?: boolean;
+  /** p, actions at the beginning of the chunk that are given; 0 to n − 1, default none */
+  readonly prefixLength?: number;
+  /** most distinct video times in a batch; default B */
+  readonly distinctVideoTimes?: number;
+  readonly masked?: boolean;
+  readonly withTasks?: boolean;
+  readonly withAdvantages?: boolean;
+}
+
+/** Values of one run. */
+export interface ActionSampleInputs {
+  /** (B, n, A) */
+  readonly noise: Float32Array;
+  /** (B, J) */
+  readonly jointState: Float32Array;
+  /** per captured layer (B, S, V); left out where the caller has written `ActionSampler.videoHiddens` on the GPU */
+  readonly videoHiddens?: readonly Float32Array[];
+  /** τ of each item, 0 clean to 1 noise; default 0, as in the reference */
+  readonly videoTimes?: ArrayLike<number>;
+  /** (B, p, A) in the caller's units */
+  readonly prefix?: Float32Array;
+  /** (B, S), 0 = hidden */
+  readonly contextMask?: ArrayLike<number>;
+  /** (B) */
+  readonly taskIds?: ArrayLike<number>;
+  /** (B), −1 = none given */
+  readonly advantageIds?: ArrayLike<number>;
+}
+
+/** What the callback sees after a step; tensors stay on the GPU and are overwritten by the next step. */
+export interface ActionStep {
+  /** steps taken so far, 1 to `steps` */
+  readonly step: number;
+  readonly steps: number;
+  /** t of the state x */
+  readonly time: number;
+  /** (B, n, A) the state after the step */
+  readonly x: Tensor;
+  /** (B, n, A) the velocity that led to it */
+  readonly flow: Tensor;
+}
+
+export interface ActionRunOptions {
+  /** returning false stops the run */
+  readonly onStep?: (state: ActionStep) => void | boolean | Promise<void | boolean>;
+  readonly signal?: AbortSignal;
+}
+
+export interface ActionSamples {
+  /** steps taken: fewer than asked when the callback stopped the run */
+  readonly steps: number;
+  /** t of the states, M + 1 */
+  readonly times: readonly number[];
+  /** (B, n, A) the last state, in the caller's units, prefix included */
+  readonly actions: Float32Array;
+  /** (steps + 1, B, n, A) x_n, in the network's running units; the prefix stands in front from the beginning */
+  readonly iterates: Float32Array;
+  /** (steps, B, n, A) x_n + (1 − t_n)·v_n */
+  readonly oneJump: Float32Array;
+}
+
+interface Buffers {
+  readonly x: Tensor;
+  readonly jointState: Tensor;
+  readonly hiddens: readonly Tensor[];
+  readonly prefix?: Tensor;
+  readonly mask?: Tensor;
+  readonly taskIds?: Tensor;
+  readonly advantageRows?: Tensor;
+  readonly step: Tensor;
+  readonly iterates: Tensor;
+  readonly oneJump: Tensor;
+}
+
+interface Replays {
+  readonly begin: Replay;
+  readonly context: Replay<VideoContext>;
+  /** step k replays entry 0 for k = 0, then 1 and 2 in turn; without a memory there is one */
+  readonly steps: readonly Replay<{ flow: Tensor }>[];
+  readonly end: Replay<Tensor>;
+}
+
+/** Everything is recorded when the sampler is made; a run only writes inputs and replays. */
+export class ActionSampler {
+  readonly gpu: Gpu;
+  readonly options: Required<ActionSamplerOptions>;
+  readonly #decoder: ActionDecoder;
+  readonly #grid: readonly number[];
+  readonly #buffers: Buffers;
+  readonly #times: TimeTable;
+  readonly #memories: readonly ActionMemory[];
+  #replays!: Replays;
+
+  private constructor(gpu: Gpu, decoder: ActionDecoder, options: ActionSamplerOptions) {
+    const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
+    const o = {
+      ...{ steps: 16, memory: true, prefixLength: 0, distinctVideoTimes: options.batch },
+      ...{ masked: false, withTasks: false, withAdvantages: false },
+      ...options,
+    };
+    for (const size of [o.batch, o.steps, o.distinctVideoTimes, ...o.videoTokens]) {
+      if (!Number.isInteger(size) || size < 1)
+        throw new UsageError(
+          `an action sampler for sizes ${[o.batch, ...o.videoTokens].join(", ")}: positive whole numbers are needed; check the lengths of the inputs`,
+        );
+    }
+    if (!Number.isInteger(o.prefixLength) || o.prefixLength < 0 || o.prefixLength >= chunkLength)
+      throw new UsageError(`a prefix of ${o.prefixLength} actions; a chunk has ${chunkLength}`);
+    if (o.withTasks && taskIds === 0) throw new UsageError("task ids were given; this model has none");
+    if (o.withAdvantages && advantageIds === 0)
+      throw new UsageError("advantage ids were given; this model has none");
+    this.gpu = gpu;
+    this.options = o;
+    this.#decoder = decoder;
+    this.#grid = linspace(0, 1, o.steps);
+    const { batch, steps } = o;
+    const empty = (label: string, ...shape: number[]): Tensor => createTensor(gpu, shape, undefined, label);
+    const ids = (label: string, ...shape: number[]): Tensor =>
+      createTensor(gpu, shape, new Uint32Array(shape.reduce((a, b) => a * b, 1)), label);
+    const shape = [batch, chunkLength, actionDim];
+    this.#buffers = {
+      x: empty("actions", ...shape),
+      jointState: empty("joint state", batch, jointDim),
+      hiddens: o.videoTokens.map((tokens) => empty("video hiddens", batch, tokens, videoDim)),
+      prefix: o.prefixLength > 0 ? empty("prefix", batch, o.prefixLength, actionDim) : undefined,
+      mask: o.masked ? ids("context mask", batch, o.videoTokens[0]) : undefined,
+      taskIds: o.withTasks ? ids("task ids", batch) : undefined,
+      advantageRows: o.withAdvantages ? ids("advantage ids", batch) : undefined,
+      step: ids("step", 1),
+      iterates: empty("iterates", steps + 1, ...shape),
+      oneJump: empty("one jump", steps, ...shape),
+    };
+    // A prefix has its own action time for each video time, and the condition tokens another pair.
+    const rows = o.prefixLength > 0 ? 2 * o.distinctVideoTimes + 1 : o.distinctVideoTimes;
+    this.#times = decoder.createTimes(gpu, rows, batch * this.#tokens);
+    const remembered = o.memory && steps > 1 ? 2 : 0;
+    this.#memories = Array.from({ length: remembered }, () => decoder.createMemory(gpu, batch, this.#tokens));
+  }
+
+  /**
+   * Allocates and records for one batch shape. Free it with `dispose`.
+   * @throws UsageError for options that the model does not have
+   */
+  static async create(
+    gpu: Gpu,
+    decoder: ActionDecoder,
+    options: ActionSamplerOptions,
+  ): Promise<ActionSampler> {
+    const sampler = new ActionSampler(gpu, decoder, options);
+    await sampler.#record();
+    return sampler;
+  }
+
+  /** Inputs (B, S, V) per captured layer, for a producer on the GPU to write. */
+  get videoHiddens(): readonly Tensor[] {
+    return this.#buffers.hiddens;
+  }
+
+  /** N */
+  get #tokens(): number {
+    const { withTasks, withAdvantages } = this.options;
+    return this.#decoder.config.chunkLength + 1 + (withTasks ? 1 : 0) + (withAdvantages ? 1 : 0);
+  }
+
+  async #record(): Promise<void> {
+    const { gpu } = this;
+    const decoder = this.#decoder;
+    const { memory, steps, prefixLength } = this.options;
+    const { x, jointState, hiddens, prefix, mask, taskIds, advantageRows, ...trace } = this.#buffers;
+    const begin = await record(gpu, "begin actions", () => {
+      if (prefix) overwriteFront(decoder.normalize(prefix), x);
+      copyBox(x, trace.iterates, [x.size], { strides: [1] }, { strides: [1] });
+    });
+    const context = await record(gpu, "action context", () => decoder.prepareContext(hiddens, mask));
+    const step = (read?: ActionMemory, keep?: ActionMemory): Promise<Replay<{ flow: Tensor }>> =>
+      record(gpu, "action step", () => {
+        const { flow } = decoder.forward({
+          ...{ actions: x, jointState, times: this.#times, context: context.outputs },
+          ...{ taskIds, advantageRows, memory: read, keep },
+        });
+        advance(x, flow, this.#times, 1 / steps, prefixLength, trace);
+        return { flow };
+      });
+    const [even, odd] = this.#memories;
+    const replays = [await step(undefined, even)];
+    // A step may not read and write one memory, so two take turns.
+    if (memory && steps > 1) replays.push(await step(even, odd), await step(odd, even));
+    const end = await record(gpu, "end actions", () => {
+      const actions = decoder.denormalize(x);
+      const out = affine(actions, 1);
+      if (prefix) overwriteFront(prefix, out);
+      return out;
+    });
+    this.#replays = { begin, context, steps: replays, end };
+  }
+
+  /**
+   * Samples one batch.
+   * @throws UsageError when an input is missing, superfluous or of the wrong size; the signal's reason when aborted
+   */
+  async run(inputs: ActionSampleInputs, { onStep, signal }: ActionRunOptions = {}): Promise<ActionSamples> {
+    const { gpu } = this;
+    const { steps } = this.options;
+    const { x, step: stepTensor, iterates, oneJump } = this.#buffers;
+    const { begin, context, steps: replays, end } = this.#replays;
+    this.#write(inputs);
+    await begin.run();
+    await context.run();
+    let taken = 0;
+    while (taken < steps) {
+      signal?.throwIfAborted();
+      writeTensor(gpu, stepTensor, Uint32Array.of(taken));
+      this.#times.write(this.#rows(taken, inputs.videoTimes));
+      const replay = replays.length === 1 || taken === 0 ? replays[0] : replays[2 - (taken % 2)];
+      await replay.run();
+      taken++;
+      const state = { step: taken, steps, time: this.#grid[taken], x, flow: replay.outputs.flow };
+      if ((await onStep?.(state)) === false) break;
+    }
+    await end.run();
+    return {
+      steps: taken,
+      times: this.#grid,
+      actions: await readTensor(gpu, end.outputs),
+      iterates: (await readTensor(gpu, iterates)).subarray(0, (taken + 1) * x.size),
+      oneJump: (await readTensor(gpu, oneJump)).subarray(0, taken * x.size),
+    };
+  }
+
+  /** Frees everything the sampler holds. */
+  dispose(): void {
+    const { begin, context, steps, end } = this.#replays;
+    for (const replay of [begin, context, ...steps, end]) replay.dispose();
+    const { hiddens, ...rest } = this.#buffers;
+    for (const tensor of [...hiddens, ...Object.values(rest)]) if (tensor) releaseTensor(this.gpu, tensor);
+    for (const memory of this.#memories) ActionDecoder.releaseMemory(this.gpu, memory);
+    this.#times.release();
+  }
+
+  /** The times of step k. With a prefix they are per token: the prefix is clean, and so are the condition tokens. */
+  #rows(k: number, videoTimes?: ArrayLike<number>): TokenRows {
+    const { batch, prefixLength } = this.options;
+    const { chunkLength } = this.#decoder.config;
+    const video = Array.from({ length: batch }, (_, b) => videoTimes?.[b] ?? 0);
+    const conditions = this.#tokens - chunkLength;
+    const t = this.#grid[k];
+    if (prefixLength === 0)
+      return tokenRows(new Array<number>(batch).fill(t), video, chunkLength, conditions, "item");
+    const times = Array.from({ length: batch * chunkLength }, (_, i) =>
+      i % chunkLength < prefixLength ? 1 : t,
+    );
+    return tokenRows(times, video, chunkLength, conditions, "token");
+  }
+
+  #write(inputs: ActionSampleInputs): void {
+    const { gpu } = this;
+    const b = this.#buffers;
+    const { batch } = this.options;
+    const { taskIds: tasks, advantageIds: advantages } = this.#decoder.config;
+    const put = (name: string, tensor: Tensor | undefined, values?: Float32Array | Uint32Array): void => {
+      if (!tensor !== !values) {
+        throw new UsageError(
+          `${name}: ${values ? "given, but" : "missing;"} the sampler was made ${tensor ? "with" : "without"} it`,
+        );
+      }
+      if (tensor && values) writeTensor(gpu, tensor, values);
+    };
+    if (inputs.videoTimes && inputs.videoTimes.length !== batch)
+      throw new UsageError(`${inputs.videoTimes.length} video times for a batch of ${batch}`);
+    put("noise", b.x, inputs.noise);
+    put("jointState", b.jointState, inputs.jointState);
+    put("prefix", b.prefix, inputs.prefix);
+    put("contextMask", b.mask, inputs.contextMask && Uint32Array.from(inputs.contextMask));
+    put("taskIds", b.taskIds, inputs.taskIds && idRows("task", inputs.taskIds, 0, tasks));
+    put(
+      "advantageIds",
+      b.advantageRows,
+      inputs.advantageIds && idRows("advantage", inputs.advantageIds, 1, advantages + 1),
+    );
+    if (!inputs.videoHiddens) return;
+    if (inputs.videoHiddens.length !== b.hiddens.length)
+      throw new UsageError(
+        `${inputs.videoHiddens.length} hidden states for ${b.hiddens.length} captured layers`,
+      );
+    b.hiddens.forEach((tensor, i) => put(`videoHiddens ${i}`, tensor, inputs.videoHiddens![i]));
+  }
+}
+
+/** Ids plus `offset` as rows of a table. @throws UsageError naming an id outside of it */
+export function idRows(what: string, ids: ArrayLike<number>, offset: number, rows: number): Uint32Array {
+  return Uint32Array.from(ids, (id) => {
+    const row = id + offset;
+    if (!Number.isInteger(row) || row < 0 || row >= rows)
+      throw new UsageError(`${what} id ${id} is not one of ${-offset} to ${rows - offset - 1}`);
+    return row;
+  });
+}
+
+/** Samples one batch with a sampler of its own; for repeated runs make an `ActionSampler` once. */
+export async function sampleActions(
+  gpu: Gpu,
+  decoder: ActionDecoder,
+  inputs: ActionSampleInputs & { readonly videoHiddens: readonly Float32Array[] },
+  options: Pick<ActionSamplerOptions, "steps" | "memory"> & ActionRunOptions = {},
+): Promise<ActionSamples> {
+  const { chunkLength, actionDim, videoDim } = decoder.config;
+  const batch = inputs.noise.length / (chunkLength * actionDim);
+  const sampler = await ActionSampler.create(gpu, decoder, {
+    ...{ batch, steps: options.steps ?? 16, memory: options.memory ?? true },
+    videoTokens: inputs.videoHiddens.map((hidden) => hidden.length / (batch * videoDim)),
+    prefixLength: (inputs.prefix?.length ?? 0) / (batch * actionDim),
+    distinctVideoTimes: new Set(Array.from(inputs.videoTimes ?? [0])).size,
+    masked: inputs.contextMask !== undefined,
+    withTasks: inputs.taskIds !== undefined,
+    withAdvantages: inputs.advantageIds !== undefined,
+  });
+  try {
+    return await sampler.run(inputs, options);
+  } finally {
+    sampler.dispose();
+  }
+}
+
+/** Writes front (B, p, A) over the first p actions of x (B, n, A). */
+function overwriteFront(front: Tensor, x: Tensor): void {
+  const [batch, length, width] = front.shape;
+  const box = [batch, length * width];
+  copyBox(front, x, box, { strides: [length * width, 1] }, { strides: [x.dim(1) * width, 1] });
+}

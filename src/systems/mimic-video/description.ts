@@ -1,0 +1,104 @@
+/** model.json: how the parts of a video-action model are composed (see weights/toy/model.json). */
+import { FormatError, UsageError } from "../../errors.ts";
+import { ConfigReader } from "../../networks/config.ts";
+
+export interface ModelDescription {
+  readonly name: string;
+  readonly trainedOn: "random" | "toy" | "pretrained";
+  /** subfolders of the parts */
+  readonly parts: Readonly<Record<Part, string>>;
+  readonly extractLayers: readonly number[];
+  readonly latentsMean: readonly number[];
+  readonly latentsStd: readonly number[];
+  /** frames seen, and the latent frames they become */
+  readonly contextFrames: number;
+  readonly contextLatents: number;
+  /** latent frames imagined */
+  readonly futureLatents: number;
+  /** (rows, columns) in pixels */
+  readonly frameSize: readonly [number, number];
+  /** what the transformer is told is this times τ */
+  readonly videoTimestepScale: number;
+  /** whether the action sampler remembers its previous step, as the reference does */
+  readonly samplerMemory: boolean;
+  /** M, the model's own number of action steps */
+  readonly actionSteps: number;
+  readonly action: {
+    readonly names: readonly string[];
+    readonly units: readonly string[];
+    /** (n, A) the training set's mean chunk, where it is known */
+    readonly mean?: Float32Array<ArrayBuffer>;
+  };
+}
+
+export type Part = "transformer" | "vae" | "text_encoder" | "tokenizer" | "action_decoder";
+
+const PARTS: readonly Part[] = ["transformer", "vae", "text_encoder", "tokenizer", "action_decoder"];
+
+/**
+ * @throws UsageError when the folder describes another kind of model, FormatError for a missing or malformed field
+ */
+export function readModelDescription(json: unknown, name: string): ModelDescription {
+  const c = new ConfigReader(json, `${name}/model.json`);
+  const kind = c.has("kind") ? c.text("kind") : "nothing";
+  if (kind !== "mimic-video") {
+    throw new UsageError(
+      `${name}/model.json describes "${kind}"; this probe runs models of the kind "mimic-video"`,
+    );
+  }
+  c.only("trained_on", "random", "toy", "pretrained");
+  const action = new ConfigReader((json as { action?: unknown }).action, `${name}/model.json, action`);
+  const names = strings(action, json, "names");
+  return {
+    name: c.text("name", name),
+    trainedOn: c.text("trained_on") as ModelDescription["trainedOn"],
+    parts: Object.fromEntries(PARTS.map((part) => [part, folder(c.text(part, part), name)])) as Record<
+      Part,
+      string
+    >,
+    extractLayers: c.numbers("extract_layers"),
+    latentsMean: c.numbers("latents_mean"),
+    latentsStd: c.numbers("latents_std"),
+    contextFrames: c.count("context_frames"),
+    contextLatents: c.count("context_latents"),
+    futureLatents: c.count("future_latents"),
+    frameSize: c.numbers("frame_size", 2) as [number, number],
+    videoTimestepScale: c.number("video_timestep_scale", 1000),
+    samplerMemory: c.flag("sampler_memory", true),
+    actionSteps: c.count("action_steps", 16),
+    action: {
+      names,
+      units: strings(action, json, "units", names.length),
+      mean: meanChunk(json, names.length, name),
+    },
+  };
+}
+
+/** A subfolder's name; one that leaves the model's folder is refused. */
+function folder(part: string, name: string): string {
+  if (part.startsWith("/") || part.split(/[\\/]/).includes("..")) {
+    throw new FormatError(`${name}/model.json: the part "${part}" lies outside of the model's folder`);
+  }
+  return part;
+}
+
+function strings(action: ConfigReader, json: unknown, key: "names" | "units", length?: number): string[] {
+  const list = action.has(key) ? (json as { action: Record<string, unknown> }).action[key] : undefined;
+  const fits = Array.isArray(list) && list.every((v) => typeof v === "string");
+  if (!fits || (length !== undefined && list.length !== length)) {
+    throw new FormatError(
+      `model.json: action.${key} is ${JSON.stringify(list)}, expected ${length ?? "some"} strings`,
+    );
+  }
+  return list;
+}
+
+function meanChunk(json: unknown, width: number, name: string): Float32Array<ArrayBuffer> | undefined {
+  const { mean } = (json as { action: { mean?: unknown } }).action;
+  if (mean === undefined || mean === null) return undefined;
+  const rows = mean as number[][];
+  if (!Array.isArray(mean) || rows.some((row) => !Array.isArray(row) || row.length !== width)) {
+    throw new FormatError(`${name}/model.json: action.mean is not a list of rows of ${width} numbers`);
+  }
+  return Float32Array.from(rows.flat());
+}

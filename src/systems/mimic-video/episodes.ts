@@ -1,0 +1,184 @@
+/** The recorded episodes that a probe runs on: `episodes.json` and `episodes.safetensors`. */
+import { FormatError, UsageError } from "../../errors.ts";
+import type { ModelDescription } from "./description.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
+import { toFloat32 } from "../../weights/convert.ts";
+import type { ModelFiles } from "../../weights/model-files.ts";
+import type { TensorSource } from "../../weights/source.ts";
+
+/** One window of a recording. */
+export interface Episode {
+  readonly index: number;
+  readonly id: string;
+  readonly prompt: string;
+  /** (3, frames, rows, columns) in [0, 1]: the context the model sees */
+  readonly context: Float32Array<ArrayBuffer>;
+  /** (J) */
+  readonly jointState: Float32Array<ArrayBuffer>;
+  /** (n, A) the actions that were really taken, if known */
+  readonly truth?: Float32Array<ArrayBuffer>;
+}
+
+/** Sizes that episodes must have to fit the model. */
+export interface EpisodeShape {
+  readonly jointState: number;
+  readonly chunk: number;
+  readonly action: number;
+}
+
+/** A folder of episodes; tensors are read one episode at a time. */
+export class EpisodeData {
+  readonly count: number;
+  readonly #tensors: TensorSource;
+  readonly #list: readonly { prompt: string; id: string }[];
+  readonly #description: ModelDescription;
+
+  private constructor(
+    tensors: TensorSource,
+    list: readonly { prompt: string; id: string }[],
+    model: ModelDescription,
+  ) {
+    this.#tensors = tensors;
+    this.#list = list;
+    this.#description = model;
+    this.count = list.length;
+  }
+
+  /** @throws FormatError when a file or tensor is missing or does not fit the model: what, found and expected */
+  static async open(
+    files: ModelFiles,
+    folder: string,
+    model: ModelDescription,
+    shape: EpisodeShape,
+  ): Promise<EpisodeData> {
+    const place = folder ? `${folder}/` : "";
+    const list = await files.json(`${place}episodes.json`);
+    if (!Array.isArray(list) || list.some((e) => typeof (e as { prompt?: unknown })?.prompt !== "string")) {
+      throw new FormatError(
+        `${files.name}/${place}episodes.json is not a list of episodes with a "prompt" each`,
+      );
+    }
+    const named = (list as { prompt: string; id?: string }[]).map(({ prompt, id }, i) => ({
+      prompt,
+      id: id ?? `episode-${i}`,
+    }));
+    const tensors = await files.weights(`${place}episodes.safetensors`);
+    const frames = tensors.tensors.get("video")?.shape[1] ?? 0;
+    if (frames < model.contextFrames) {
+      throw new FormatError(
+        `${tensors.name}: "video" has ${frames} frames, the model sees ${model.contextFrames}`,
+      );
+    }
+    const E = named.length;
+    expectTensor(tensors, "video", ["U8"], [E, frames, 3, ...model.frameSize]);
+    expectTensor(tensors, "joint_state", ["F32", "BF16", "F16", "F64"], [E, shape.jointState]);
+    if (tensors.tensors.has("actions")) {
+      expectTensor(tensors, "actions", ["F32", "BF16", "F16", "F64"], [E, shape.chunk, shape.action]);
+    }
+    return new EpisodeData(tensors, named, model);
+  }
+
+  /** @throws UsageError when there is no such episode */
+  async read(index: number): Promise<Episode> {
+    const entry = this.#list[index] as { prompt: string; id: string } | undefined;
+    if (!entry)
+      throw new UsageError(`episode ${index} does not exist; the data hold ${this.count}, counted from 0`);
+    const { contextFrames, frameSize } = this.#description;
+    const pixels = frameSize[0] * frameSize[1];
+    const video = await this.#row("video", index);
+    const context = new Float32Array(3 * contextFrames * pixels);
+    for (let f = 0; f < contextFrames; f++) {
+      for (let c = 0; c < 3; c++) {
+        for (let i = 0; i < pixels; i++)
+          context[(c * contextFrames + f) * pixels + i] = video[(f * 3 + c) * pixels + i] / 255;
+      }
+    }
+    const jointState = await this.#floats("joint_state", index);
+    const truth = this.#tensors.tensors.has("actions") ? await this.#floats("actions", index) : undefined;
+    return { index, ...entry, context, jointState, truth };
+  }
+
+  close(): Promise<void> {
+    return this.#tensors.close();
+  }
+
+  async #row(name: string, index: number): Promise<Uint8Array> {
+    const { shape, bytes } = this.#tensors.tensors.get(name)!;
+    const row = bytes / shape[0];
+    return (await this.#tensors.read(name)).subarray(index * row, (index + 1) * row);
+  }
+
+  async #floats(name: string, index: number): Promise<Float32Array<ArrayBuffer>> {
+    const { dtype } = this.#tensors.tensors.get(name)!;
+    return Float32Array.from(toFloat32(await this.#row(name, index), dtype));
+  }
+}
+
+/** Noise given instead of drawn: `video_noise` (E, V, C, T, H, W) and `action_noise` (E, S, n, A). */
+export class GivenNoise {
+  readonly #video: Float32Array;
+  readonly #action: Float32Array;
+  readonly #seeds: readonly [number, number];
+  readonly #sizes: readonly [number, number];
+
+  private constructor(
+    video: Float32Array,
+    action: Float32Array,
+    seeds: readonly [number, number],
+    sizes: readonly [number, number],
+  ) {
+    this.#video = video;
+    this.#action = action;
+    this.#seeds = seeds;
+    this.#sizes = sizes;
+  }
+
+  /** @throws FormatError when a tensor is missing or does not fit the data and the model */
+  static async read(
+    source: TensorSource,
+    episodes: number,
+    future: readonly number[],
+    chunk: readonly number[],
+  ): Promise<GivenNoise> {
+    const seedsOf = (name: string): number => source.tensors.get(name)?.shape[1] ?? 0;
+    const seeds = [seedsOf("video_noise"), seedsOf("action_noise")] as const;
+    expectTensor(source, "video_noise", ["F32"], [episodes, seeds[0], ...future]);
+    expectTensor(source, "action_noise", ["F32"], [episodes, seeds[1], ...chunk]);
+    const [video, action] = [await source.read("video_noise"), await source.read("action_noise")];
+    return new GivenNoise(toFloat32(video, "F32"), toFloat32(action, "F32"), seeds, [
+      sizeOf(future),
+      sizeOf(chunk),
+    ]);
+  }
+
+  /** @throws UsageError when the file has no such seed */
+  video = (episode: number, seed: number): Float32Array => this.#row(0, this.#video, episode, seed);
+  action = (episode: number, seed: number): Float32Array => this.#row(1, this.#action, episode, seed);
+
+  #row(axis: 0 | 1, values: Float32Array, episode: number, seed: number): Float32Array {
+    const [seeds, size] = [this.#seeds[axis], this.#sizes[axis]];
+    if (seed < 0 || seed >= seeds) {
+      const which = axis === 0 ? "video" : "action";
+      throw new UsageError(
+        `the noise file holds ${which} seeds 0 to ${seeds - 1}; seed ${seed} was asked for. Use --${which}-seeds ${seeds}.`,
+      );
+    }
+    const at = (episode * seeds + seed) * size;
+    return values.subarray(at, at + size);
+  }
+}
+
+function expectTensor(
+  source: TensorSource,
+  name: string,
+  dtypes: readonly string[],
+  shape: readonly number[],
+): void {
+  const found = source.tensors.get(name);
+  if (!found) throw new FormatError(`${source.name}: the tensor "${name}" (${shape.join(", ")}) is missing`);
+  if (found.shape.join() !== shape.join() || !dtypes.includes(found.dtype)) {
+    throw new FormatError(
+      `${source.name}: "${name}" is ${found.dtype} (${found.shape.join(", ")}), expected ${dtypes.join(" or ")} (${shape.join(", ")})`,
+    );
+  }
+}

@@ -1,0 +1,217 @@
+/** A video-action model assembled from its folder: text encoder, VAE, video transformer, action decoder. */
+import type { Gpu } from "../../gpu/gpu.ts";
+import { record, type Replay, scope } from "../../gpu/recording.ts";
+import { expand } from "../../kernels/copy.ts";
+import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
+import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
+import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
+import type { ModelFiles } from "../../weights/model-files.ts";
+import type { TensorSource } from "../../weights/source.ts";
+import { ActionDecoder } from "../../networks/lucidrains-action/decoder.ts";
+import { readActionConfig } from "../../networks/lucidrains-action/config.ts";
+import { readCosmosTransformerConfig } from "../../networks/cosmos/config.ts";
+import { CosmosTransformer, type TextContext } from "../../networks/cosmos/transformer.ts";
+import { CosmosVae, type VaeParts } from "../../networks/cosmos-vae/vae.ts";
+import { readCosmosVaeConfig } from "../../networks/cosmos-vae/config.ts";
+import { type ModelDescription, type Part, readModelDescription } from "./description.ts";
+import { readT5Config, T5Encoder } from "../../networks/t5/encoder.ts";
+import { PromptTokenizer } from "../../networks/t5/tokenizer.ts";
+import { VideoTower } from "./video-tower.ts";
+
+export interface MimicVideoOptions extends LoadOptions, LoaderOptions {
+  /** which half of the VAE is needed; default "encoder", as imagined frames are not decoded to be acted on */
+  readonly vae?: VaeParts;
+}
+
+/** What a prompt and context frames become before denoising; free it with `dispose`. */
+export interface Prepared {
+  /** (B, C, context latents, H, W) */
+  readonly context: Tensor;
+  readonly text: TextContext;
+  dispose(): void;
+}
+
+/** A model whose weights are known to fit and not yet read. */
+export interface ModelPlan {
+  readonly name: string;
+  /** bytes of GPU memory that the weights will take */
+  readonly bytes: number;
+  /** the weight that takes the most of one binding, bytes */
+  readonly largest: { readonly label: string; readonly bytes: number };
+  /** Reads the weights, and closes their files. @throws AdapterError when memory runs out */
+  load(options?: LoadOptions): Promise<MimicVideo>;
+  /** Closes the files of a plan that is not carried out. */
+  close(): Promise<void>;
+}
+
+export class MimicVideo {
+  readonly gpu: Gpu;
+  readonly description: ModelDescription;
+  readonly tokenizer: PromptTokenizer;
+  readonly textEncoder: T5Encoder;
+  readonly vae: CosmosVae;
+  readonly tower: VideoTower;
+  readonly actionDecoder: ActionDecoder;
+  readonly #loaders: readonly WeightLoader[];
+
+  private constructor(
+    gpu: Gpu,
+    description: ModelDescription,
+    parts: Pick<MimicVideo, "tokenizer" | "textEncoder" | "vae" | "tower" | "actionDecoder">,
+    loaders: readonly WeightLoader[],
+  ) {
+    this.gpu = gpu;
+    this.description = description;
+    this.tokenizer = parts.tokenizer;
+    this.textEncoder = parts.textEncoder;
+    this.vae = parts.vae;
+    this.tower = parts.tower;
+    this.actionDecoder = parts.actionDecoder;
+    this.#loaders = loaders;
+  }
+
+  /**
+   * Builds the parts named in model.json and compares what they need with the headers of the weights; reads no tensor.
+   * @throws UsageError for another kind of model, FormatError for broken files, WeightsError for weights that do not
+   *   fit, AdapterError for a tensor that cannot be bound
+   */
+  static async plan(
+    gpu: Gpu,
+    files: ModelFiles,
+    { vae: vaeParts = "encoder", ...options }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
+  ): Promise<ModelPlan> {
+    const description = readModelDescription(await files.json("model.json"), files.name);
+    const { parts } = description;
+    const config = (part: Part): Promise<unknown> => files.json(`${parts[part]}/config.json`);
+    const tokenizer = new PromptTokenizer(await files.json(`${parts.tokenizer}/tokenizer.json`));
+
+    const sources: TensorSource[] = [];
+    const loaders = new Map<Part, WeightLoader>();
+    const close = async (): Promise<void> => void (await Promise.all(sources.map((s) => s.close())));
+    const loaderOf = async (part: Part): Promise<WeightLoader> => {
+      const source = await files.weights(parts[part]);
+      sources.push(source);
+      const loader = WeightLoader.from(gpu, source, options);
+      loaders.set(part, loader);
+      return loader;
+    };
+    try {
+      const textEncoder = new T5Encoder(
+        readT5Config(await config("text_encoder")),
+        await loaderOf("text_encoder"),
+      );
+      const vae = new CosmosVae(readCosmosVaeConfig(await config("vae")), await loaderOf("vae"), vaeParts);
+      const transformer = new CosmosTransformer(
+        readCosmosTransformerConfig(await config("transformer")),
+        await loaderOf("transformer"),
+      );
+      const actionDecoder = new ActionDecoder(
+        readActionConfig(await config("action_decoder")),
+        await loaderOf("action_decoder"),
+      );
+      for (const loader of loaders.values()) loader.compare();
+      const largest = [...loaders]
+        .map(([part, loader]) => ({ ...loader.largest, label: `${part}: ${loader.largest.label}` }))
+        .reduce((most, one) => (one.bytes > most.bytes ? one : most));
+      gpu.checkBinding(largest.bytes, largest.label, SMALLER_WEIGHTS);
+      const tower = new VideoTower(vae, transformer, {
+        latentsMean: description.latentsMean,
+        latentsStd: description.latentsStd,
+        extractLayers: description.extractLayers,
+        timestepOf: (tau) => description.videoTimestepScale * tau,
+      });
+      const built = { tokenizer, textEncoder, vae, tower, actionDecoder };
+      const all = [...loaders.values()];
+      return {
+        name: files.name,
+        bytes: all.reduce((n, loader) => n + loader.bytes, 0),
+        largest,
+        load: async (options) => {
+          await loadAll(all, options).finally(close);
+          return new MimicVideo(gpu, description, built, all);
+        },
+        close,
+      };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+
+  /** Plans and reads. @throws what `plan` throws, and AdapterError when memory runs out */
+  static async load(
+    gpu: Gpu,
+    files: ModelFiles,
+    { onProgress, onSaturated, signal, ...options }: MimicVideoOptions = {},
+  ): Promise<MimicVideo> {
+    const plan = await MimicVideo.plan(gpu, files, options);
+    return plan.load({ onProgress, onSaturated, signal });
+  }
+
+  /** Shape (C, future latents, H, W) of the noise of one imagined video. */
+  get futureShape(): readonly [number, number, number, number] {
+    const { futureLatents, frameSize } = this.description;
+    const { spatialCompression, latentChannels } = this.vae.config;
+    return [
+      latentChannels,
+      futureLatents,
+      frameSize[0] / spatialCompression,
+      frameSize[1] / spatialCompression,
+    ];
+  }
+
+  /** Shape (n, A) of an action chunk. */
+  get chunkShape(): readonly [number, number] {
+    const { chunkLength, actionDim } = this.actionDecoder.config;
+    return [chunkLength, actionDim];
+  }
+
+  /**
+   * Encodes a prompt and context frames (3, frames, rows, columns) in [0, 1] for `copies` trajectories that share them.
+   */
+  async prepare(prompt: string, frames: Float32Array<ArrayBuffer>, copies: number): Promise<Prepared> {
+    const { contextFrames, frameSize } = this.description;
+    const ids = this.tokenizer.encode(prompt);
+    const idTensor = createTensor(this.gpu, [1, ids.length], Uint32Array.from(ids), "token ids");
+    const video = createTensor(this.gpu, [1, 3, contextFrames, ...frameSize], frames, "context frames");
+    const replay: Replay<{ context: Tensor; text: TextContext }> = await record(
+      this.gpu,
+      "encode prompt and context",
+      () => {
+        const features = scope("text_encoder", () => this.textEncoder.forward(idTensor)); // (1, S, d)
+        const text = scope("transformer", () =>
+          this.tower.transformer.textContext(expand(features, copies, ...features.shape.slice(1))),
+        );
+        const context = scope("vae", () => this.tower.encode(video)); // (1, C, T, H, W)
+        return { context: expand(context, copies, ...context.shape.slice(1)), text };
+      },
+    );
+    await replay.run();
+    releaseTensor(this.gpu, idTensor);
+    releaseTensor(this.gpu, video);
+    return { ...replay.outputs, dispose: () => replay.dispose() };
+  }
+
+  /** Frees the weights. */
+  release(): void {
+    for (const loader of this.#loaders) loader.release();
+  }
+}
+
+async function loadAll(
+  loaders: readonly WeightLoader[],
+  { onProgress, ...options }: LoadOptions = {},
+): Promise<void> {
+  const total = loaders.reduce((n, loader) => n + loader.storedBytes, 0);
+  let before = 0;
+  try {
+    for (const loader of loaders) {
+      const start = before;
+      await loader.load({ ...options, onProgress: (done) => onProgress?.(start + done, total) });
+      before += loader.storedBytes;
+    }
+  } catch (error) {
+    for (const loader of loaders) loader.release();
+    throw error;
+  }
+}

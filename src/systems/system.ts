@@ -1,0 +1,78 @@
+/**
+ * A system: a composition of networks that can be opened from a checkpoint and asked the probe's question. How one is added stands
+ * in docs/add-a-system.md.
+ */
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Subject } from "../probe/subject.ts";
+import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
+import type { ModelFiles } from "../weights/model-files.ts";
+
+/** How the weights came about; decides what may be concluded. */
+export type TrainedOn = "random" | "toy" | "pretrained";
+
+/** Recognised, or what was looked for and not found. */
+export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
+
+export interface SystemOptions extends LoaderOptions {
+  /** one of several policies in a folder */
+  readonly policy?: string;
+  readonly dtype?: WeightDtype;
+  readonly arithmetic?: "f32" | "f16";
+  /** bytes the graphics card has, where the person says so */
+  readonly gpuMemory?: number;
+  /** embeddings of prompts, a file */
+  readonly text?: string;
+  /** whether a text encoder of tens of gigabytes may be fetched and run */
+  readonly encodeText?: boolean;
+  /** whether the items' recorded futures are encoded too */
+  readonly oracle?: boolean;
+}
+
+/** GPU memory by part, before anything is read. */
+export interface Plan {
+  /** what a person is told: parts with their bytes, and how it was made to fit */
+  readonly lines: readonly string[];
+  /** bytes of the weights */
+  readonly weights: number;
+  /** most that is held at once */
+  readonly peak: number;
+}
+
+/** A checkpoint whose weights are known to fit and not yet read. */
+export interface Opened {
+  readonly name: string;
+  readonly trainedOn: TrainedOn;
+  /** files whose bytes are the model: folders or files, for the provenance stamp */
+  readonly weightFiles: readonly string[];
+  /** what decides the numbers besides weights and data, for the provenance stamp */
+  readonly stamp: Readonly<Record<string, string>>;
+  readonly plan: Plan;
+  /**
+   * Reads the weights.
+   * @throws AdapterError when memory runs out
+   */
+  load(options: LoadOptions): Promise<void>;
+  /**
+   * Binds data to the model; may be called before `load`, so that data that do not fit are refused first.
+   * @throws FormatError naming file, field, found and expected
+   */
+  subject(data: ModelFiles): Promise<Subject & { close(): Promise<void> }>;
+  /** Frees what was loaded, and closes files. */
+  release(): Promise<void>;
+}
+
+export interface System {
+  readonly name: string;
+  /** where the model's own items lie, relative to its folder */
+  readonly items: string;
+  /** From names, JSON and headers alone. */
+  recognise(files: ModelFiles): Promise<Recognition>;
+  /** Which of `files.paths` a run needs, before anything is downloaded. */
+  needed(files: ModelFiles, options: SystemOptions): Promise<readonly string[]>;
+  /**
+   * Builds the networks and compares them with the headers of the weights; reads no tensor.
+   * @throws UsageError, FormatError, WeightsError or AdapterError
+   */
+  open(gpu: Gpu, files: ModelFiles, options: SystemOptions): Promise<Opened>;
+}
