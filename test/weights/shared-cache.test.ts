@@ -3,7 +3,16 @@
  * own, what others left is taken over only when they cannot write to it, and what has the name of a hash has that hash.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { rolldown } from "rolldown";
@@ -145,10 +154,12 @@ describe("whole downloads", () => {
       import { parseHubRef } from ${from("ref.ts")};
       import { resolveHubRef } from ${from("resolve-model.node.ts")};
       const machine = { ...thisMachine(), place: process.argv[2], pid: 7, runs: async () => false };
-      await resolveHubRef(await hubSettings(), parseHubRef("owner/big")!, { machine, onProgress() {} });\n`,
+      await resolveHubRef(await hubSettings(), parseHubRef(process.argv[3])!, { machine, onProgress() {} });\n`,
     );
     client = join(place, "client.mjs");
-    const bundle = await rolldown({ input: join(place, "entry.ts"), platform: "node", logLevel: "silent" });
+    chmodSync(place, 0o755);
+    const input = join(place, "entry.ts");
+    const bundle = await rolldown({ input, platform: "node", external: ["undici"], logLevel: "silent" });
     await bundle.write({ file: client, format: "esm" });
     await bundle.close();
   });
@@ -157,9 +168,13 @@ describe("whole downloads", () => {
     rmSync(resolve(client, ".."), { recursive: true, force: true });
   });
 
-  const download = (place: string): Promise<string> => {
-    const env = { ...process.env, HF_ENDPOINT: hub.endpoint, HF_HUB_CACHE: folder };
-    const child = spawn(process.execPath, [client, place], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const download = (place: string, ref = "owner/big", uid?: number): Promise<string> => {
+    const env = { ...process.env, HF_ENDPOINT: hub.endpoint, HF_HUB_CACHE: folder, HOME: folder };
+    const child = spawn(process.execPath, [client, place, ref], {
+      env,
+      uid,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     let errors = "";
     child.stderr.on("data", (data: Buffer) => (errors += data.toString()));
     return new Promise((done) => {
@@ -171,10 +186,25 @@ describe("whole downloads", () => {
     hub.pieceDelayMs = 20;
     hub.requests.length = 0;
     const places = ["000000000001", "000000000002", "000000000003"];
-    const ended = await Promise.all(places.map(download));
+    const ended = await Promise.all(places.map((place) => download(place)));
     expect(ended).toEqual(["", "", ""]);
     expect(hub.requests.filter(({ storage }) => storage).length).toBeGreaterThan(1);
     expect(sha256(readFileSync(join(blobs(), file.hash)))).toBe(file.hash);
     expect(unfinished()).toEqual([]);
+  });
+
+  test("a cache that belongs to someone else serves what it has, and says so of what it has not", async () => {
+    const root = process.getuid?.() === 0;
+    hub.add("owner/other", new Map([["model.safetensors", { bytes: content.slice(1), lfs: true }]]));
+    expect(await download("000000000001")).toBe("");
+    // Without a note of its commit, which cannot be written now.
+    rmSync(join(folder, "models--owner--big/refs"), { recursive: true });
+    for (const path of [folder, join(folder, "models--owner--big")]) chmodSync(path, 0o555);
+    // Root may write anywhere, so it becomes nobody.
+    const nobody = root ? 65534 : undefined;
+    expect(await download("000000000001", "owner/big", nobody)).toBe("");
+    const refused = await download("000000000001", "owner/other", nobody);
+    for (const path of [folder, join(folder, "models--owner--big")]) chmodSync(path, 0o755);
+    expect(refused).toMatch(/cannot be written \(EACCES\): it belongs to someone else/);
   });
 });

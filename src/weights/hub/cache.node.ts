@@ -23,7 +23,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { HubError } from "../../errors.ts";
-import { type HubFile } from "./api.ts";
+import { contentName, type HubFile } from "./api.ts";
 import { explainDisk, isReadOnly } from "./disk.ts";
 import { type Machine, thisMachine } from "./machine.node.ts";
 import { leftoverBytes, openPartialBlob, type PartialBlob } from "./partial.node.ts";
@@ -71,12 +71,14 @@ export class RepoCache {
     return join(this.folder, "snapshots", commit);
   }
 
+  /** @throws HubError if the file was not listed with a hash */
   blob(file: HubFile): string {
-    return join(this.folder, "blobs", file.hash);
+    return join(this.folder, "blobs", contentName(file));
   }
 
   /** Whether the file is there under its name, with its length. */
   async has(commit: string, file: HubFile): Promise<boolean> {
+    contentName(file);
     const stats = await stat(join(this.snapshot(commit), file.path)).catch(() => undefined);
     return stats?.isFile() === true && stats.size === file.size;
   }

@@ -11,7 +11,7 @@ import { HubError } from "../../errors.ts";
 import { blobSource } from "../blob.ts";
 import { formatBytes } from "../listing.ts";
 import { type ByteSource } from "../source.ts";
-import { fileUrl, type HubFile, listTree, resolveRevision } from "./api.ts";
+import { contentName, fileUrl, type HubFile, listTree, resolveRevision } from "./api.ts";
 import { downloadFile, type PartialFile } from "./download.ts";
 import { streamingHasher } from "./hash.ts";
 import { defaultRetry, type HubClient } from "./client.ts";
@@ -109,7 +109,7 @@ function noRoom(needed: number, left: number | undefined): HubError {
 }
 
 async function existing(folder: FileSystemDirectoryHandle, file: HubFile): Promise<File | undefined> {
-  const handle = await folder.getFileHandle(file.hash).catch(() => undefined);
+  const handle = await folder.getFileHandle(contentName(file)).catch(() => undefined);
   const blob = await handle?.getFile();
   return blob?.size === file.size ? blob : undefined;
 }
