@@ -80,6 +80,8 @@ interface Plan {
   readonly ignored: RegExp[];
   /** tensors worked out from others after these have been read */
   readonly computed: (() => void)[];
+  /** small weights for the CPU, as zeros, where nothing is read */
+  readonly zeroed: (() => void)[];
   /** all GPU memory that is taken */
   readonly storages: Storage[];
 }
@@ -99,7 +101,7 @@ export class WeightLoader {
     // What fits no rule keeps its name, and a rule that fits nothing is none of this checkpoint's: others of a model may need it.
     if (rename.length > 0) source = mapKeys(source, (key) => renamePrefix(key, rename));
     return new WeightLoader(
-      { gpu, source, options, requests: [], ignored: [], computed: [], storages: [] },
+      { gpu, source, options, requests: [], ignored: [], computed: [], zeroed: [], storages: [] },
       "",
     );
   }
@@ -193,6 +195,7 @@ export class WeightLoader {
   /** A small weight for the CPU, float32 values. */
   host(key: string, shape: Shape): HostWeight {
     const weight: HostWeight = { data: new Float32Array(0) };
+    this.#plan.zeroed.push(() => (weight.data = new Float32Array(sizeOf(shape))));
     this.#request(key, shape, {
       unit: sizeOf(shape),
       write: (bytes, dtype) => {
@@ -289,6 +292,13 @@ export class WeightLoader {
     }
     for (const compute of computed) compute();
     await this.gpu.idle();
+  }
+
+  /** Takes the memory that `load` would take and reads nothing, weights being zero: for a device that only counts. */
+  reserve(): void {
+    for (const zero of this.#plan.zeroed) zero();
+    for (const storage of this.#plan.storages)
+      storage.buffer ??= this.gpu.memory.acquire(storage.bytes, storage.label);
   }
 
   /** Frees what `load` has put on the GPU. */

@@ -22,10 +22,14 @@ function playback(interruptAfter = Number.POSITIVE_INFINITY) {
   const control = new AbortController();
   const computed: number[] = [];
   const run: RunProbe = async (settings, { store, signal, onProgress }) => {
-    const measurement = referenceMeasurement({ episodes: settings.episodes?.length ?? 4 });
+    const measurement = referenceMeasurement({
+      episodes: Array.isArray(settings.episodes)
+        ? settings.episodes.length
+        : ((settings.episodes as number | undefined) ?? 4),
+    });
     const { episodes, provenance } = measurement;
-    provenance.dtype = settings.dtype;
-    const stored = (await store?.begin(fingerprintOf(measurement.settings, provenance, 16))) ?? [];
+    provenance.dtype = settings.dtype ?? "f32";
+    const stored = (await store?.begin(fingerprintOf(measurement.settings, provenance))) ?? [];
     for (const [i, unit] of episodes.entries()) {
       if (computed.length >= interruptAfter) control.abort(new Error("interrupted"));
       signal?.throwIfAborted();
@@ -115,9 +119,9 @@ describe("a run", () => {
 
 describe("what goes wrong", () => {
   it("wrong options: 2, one line, nothing written", async () => {
-    const { code, stderr } = await command(["--probe-steps", "60", "--out", out], playback());
+    const { code, stderr } = await command(["--probe-steps", "60,5", "--out", out], playback());
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^mimic-video-probe: --probe-steps 60: 60 lies beyond the 50 video steps/);
+    expect(stderr).toMatch(/^mimic-video-probe: --probe-steps 60,5: 5 comes after 60/);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(existsSync(out)).toBe(false);
     const missing = await command(["--resume", "--out", out], playback());

@@ -10,7 +10,8 @@
  */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
-import type { ProbeMeasurement, ProbeProvenance, ProbeTiming, TrainedOn } from "../experiment/measurement.ts";
+import type { ProbeMeasurement, ProbeProvenance, ProbeTiming } from "../experiment/measurement.ts";
+import type { TrainedOn } from "../subject.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
@@ -57,7 +58,15 @@ export interface ProbeResult {
   version: typeof RESULT_VERSION;
   /** One sentence on what the weights are and what must not be concluded; never empty. */
   statement: string;
-  model: { name: string; revision: string; weights_sha256: string; trained_on: TrainedOn };
+  model: {
+    name: string;
+    revision: string;
+    weights_sha256: string;
+    trained_on: TrainedOn;
+    system: string;
+    /** What decides the numbers besides the weights, such as the policy. */
+    stamp: Readonly<Record<string, string>>;
+  };
   data: { name: string; sha256: string; noise_sha256: string | null };
   device: { name: string; driver: string; adapter: string; software: boolean };
   dtype: string;
@@ -78,7 +87,8 @@ export interface ProbeResult {
   /** E indices, ids and prompts, in the order of every per-episode array. */
   episodes: { index: number; id: string; prompt: string }[];
   video_seeds: number[];
-  action_seeds: number[];
+  /** Seeds of the action noise; "same": each trajectory's own. */
+  action_seeds: number[] | "same";
   /** T, positions in a chunk. */
   chunk_length: number;
   action_names: string[];
@@ -117,7 +127,10 @@ export interface ProbeResult {
     dataset_mean: Levels | null;
   };
   /** The decode at the last video step with a context that knows nothing of this episode. */
-  controls: { zeroed_context: Levels; other_episode_context: Levels | null };
+  controls: { zeroed_context: Levels | null; other_episode_context: Levels | null };
+  /** (K) decodes from the recorded future, noised as at each probe step; null where that was not asked. */
+  oracle_axis: VideoAxis<number[]> | null;
+  oracle_axis_interval: VideoAxis<Interval[] | null> | null;
   /** Mean squared difference of the last actions of two seeds; null with one seed. */
   between_seeds: { video: number | null; action: number | null };
   /** The smallest probed step whose interval of MSE(k) − MSE(N) to the truth lies within ±`tolerance`. */
@@ -183,12 +196,14 @@ export function probeResult(
   const { settings, timing } = measurement;
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
-  const { videoAxis, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } = statistics;
+  const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } =
+    statistics;
 
-  const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => ({
-    mse_to_last: view(videoAxis.toLast),
-    mse_to_truth: videoAxis.toTruth && view(videoAxis.toTruth),
+  const axisOf = <T>(axis: TwoReferences, view: (curve: Curve) => T): VideoAxis<T> => ({
+    mse_to_last: view(axis.toLast),
+    mse_to_truth: axis.toTruth && view(axis.toTruth),
   });
+  const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => axisOf(videoAxis, view);
   const action = <T>(view: (curve: Curve) => T): ActionAxis<T> => ({
     iterate_to_final: view(actionAxis.iterate.toFinal),
     iterate_to_truth: actionAxis.iterate.toTruth && view(actionAxis.iterate.toTruth),
@@ -210,6 +225,8 @@ export function probeResult(
       revision: model.revision,
       weights_sha256: model.weightsSha256,
       trained_on: model.trainedOn,
+      system: model.system,
+      stamp: model.stamp,
     },
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
@@ -217,7 +234,7 @@ export function probeResult(
     variants: variants ?? null,
     versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
-    probe_steps: settings.probeSteps,
+    probe_steps: [...settings.probeSteps],
     tau: measurement.taus,
     action_steps: measurement.actionTimes.length - 1,
     action_times: measurement.actionTimes,
@@ -253,9 +270,11 @@ export function probeResult(
       dataset_mean: levelsOf(floors.datasetMean),
     },
     controls: {
-      zeroed_context: levelsOf(controls.zeroedContext)!,
+      zeroed_context: levelsOf(controls.zeroedContext),
       other_episode_context: levelsOf(controls.otherEpisode),
     },
+    oracle_axis: oracle && axisOf(oracle, (curve) => curve.mean),
+    oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
     between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
     sufficient_step: {
       step: sufficient.step,

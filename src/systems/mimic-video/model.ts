@@ -38,8 +38,12 @@ export interface ModelPlan {
   readonly bytes: number;
   /** the weight that takes the most of one binding, bytes */
   readonly largest: { readonly label: string; readonly bytes: number };
+  /** without weights until `load` is done */
+  readonly model: MimicVideo;
   /** Reads the weights, and closes their files. @throws AdapterError when memory runs out */
   load(options?: LoadOptions): Promise<MimicVideo>;
+  /** Takes the memory of the weights, on a device that only counts. */
+  reserve(): void;
   /** Closes the files of a plan that is not carried out. */
   close(): Promise<void>;
 }
@@ -122,14 +126,17 @@ export class MimicVideo {
       });
       const built = { tokenizer, textEncoder, vae, tower, actionDecoder };
       const all = [...loaders.values()];
+      const model = new MimicVideo(gpu, description, built, all);
       return {
         name: files.name,
         bytes: all.reduce((n, loader) => n + loader.bytes, 0),
         largest,
+        model,
         load: async (options) => {
           await loadAll(all, options).finally(close);
-          return new MimicVideo(gpu, description, built, all);
+          return model;
         },
+        reserve: () => all.forEach((loader) => loader.reserve()),
         close,
       };
     } catch (error) {
@@ -164,6 +171,12 @@ export class MimicVideo {
   get chunkShape(): readonly [number, number] {
     const { chunkLength, actionDim } = this.actionDecoder.config;
     return [chunkLength, actionDim];
+  }
+
+  /** Sizes that episodes must have. */
+  get episodeShape(): { jointState: number; chunk: number; action: number } {
+    const [chunk, action] = this.chunkShape;
+    return { jointState: this.actionDecoder.config.jointDim, chunk, action };
   }
 
   /**

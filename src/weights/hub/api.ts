@@ -88,7 +88,7 @@ export function contentName(file: HubFile): string {
 function readEntry(entry: unknown): HubFile | undefined {
   const { type, path, size, oid, lfs } = (entry ?? {}) as Record<string, unknown>;
   if (type !== "file" || typeof path !== "string" || !isSafePath(path)) return undefined;
-  const large = lfs ?? undefined;
+  const large = typeof lfs === "object" && lfs !== null ? (lfs as Record<string, unknown>) : undefined;
   const digits = large === undefined ? 40 : 64;
   const hash = large === undefined ? oid : large.oid;
   const bytes = large === undefined ? size : large.size;
