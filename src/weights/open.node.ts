@@ -1,6 +1,6 @@
 /** Weights from a path or a place on the Hub: a file, or a folder in any of the layouts the Hub uses. */
-import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { FormatError } from "../errors.ts";
 import { openFile } from "./files.node.ts";
@@ -32,19 +32,29 @@ export async function openWeights(target: string, options: ReadOptions = {}): Pr
         "was looked for.",
     );
   }
-  const file = join(path, chosen.file);
-  if (chosen.kind === "file") return openWeightsFile(file, options);
-  const weightMap = parseShardIndex(await readFile(file, "utf8"), file);
-  return openSharded(file, weightMap, (shard) => openWeightsFile(join(path, shard), options));
+  return openWeightsFile(join(path, chosen.file), options);
 }
 
-/** A single local file. */
+/** A single local file, or an index of shards, which lie beside it. */
 export async function openWeightsFile(path: string, options: ReadOptions = {}): Promise<TensorSource> {
+  if (path.endsWith(".index.json")) return openIndex(path, options);
   const source = await openFile(path);
   try {
     return await openAnyWeights(source, { ...options, crc32: (bytes, previous) => crc32(bytes, previous) });
   } catch (error) {
     await source.close?.();
     throw error;
+  }
+}
+
+async function openIndex(path: string, options: ReadOptions): Promise<TensorSource> {
+  const source = await openFile(path);
+  try {
+    const text = new TextDecoder().decode(await source.read(0, source.size));
+    return await openSharded(path, parseShardIndex(text, path), (shard) =>
+      openWeightsFile(join(dirname(path), shard), options),
+    );
+  } finally {
+    await source.close?.();
   }
 }

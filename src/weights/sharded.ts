@@ -71,6 +71,8 @@ export async function openSharded(
     const joined: TensorSource = {
       name,
       tensors,
+      metadata: new Map([...shards.values()].reverse().flatMap(({ metadata }) => [...(metadata ?? [])])),
+      skipped: [...shards.values()].flatMap(({ skipped }) => skipped ?? []),
       read: async (key) => shardOf(key).read(key),
       stream: (key, chunkBytes) => shardOf(key).stream(key, chunkBytes),
       close,
