@@ -260,7 +260,9 @@ test("inspect follows links to folders, not in circles, and says which link lead
 test("an index of shards may be named itself", async () => {
   const place = mkdtempSync(join(folder, "index-"));
   copyFileSync(`${fixtures}/flat.pt`, join(place, "a.bin"));
-  const keys = [...(await openWeights(join(place, "a.bin"))).tensors.keys()];
+  const source = await openWeights(join(place, "a.bin"));
+  const keys = [...source.tensors.keys()];
+  await source.close();
   const index = join(place, "pytorch_model.bin.index.json");
   writeFileSync(index, JSON.stringify({ weight_map: Object.fromEntries(keys.map((key) => [key, "a.bin"])) }));
   expect((await run("inspect", index)).out).toContain("total: 4 tensors");

@@ -68,7 +68,9 @@ export async function fetchModelToOpfs(
     bytes: 0,
     files: 0,
   };
-  await reserve(storage, progress.totalBytes);
+  let lacking = 0;
+  for (const file of missing) lacking += file.size - (await begunBytes(folder, file));
+  await reserve(storage, lacking);
   for (const file of missing) {
     await fetchOne(file, (count) => {
       progress.bytes += count;
@@ -112,6 +114,13 @@ async function existing(folder: FileSystemDirectoryHandle, file: HubFile): Promi
   const handle = await folder.getFileHandle(contentName(file)).catch(() => undefined);
   const blob = await handle?.getFile();
   return blob?.size === file.size ? blob : undefined;
+}
+
+/** Bytes of it that an earlier visit has left, and that need no further room. */
+async function begunBytes(folder: FileSystemDirectoryHandle, file: HubFile): Promise<number> {
+  const handle = await folder.getFileHandle(`${contentName(file)}.incomplete`).catch(() => undefined);
+  const { size } = (await handle?.getFile()) ?? { size: 0 };
+  return size > file.size ? 0 : size;
 }
 
 async function fetchBlob(
