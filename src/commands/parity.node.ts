@@ -10,7 +10,7 @@ import { FormatError, MimicVideoError, UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { openGpu } from "../gpu/open.node.ts";
 import { readVariants } from "../kernels/variants.ts";
-import { selectVariantsHere } from "../kernels/selection.node.ts";
+import { autotuneHere } from "../kernels/autotune.node.ts";
 import type { CaseTensor, ExpectedOutput, GoldenCase } from "../parity/case.ts";
 import { kinds } from "../parity/kinds.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -166,7 +166,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
   const variants = values.variants ? readVariants(values.variants) : {};
   const gpu = await openGpu({ adapter: values.adapter, variants });
   try {
-    for (const note of await selectVariantsHere(gpu)) console.log(note);
+    for (const note of await autotuneHere(gpu)) console.log(note);
     console.log(
       `${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), ${dtype} matrices, float32 arithmetic`,
     );

@@ -6,12 +6,7 @@
 import { AdapterError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { sizeClass, type Storage } from "../gpu/memory.ts";
-import {
-  convolutionTerms,
-  PackedWeight,
-  SMALLER_WEIGHTS,
-  type WeightDtype,
-} from "../tensor/packed-weight.ts";
+import { convolutionTerms, Matrix, SMALLER_WEIGHTS, type WeightDtype } from "../tensor/matrix.ts";
 import { BYTES_PER_ELEMENT, type Shape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
 import { toFloat32 } from "./convert.ts";
 import { mapKeys } from "./key-map.ts";
@@ -138,12 +133,12 @@ export class WeightLoader {
   }
 
   /** The matrix of a linear map, shape (out, in); `checkpointShape` when it is stored with further axes of length 1. */
-  linear(key: string, out: number, inner: number, checkpointShape: Shape = [out, inner]): PackedWeight {
+  linear(key: string, out: number, inner: number, checkpointShape: Shape = [out, inner]): Matrix {
     return this.#packed(key, out, inner, checkpointShape);
   }
 
   /** A convolution's kernel (O, I, taps…), reordered to (O, taps…, I padded to 4) for channels-last pixels and packed. */
-  convolution(key: string, shape: Shape): PackedWeight {
+  convolution(key: string, shape: Shape): Matrix {
     const [out, channels, ...taps] = shape;
     const count = sizeOf(taps);
     const terms = convolutionTerms(count, channels);
@@ -156,7 +151,7 @@ export class WeightLoader {
   }
 
   /** The matrices (out, in) of several linear maps of one input, stacked in this order: one product for all. */
-  stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): PackedWeight {
+  stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): Matrix {
     const rows = parts.reduce((n, { out }) => n + out, 0);
     const kept = this.#kept(parts.map(({ key }) => key));
     const weight = this.#weight(`${parts[0].key} and ${parts.length - 1} more`, rows, inner, kept);
@@ -180,7 +175,7 @@ export class WeightLoader {
   }
 
   /** The matrix (out, in) of a linear map, worked out like `computed`. */
-  computedLinear(label: string, out: number, inner: number, values: () => Float32Array): PackedWeight {
+  computedLinear(label: string, out: number, inner: number, values: () => Float32Array): Matrix {
     const { gpu, computed } = this.#plan;
     const weight = this.#weight(label, out, inner, "f32");
     computed.push(() => weight.upload(gpu, values()));
@@ -312,8 +307,8 @@ export class WeightLoader {
     return tensor;
   }
 
-  #weight(label: string, out: number, inner: number, dtype: WeightDtype): PackedWeight {
-    const weight = new PackedWeight(this.gpu, out, inner, dtype, this.#prefix + label);
+  #weight(label: string, out: number, inner: number, dtype: WeightDtype): Matrix {
+    const weight = new Matrix(this.gpu, out, inner, dtype, this.#prefix + label);
     this.#plan.storages.push(...weight.blocks.map(({ data }) => data.storage));
     return weight;
   }
@@ -326,7 +321,7 @@ export class WeightLoader {
     return dtype === "bf16" && !isBf16 ? "f32" : dtype;
   }
 
-  #packed(key: string, out: number, inner: number, shape: Shape, order?: Int32Array): PackedWeight {
+  #packed(key: string, out: number, inner: number, shape: Shape, order?: Int32Array): Matrix {
     const weight = this.#weight(key, out, inner, this.#kept([key]));
     this.#request(key, shape, this.#rows(weight, 0, order));
     return weight;
@@ -336,7 +331,7 @@ export class WeightLoader {
    * Whole rows of a tensor into the rows of `weight` from `firstRow` on.
    * @param order where in a stored row each term lies, or MISSING for a zero; default: as stored
    */
-  #rows(weight: PackedWeight, firstRow: number, order?: Int32Array): Fill {
+  #rows(weight: Matrix, firstRow: number, order?: Int32Array): Fill {
     const { gpu } = this;
     const unit = order ? order.reduce((n, at) => n + (at === MISSING ? 0 : 1), 0) : weight.in;
     return {

@@ -1,7 +1,7 @@
 /** The loader: what it refuses before reading, and that what it puts on the GPU is what the checkpoint holds. */
 import { describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import type { Matrix } from "../../src/tensor/matrix.ts";
 import { readTensor } from "../../src/tensor/tensor.ts";
 import { bytesSource } from "../../src/weights/blob.ts";
 import { toFloat32 } from "../../src/weights/convert.ts";
@@ -39,7 +39,7 @@ function bf16(seed: number, length: number): { bits: Uint16Array; values: Float3
 const stored = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
 
 /** W (out, in) as float32, put together from its blocks; checks that padding is zero. */
-async function unpack(gpu: Gpu, weight: PackedWeight): Promise<Float32Array> {
+async function unpack(gpu: Gpu, weight: Matrix): Promise<Float32Array> {
   const w = new Float32Array(weight.out * weight.in);
   for (const { data, first, columns } of weight.blocks) {
     const raw = await gpu.readBytes(data.storage.buffer!, data.storage.bytes, "packed weight");
@@ -229,11 +229,11 @@ describe("values that are not finite", () => {
 describe("loading", () => {
   const load = async (
     content: Content,
-    ask: (loader: WeightLoader) => PackedWeight,
+    ask: (loader: WeightLoader) => Matrix,
     dtype: WeightDtype = "f32",
     gpu?: Gpu,
     through: (source: TensorSource) => TensorSource = (source) => source,
-  ): Promise<{ weight: PackedWeight; values: Float32Array }> => {
+  ): Promise<{ weight: Matrix; values: Float32Array }> => {
     gpu ??= await testGpu();
     const loader = WeightLoader.from(gpu, through(await checkpoint(content)), { dtype });
     const weight = ask(loader);
@@ -301,7 +301,7 @@ describe("loading", () => {
       ...source,
       stream: (name) => source.stream(name, 1_000_003),
     });
-    const ask = (l: WeightLoader): PackedWeight => l.linear("w", 2056, 2060);
+    const ask = (l: WeightLoader): Matrix => l.linear("w", 2056, 2060);
     const loaded = await load(content, ask, "f32", undefined, chunks === "as stored" ? undefined : rechunk);
     // `toEqual` takes minutes for so many.
     expect(Buffer.from(loaded.values.buffer).equals(Buffer.from(values.buffer))).toBe(true);
