@@ -65,28 +65,38 @@ function metadataOf({ metadata }: TensorSource): Record<string, string> {
 
 /** Writes the file; signals remove what there is of it. @returns its bytes */
 async function write(output: string, content: (sink: FileSink) => Promise<void>): Promise<number> {
-  const sink = await createFile(output);
-  const remove = (signal: NodeJS.Signals): void => {
+  let sink: FileSink | undefined;
+  let interrupted: NodeJS.Signals | undefined;
+  const end = (signal: NodeJS.Signals): void => {
+    interrupted = signal;
+    // While the file is being created its removal has to wait for that.
+    if (sink === undefined) return;
     sink.remove();
     process.exit(signal === "SIGINT" ? 130 : signal === "SIGTERM" ? 143 : 129);
   };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.once(signal, remove);
-  let written = 0;
+  for (const signal of signals) process.once(signal, end);
   try {
-    const counting: FileSink = {
-      ...sink,
-      write: (bytes) => {
-        written += bytes.byteLength;
-        return sink.write(bytes);
-      },
-    };
-    await content(counting);
-    await sink.finish();
+    sink = await createFile(output);
+    if (interrupted !== undefined) end(interrupted);
+    return await writeCounted(sink, content);
   } finally {
-    await sink.abandon();
-    for (const signal of signals) process.off(signal, remove);
+    await sink?.abandon();
+    for (const signal of signals) process.off(signal, end);
   }
+}
+
+async function writeCounted(sink: FileSink, content: (sink: FileSink) => Promise<void>): Promise<number> {
+  let written = 0;
+  const counting: FileSink = {
+    ...sink,
+    write: (bytes) => {
+      written += bytes.byteLength;
+      return sink.write(bytes);
+    },
+  };
+  await content(counting);
+  await sink.finish();
   return written;
 }
 
