@@ -1,3 +1,4 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /** The library in Node: the same, with devices and files of this machine. */
 export * from "./index.ts";
 export { openGpu, type OpenOptions } from "./gpu/open.node.ts";

@@ -1,3 +1,4 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /**
  * The library: everything here runs in Node and in browsers. Opening a device and reading files differ between the two:
  * in Node use `mimic-video-webgpu/node` (index.node.ts).

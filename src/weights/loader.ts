@@ -1,15 +1,19 @@
 /**
  * From key names to GPU tensors. A model asks for its weights by the checkpoint's own keys while it is built; nothing is
- * read until `load`, which first compares all that was asked with all that is there and reports every difference in
+ * read until `load`, which first compares all that was asked with all that is there and reports the differences in
  * one message.
  */
-import { AdapterError, WeightsError } from "../errors.ts";
+import { AdapterError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { sizeClass, type Storage } from "../gpu/memory.ts";
 import { convolutionTerms, Matrix, SMALLER_WEIGHTS, type WeightDtype } from "../tensor/matrix.ts";
-import { BYTES_PER_ELEMENT, type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
-import { floatDtypes, toFloat32 } from "./convert.ts";
+import { BYTES_PER_ELEMENT, type Shape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
+import { toFloat32 } from "./convert.ts";
+import { mapKeys } from "./key-map.ts";
+import { compareKeys } from "./mismatch.ts";
+import { countNonFinite, nonFiniteError } from "./non-finite.ts";
 import { asFloat32, asKept, MISSING, piecesOf, reorder } from "./pieces.ts";
+import { renamePrefix } from "./rename.ts";
 import { dtypeBytes, type StoredDtype, type TensorSource } from "./source.ts";
 
 export type { WeightDtype };
@@ -24,6 +28,8 @@ export interface LoaderOptions {
   readonly dtype?: WeightDtype;
   /** what keys mean that no part of the model asks for; default "refuse", as they most likely belong to another architecture */
   readonly unexpected?: "refuse" | "ignore";
+  /** [old prefix, new prefix] of the checkpoint's keys; the first that fits a key is applied, once */
+  readonly rename?: readonly (readonly [string, string])[];
 }
 
 export interface LoadOptions {
@@ -31,6 +37,8 @@ export interface LoadOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** told how many finite values of a tensor did not fit into float16, when that is asked for, and became ±65504 */
   readonly onSaturated?: (key: string, count: number) => void;
+  /** what NaN and infinite values in what was asked for mean; default "refuse", as every result would be made of them */
+  readonly nonFinite?: "refuse" | "ignore";
   readonly signal?: AbortSignal;
 }
 
@@ -84,6 +92,9 @@ export class WeightLoader {
   }
 
   static from(gpu: Gpu, source: TensorSource, options: LoaderOptions = {}): WeightLoader {
+    const { rename = [] } = options;
+    // What fits no rule keeps its name, and a rule that fits nothing is none of this checkpoint's: others of a model may need it.
+    if (rename.length > 0) source = mapKeys(source, (key) => renamePrefix(key, rename));
     return new WeightLoader(
       { gpu, source, options, requests: [], ignored: [], computed: [], zeroed: [], storages: [] },
       "",
@@ -221,7 +232,8 @@ export class WeightLoader {
   /**
    * Reads everything that was asked for onto the GPU, a few megabytes at a time: no tensor is ever whole in this process's
    * memory, and what is stored as it is kept is only copied.
-   * @throws WeightsError naming every missing, unexpected and wrongly shaped key; AdapterError when memory runs out
+   * @throws WeightsError saying which keys are missing, unexpected and wrongly shaped; NonFiniteError with counts by key;
+   *   AdapterError when memory runs out
    */
   async load(options: LoadOptions = {}): Promise<void> {
     const { device } = this.gpu;
@@ -242,17 +254,21 @@ export class WeightLoader {
     }
   }
 
-  async #read({ onProgress, onSaturated, signal }: LoadOptions): Promise<void> {
+  async #read({ onProgress, onSaturated, nonFinite = "refuse", signal }: LoadOptions): Promise<void> {
     const { source, requests, computed } = this.#plan;
+    const bad = new Map<string, { nan: number; infinite: number; elements: number }>();
     const total = this.storedBytes;
     let [done, waiting] = [0, 0];
     signal?.throwIfAborted();
     for (const { key, fill } of requests) {
       const { dtype } = source.tensors.get(key)!;
       const each = dtypeBytes[dtype];
-      let [at, beyond] = [0, 0];
+      let [at, beyond, nan, infinite] = [0, 0, 0, 0];
       for await (const piece of piecesOf(source, key, fill.unit * each)) {
         signal?.throwIfAborted();
+        const count = countNonFinite(piece, dtype);
+        nan += count.nan;
+        infinite += count.infinite;
         const { bytes, saturated = 0 } = fill.write(piece, dtype, at / each);
         waiting += bytes;
         beyond += saturated;
@@ -264,6 +280,10 @@ export class WeightLoader {
         waiting = 0;
       }
       if (beyond > 0) onSaturated?.(key, beyond);
+      if (nan + infinite > 0) bad.set(key, { nan, infinite, elements: at / each });
+    }
+    if (bad.size > 0 && nonFinite === "refuse") {
+      throw nonFiniteError(source.name, bad, new Set(requests.map(({ key }) => key)).size);
     }
     for (const compute of computed) compute();
     await this.gpu.idle();
@@ -334,31 +354,8 @@ export class WeightLoader {
   /** Compares all that was asked for with all that is there; `load` does it too. @throws WeightsError */
   compare(): void {
     const { source, requests, ignored, options } = this.#plan;
-    const asked = new Set(requests.map((r) => r.key));
-    const problems: string[] = [];
-    for (const { key, shape } of requests) {
-      const info = source.tensors.get(key);
-      if (!info) problems.push(`missing: ${key} ${showShape(shape)}`);
-      else if (showShape(info.shape) !== showShape(shape)) {
-        problems.push(`wrong shape: ${key} is ${showShape(info.shape)}, expected ${showShape(shape)}`);
-      } else if (!floatDtypes.has(info.dtype)) {
-        problems.push(`wrong type: ${key} is ${info.dtype}, expected a floating-point type`);
-      }
-    }
-    for (const key of options.unexpected === "ignore" ? [] : source.tensors.keys()) {
-      if (!asked.has(key) && !ignored.some((pattern) => pattern.test(key)))
-        problems.push(`unexpected: ${key}`);
-    }
-    if (problems.length > 0) {
-      const shown = problems.slice(0, 20).join("\n  ");
-      const more = problems.length > 20 ? `\n  … and ${problems.length - 20} more` : "";
-      throw new WeightsError(
-        `${source.name} does not fit the model (${problems.length} of ${source.tensors.size} tensors):\n  ${shown}${more}\n` +
-          "Check that the config.json beside it belongs to this checkpoint" +
-          (problems.every((problem) => problem.startsWith("unexpected"))
-            ? ", or leave unexpected tensors out with --ignore-unexpected."
-            : "."),
-      );
-    }
+    compareKeys(source, requests, {
+      ignored: (key) => options.unexpected === "ignore" || ignored.some((pattern) => pattern.test(key)),
+    });
   }
 }
