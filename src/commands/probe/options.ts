@@ -122,6 +122,19 @@ export const OPTIONS = [
     help: "load a checkpoint although it has tensors that the model does not know; missing ones are refused all the same",
   },
   {
+    name: "rename",
+    value: "OLD=NEW,…",
+    help: "prefixes of a checkpoint's keys: OLD as they are stored, NEW as the model asks for them; an empty OLD puts NEW before every key",
+  },
+  {
+    name: "allow-nonfinite",
+    help: "load weights although some are NaN or infinite; without it they are refused by name",
+  },
+  {
+    name: "no-verify",
+    help: "read a torch checkpoint although its checksums are wrong",
+  },
+  {
     name: "variants",
     value: "K=V,…",
     help: "force programs of kernels by name; linear=subgroupMatrix is half precision, on GPUs with matrix units",
