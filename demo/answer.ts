@@ -1,9 +1,9 @@
 /** What a result says, in sentences: the errors at both ends, whether a step suffices, what must not be concluded. */
 import type { ProbeResult } from "../src/probe/result/result.ts";
-import { short, sufficientSentence } from "../src/probe/result/sentences.ts";
+import { short, verdictSentence } from "../src/probe/result/sentences.ts";
 
 export function answer(result: ProbeResult): string {
-  return [errorSentence(result), sufficientSentence(result), result.statement].filter(Boolean).join(" ");
+  return [errorSentence(result), verdictSentence(result), result.statement].filter(Boolean).join(" ");
 }
 
 function errorSentence({ video_axis, floors, probe_steps, video_steps }: ProbeResult): string {
