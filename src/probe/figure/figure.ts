@@ -62,7 +62,10 @@ export function convergenceFigure(result: ProbeResult, reference: Reference = "b
       font: FONT,
       paper_bgcolor: "white",
       plot_bgcolor: "white",
-      ...Object.assign({}, ...panels.flatMap(({ axes, legends }) => [axes, legends])),
+      ...left.axes,
+      ...left.legends,
+      ...right?.axes,
+      ...right?.legends,
       shapes: panels.flatMap(({ shapes }) => shapes),
       annotations: [
         ...heading(result, answer, top),

@@ -38,7 +38,7 @@ export function levelsOf({ floors, controls }: ProbeResult, shown: ShownReferenc
 }
 
 /** Lines nearer than this many pixels hide one another. */
-const NEAR = 3;
+const NEAR = 2;
 
 /**
  * @param scale exponents of ten at the ends of the vertical axis.
