@@ -6,7 +6,7 @@
  */
 import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import type { TrainedOn } from "../src/probe/subject.ts";
-import type { WeightDtype } from "../src/tensor/packed-weight.ts";
+import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 
@@ -50,7 +50,7 @@ export interface EpisodeView {
   /** (T, D) */
   readonly truth?: Float32Array;
   /** (T, D) the chunk of a robot that does not move */
-  readonly holdStill: Float32Array;
+  readonly holdStill?: Float32Array;
 }
 
 /** A model as it can be shown, known before any weight is read. */

@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Subject, TrainedOn } from "../probe/subject.ts";
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
@@ -25,6 +25,8 @@ export interface SystemOptions extends LoaderOptions {
   readonly encodeText?: boolean;
   /** whether the items' recorded futures are encoded too */
   readonly oracle?: boolean;
+  /** told a line that a person should read, such as a prompt that was cut */
+  readonly onNote?: (line: string) => void;
 }
 
 /** GPU memory by part, before anything is read. */

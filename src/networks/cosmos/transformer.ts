@@ -1,5 +1,5 @@
 /**
- * The Cosmos diffusion transformer (diffusers `CosmosTransformer3DModel`; lucidrains specification section 3): latent video and
+ * The Cosmos diffusion transformer (diffusers `CosmosTransformer3DModel`; docs/references.md, "forward"): latent video and
  * text in, flow-matching velocity out, and the residual stream after any block on the way.
  *
  * Axes: B batch, C channels, T frames, H and W latent rows and columns; t, h, w the same in patches, N = t·h·w tokens;
@@ -12,7 +12,7 @@ import { activation, add } from "../../kernels/elementwise.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
 import type { Rotary } from "../../kernels/qk-norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import { type CosmosTransformerConfig, widthOf } from "./config.ts";
@@ -119,13 +119,13 @@ class Block {
 /** Weights and forward pass; methods record operations and must be called inside `record`. */
 export class CosmosTransformer {
   readonly config: CosmosTransformerConfig;
-  readonly #patch: PackedWeight;
-  readonly #time: { readonly in: PackedWeight; readonly out: PackedWeight; readonly gain: Tensor };
+  readonly #patch: Matrix;
+  readonly #time: { readonly in: Matrix; readonly out: Matrix; readonly gain: Tensor };
   readonly #positions: readonly HostWeight[];
-  readonly #textProjection?: { readonly weight: PackedWeight; readonly bias: Tensor };
+  readonly #textProjection?: { readonly weight: Matrix; readonly bias: Tensor };
   readonly #blocks: readonly Block[];
   /** absent where only the first blocks are loaded */
-  readonly #out?: { readonly modulator: Modulator; readonly weight: PackedWeight };
+  readonly #out?: { readonly modulator: Modulator; readonly weight: Matrix };
 
   /**
    * Asks for the weights of the first `blocks` blocks; with fewer than all of them there is no velocity, and what stands behind them in
@@ -242,7 +242,7 @@ export class CosmosTransformer {
   #timeEmbedding(sinusoids: Tensor, rowOf: Tensor): BlockTime {
     return scope("time_embed", () => ({
       temb: linear(linear(sinusoids, this.#time.in, { activation: "silu" }), this.#time.out), // (R, 3·D)
-      // The norm is of the raw sinusoid, not of temb (trap T19).
+      // The norm is of the raw sinusoid, not of temb (docs/references.md, "time embedding").
       e: activation(norm(sinusoids, { kind: "rms", epsilon: NORM_EPSILON, weight: this.#time.gain }), "silu"), // (R, D)
       rowOf,
     }));
@@ -267,7 +267,7 @@ export class CosmosTransformer {
     return permute(x, 0, 2, 3, 5, 1, 4, 6).reshape(B, (T * H * W) / (ph * pw), -1);
   }
 
-  /** (B, N, D) → (B, C, T, H, W); output features are ordered (row, column, channel), unlike the input's (trap T22) */
+  /** (B, N, D) → (B, C, T, H, W); output features are ordered (row, column, channel), unlike the input's (docs/references.md, "output order") */
   #velocity(x: Tensor, time: BlockTime, [B, t, h, w]: number[]): Tensor {
     const [, ph, pw] = this.config.patchSize;
     const out = this.#out;

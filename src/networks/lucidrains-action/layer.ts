@@ -11,7 +11,7 @@ import { FLOAT32_EPSILON, type PoolEnd } from "../../kernels/history-pool.ts";
 import { linear, type LinearGate } from "../../kernels/linear.ts";
 import { type Modulation, norm } from "../../kernels/norm.ts";
 import { swiglu } from "../../kernels/swiglu.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
@@ -21,9 +21,6 @@ export const KV_HEADS = 2;
 
 /** Floor of the L2 norm in the adaptive norms; an added epsilon it is not. */
 const L2_FLOOR = 1e-6;
-
-/** σ(gate − 5): the reference accepts another bias (`ada_ln_zero_bias`) and ignores it. */
-const GATE_SHIFT = -5;
 
 /** How a branch is normalised before and gated after. */
 export type BranchNorm =
@@ -61,11 +58,11 @@ export class ActionLayer {
   readonly #config: ActionConfig;
   readonly #index: number;
   readonly #branches: readonly [Branch, Branch, Branch];
-  readonly #cross: Readonly<Record<"queries" | "keysValues" | "out", PackedWeight>> & {
+  readonly #cross: Readonly<Record<"queries" | "keysValues" | "out", Matrix>> & {
     readonly norm: Tensor;
   };
-  readonly #self: Readonly<Record<"projections" | "out", PackedWeight>>;
-  readonly #feedForward: Readonly<Record<"in" | "out", PackedWeight>> &
+  readonly #self: Readonly<Record<"projections" | "out", Matrix>>;
+  readonly #feedForward: Readonly<Record<"in" | "out", Matrix>> &
     Readonly<Record<"inBias" | "outBias", Tensor>>;
 
   /** @param norms of the three branches, made by the tower, which stacks all modulations into one product */
@@ -192,13 +189,13 @@ export class ActionLayer {
   }
 
   /** The output of a branch, projected, gated by time and appended to the history. */
-  #append(branch: 0 | 1 | 2, state: LayerState, x: Tensor, out: PackedWeight, bias?: Tensor): void {
+  #append(branch: 0 | 1 | 2, state: LayerState, x: Tensor, out: Matrix, bias?: Tensor): void {
     const { history, modulation } = state;
     const { norm: n } = this.#branches[branch];
     const gate: LinearGate | undefined =
       n.kind === "plain"
         ? undefined
-        : { ...modulation!, at: n.column + 2 * this.#config.dim, shift: GATE_SHIFT };
+        : { ...modulation!, at: n.column + 2 * this.#config.dim, shift: this.#config.gateBias };
     const rows = history.rows / history.dim(0);
     linear(x, out, {
       bias,

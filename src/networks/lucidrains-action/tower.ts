@@ -13,7 +13,7 @@ import { gru, type GruWeights, packRecurrent } from "../../kernels/gru.ts";
 import { FLOAT32_EPSILON } from "../../kernels/history-pool.ts";
 import { linear } from "../../kernels/linear.ts";
 import type { Modulation } from "../../kernels/norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { result, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
@@ -66,11 +66,11 @@ export class ActionTower {
   readonly config: ActionConfig;
   readonly #normalizer?: { readonly mean: Tensor; readonly std: Tensor };
   readonly #statistics?: { readonly mean: HostWeight; readonly std: HostWeight };
-  readonly #actions: { readonly weight: PackedWeight; readonly bias: Tensor };
-  readonly #joint: { readonly weight: PackedWeight; readonly bias: Tensor };
+  readonly #actions: { readonly weight: Matrix; readonly bias: Tensor };
+  readonly #joint: { readonly weight: Matrix; readonly bias: Tensor };
   readonly #task?: Tensor;
   readonly #advantage?: Tensor;
-  readonly #rnn: GruWeights & { readonly weight: PackedWeight; readonly inputBias: Tensor };
+  readonly #rnn: GruWeights & { readonly weight: Matrix; readonly inputBias: Tensor };
   readonly #layers: readonly ActionLayer[];
   readonly #finalPool: HistoryPool;
   readonly #finalNorm: Tensor;
@@ -135,7 +135,7 @@ export class ActionTower {
     return this.#normalizer;
   }
 
-  /** Actions (…, A) in the units that the network works in; the reference does this on every call (trap T2). */
+  /** Actions (…, A) in the units that the network works in; the reference does this on every call (docs/references.md, "normalised every call"). */
   normalize(actions: Tensor): Tensor {
     if (!this.#normalizer) return actions;
     return standardize(actions, this.#normalizer.mean, this.#normalizer.std, NORMALIZER_FLOOR);
