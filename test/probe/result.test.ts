@@ -124,6 +124,16 @@ describe("summary", () => {
     expect(summaryText(result, [], "truth")).not.toMatch(/to step 50|iterate to final/);
   });
 
+  it("the last step is the last that was probed, also where the schedule has one more", () => {
+    const result = probeResult(referenceMeasurement(), early);
+    result.video_steps = 51;
+    result.verdict.step = 50;
+    const text = summaryText(result, []);
+    expect(text).toMatch(/Sufficient video step: none before the last, 50\./);
+    expect(text).toMatch(/step k − step 50/);
+    expect(text).not.toMatch(/step 51/);
+  });
+
   it("one episode without truth still makes sense", () => {
     const measurement = referenceMeasurement({ episodes: 1 });
     measurement.episodes[0].truth = undefined;

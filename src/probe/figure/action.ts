@@ -17,7 +17,7 @@ import {
 } from "./panel.ts";
 import { COLOUR, line, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, roundIndices } from "../result/sentences.ts";
+import { AXIS_NAME, lastStep, roundIndices } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x3", yaxis: "y3", legend: "legend3" };
 const STRIP = { xaxis: "x4", yaxis: "y4", legend: "legend3" };
@@ -28,7 +28,7 @@ type CurveName = keyof Means;
 
 /** @returns null where the read-out has no steps of its own. */
 export function actionPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel | null {
-  const { action_steps: M, action_times: times, video_steps: N, null_curve } = result;
+  const { action_steps: M, action_times: times, null_curve } = result;
   const mean = result.action_axis_at_last_video_step;
   const interval = result.action_axis_interval;
   if (!mean || !interval || !null_curve) return null;
@@ -128,7 +128,7 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
     },
     shapes: labels.shapes,
     annotations: [
-      panelTitle(`<b>Action axis</b>: inside the decode at ${AXIS_NAME} step ${N}`, place),
+      panelTitle(`<b>Action axis</b>: inside the decode at ${AXIS_NAME} step ${lastStep(result)}`, place),
       ...labels.annotations,
       verticalTitle("iterate ÷ null", place.x[0], place.strip),
       stripTitle("1: what a straight flow gives, whatever was learned", 4, COLOUR.faint),

@@ -1,10 +1,10 @@
 /** The outer axis: how the decoded chunk changes with the step whose hidden states condition it. */
 import type { Interval } from "../statistics/bootstrap.ts";
+import { differenceStrip } from "./difference.ts";
 import { levelLabels, levelsOf, levelTraces } from "./levels.ts";
 import {
   bandInside,
   bandsOf,
-  cutMarks,
   cutWords,
   LEGEND_Y,
   legendAt,
@@ -14,16 +14,13 @@ import {
   panelAxes,
   panelTitle,
   positive,
-  stripTitle,
   verticalTitle,
 } from "./panel.ts";
-import { COLOUR, FONT, faded, line, note, type Plain, type ShownReferences } from "./style.ts";
+import { COLOUR, FONT, line, note, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, AXIS_TITLE, roundIndices, short, wrap } from "../result/sentences.ts";
-import { marginWords } from "../result/verdict.ts";
+import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
-const STRIP = { xaxis: "x2", yaxis: "y2", legend: "legend" };
 
 interface AxisCurve {
   name: string;
@@ -36,7 +33,7 @@ interface AxisCurve {
 
 /** Curves to both references, of the imagined and of the recorded future. */
 function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
-  const { video_steps: N, video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
+  const { video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
   const futures = [
     { words: "", axis: video_axis, ends: video_axis_interval, dash: "solid", open: "" },
     {
@@ -58,7 +55,7 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
     {
       key: "mse_to_last",
       is: shown.last,
-      name: `to the decode at step ${N}`,
+      name: `to the decode at step ${lastStep(result)}`,
       color: COLOUR.last,
       symbol: "square",
     },
@@ -117,7 +114,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const strip = differenceStrip(result, range);
   const ticks = roundIndices(steps, 9);
   const { step } = verdict;
-  const marked = step !== null && step < N;
+  const marked = step !== null && step < lastStep(result);
   return {
     data: [...data, ...strip.data],
     axes: panelAxes(
@@ -157,7 +154,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
     annotations: [
       panelTitle(`<b>${AXIS_TITLE} axis</b>: a full decode from the hidden states of step k`, place),
       verticalTitle("mean squared error (normalised action units²)", place.x[0], place.upper),
-      verticalTitle(`MSE(k) − MSE(${N})`, place.x[0], place.strip),
+      verticalTitle(`MSE(k) − MSE(${lastStep(result)})`, place.x[0], place.strip),
       ...(marked
         ? [
             note(`sufficient step ${step}`, step, 0.02, {
@@ -173,68 +170,6 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         : []),
       ...labels.annotations,
       ...strip.annotations,
-    ],
-  };
-}
-
-/** MSE(k) − MSE(N) to the truth with its interval, and the margin under which its upper end must stay. */
-function differenceStrip(result: ProbeResult, x: [number, number]) {
-  const { difference, difference_interval: interval, margin, margin_source, reason } = result.verdict;
-  const steps = result.probe_steps;
-  if (!difference)
-    return {
-      data: [line(STRIP, "", x, [null, null], { showlegend: false })],
-      shapes: [],
-      range: [-1, 1] as [number, number],
-      annotations: [
-        note(wrap(reason, 70).join("<br>"), 0.5, 0.5, {
-          ...{ xref: "x2 domain", yref: "y2 domain", font: { ...FONT, size: 14 } },
-        }),
-      ],
-    };
-  const known = margin !== null && margin > 0 ? margin : null;
-  const ends = [...difference, ...(interval ?? []).flatMap(({ low, high }) => [low, high])];
-  // Steps may be far off; the strip is there to show who stays under the margin.
-  const widest = known ? 8 * known : Number.POSITIVE_INFINITY;
-  const reach = (sign: 1 | -1) =>
-    Math.min(widest, 1.15 * Math.max(...ends.map((end) => sign * end), 1.6 * (known ?? 0), 1e-12));
-  const range: [number, number] = [-reach(-1), reach(1)];
-  const data: Plain[] = [line(STRIP, "", x, [0, 0], { color: COLOUR.faint, width: 1, showlegend: false })];
-  if (interval) data.push(...bandInside(STRIP, steps, interval, range, COLOUR.truth));
-  data.push(
-    ...cutMarks(STRIP, steps, difference, range, COLOUR.truth),
-    line(STRIP, "", steps, difference, { color: COLOUR.truth, symbol: "circle", showlegend: false }),
-  );
-  const shape = { xref: "x2", yref: "y2", x0: x[0], x1: x[1], layer: "below" };
-  return {
-    data,
-    shapes:
-      known === null
-        ? []
-        : [
-            {
-              ...{ ...shape, type: "rect", y0: range[0], y1: known },
-              ...{ fillcolor: faded(COLOUR.mark, 0.14), line: { width: 0 } },
-            },
-            { ...shape, type: "line", y0: known, y1: known, line: { color: COLOUR.mark, width: 2 } },
-          ],
-    range,
-    annotations: [
-      stripTitle(
-        known === null
-          ? "difference to the last step, to the true actions"
-          : `to the truth; a band within the shade is not worse than the last by more than ${short(known)}`,
-        2,
-        COLOUR.mark,
-      ),
-      ...(known === null
-        ? []
-        : [
-            note(wrap(`margin: ${marginWords(margin_source!)}`, 18).join("<br>"), 1, known, {
-              ...{ xref: "x2 domain", yref: "y2", xanchor: "left", yanchor: "middle", xshift: 6 },
-              font: { ...FONT, size: 12, color: COLOUR.mark },
-            }),
-          ]),
     ],
   };
 }

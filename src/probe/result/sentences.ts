@@ -9,12 +9,16 @@ export const AXIS_NAME = "video";
 /** The same at the beginning of a sentence. */
 export const AXIS_TITLE = AXIS_NAME[0].toUpperCase() + AXIS_NAME.slice(1);
 
+/** The last step that was probed: the schedule's N, or the last of it that can be read. */
+export const lastStep = ({ probe_steps }: ProbeResult): number => probe_steps[probe_steps.length - 1];
+
 /** The answer in a few words. */
-export function verdictHeadline({ verdict, video_steps: N }: ProbeResult): string {
-  const { step } = verdict;
+export function verdictHeadline(result: ProbeResult): string {
+  const { step } = result.verdict;
   if (step === null) return `Sufficient ${AXIS_NAME} step: undetermined.`;
-  if (step === N) return `Sufficient ${AXIS_NAME} step: none before the last, ${N}.`;
-  return `Sufficient ${AXIS_NAME} step: ${step} of ${N}.`;
+  const last = lastStep(result);
+  if (step === last) return `Sufficient ${AXIS_NAME} step: none before the last, ${last}.`;
+  return `Sufficient ${AXIS_NAME} step: ${step} of ${result.video_steps}.`;
 }
 
 /** The answer to the probe's question with its reasons, or why there is none. */

@@ -6,6 +6,7 @@ import {
   AXIS_NAME,
   AXIS_TITLE,
   coverageSentence,
+  lastStep,
   roundIndices,
   sampleSentence,
   short,
@@ -81,7 +82,7 @@ function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[
     ...column(head, result.video_axis[key], result.video_axis_interval[key]),
     ...column(`${head}, recorded future`, oracle_axis && oracle_axis[key], oracle_axis_interval?.[key]),
   ];
-  const difference = `step k − step ${result.video_steps}`;
+  const difference = `step k − step ${lastStep(result)}`;
   const rows = roundIndices(steps, 21);
   return table(
     [
@@ -92,7 +93,7 @@ function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[
       ...(truth && verdict.step !== null
         ? [{ head: "than the last", cells: steps.map((step) => stepWords(result, step)) }]
         : []),
-      ...(last ? curve(`to step ${result.video_steps}`, "mse_to_last") : []),
+      ...(last ? curve(`to step ${lastStep(result)}`, "mse_to_last") : []),
     ],
     rows,
   );
@@ -109,7 +110,7 @@ function actionTable(result: ProbeResult, truth: boolean, last: boolean): string
     9,
   );
   return [
-    `Action axis: inside the decode at ${AXIS_NAME} step ${result.video_steps}; null is what a straight flow gives, whatever was learned`,
+    `Action axis: inside the decode at ${AXIS_NAME} step ${lastStep(result)}; null is what a straight flow gives, whatever was learned`,
     ...table(
       [
         { head: "step", cells: times.map((_, n) => String(n)) },
