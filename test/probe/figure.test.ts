@@ -107,6 +107,15 @@ describe("what is drawn", () => {
     expect(legend.title.text).toContain("▼▲ goes on beyond the axis");
   });
 
+  it("marks a curve that the axis cuts off", () => {
+    const result = resultOf({ episodes: 1 });
+    const cuts = () =>
+      convergenceFigure(result).data.filter(({ meta, yaxis }) => meta === "cut" && yaxis === "y3");
+    expect(cuts()).toEqual([]);
+    result.action_axis_at_last_video_step!.one_jump_to_final[15] = 1e-9;
+    expect(cuts()).toMatchObject([{ x: [15], marker: { symbol: "triangle-down" } }]);
+  });
+
   it("without inner steps: one panel; the recorded future is a curve of its own", () => {
     const measurement = withoutInnerSteps();
     for (const episode of measurement.episodes) episode.oracle = episode.actions.map((x) => 0.5 * x);

@@ -135,7 +135,7 @@ describe("what is missing or wrong", () => {
     const { videoAxis, verdict } = probeStatistics(referenceMeasurement({ episodes: 1 }));
     expect(videoAxis.toLast.interval).toBeNull();
     expect(verdict.step).toBeNull();
-    expect(verdict.doubts).toEqual([{ kind: "few episodes", independent: 1 }]);
+    expect(verdict.doubts).toEqual([{ kind: "few episodes", independent: 1, episodes: 1 }]);
   });
 
   it("no truth: everything against the last action is still there", () => {
@@ -250,7 +250,7 @@ describe("the verdict on a measurement", () => {
     }));
     const found = probeStatistics(copied);
     expect(found.interval.clusters).toBe(2);
-    expect(found.verdict.doubts).toEqual([{ kind: "few episodes", independent: 2 }]);
+    expect(found.verdict.doubts).toEqual([{ kind: "few episodes", independent: 2, episodes: 24 }]);
     expectClose(found.videoAxis.toTruth!.mean, two.videoAxis.toTruth!.mean, 1e-12);
     expectClose(found.videoAxis.toTruth!.perDimension[3], two.videoAxis.toTruth!.perDimension[3], 1e-12);
     expectClose(found.grid!.oneJump.toTruth![2], two.grid!.oneJump.toTruth![2], 1e-12);

@@ -3,6 +3,7 @@ import { levelLabels, levelsOf, levelTraces } from "./levels.ts";
 import {
   bandInside,
   bandsOf,
+  cutMarks,
   cutWords,
   LEGEND_Y,
   legendAt,
@@ -74,11 +75,20 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
   const levels = levelsOf(result, shown);
   const scale = logRange([...wanted.map(({ key }) => mean[key]!), levels.map(({ value }) => value)], 5);
   const data: Plain[] = [];
+  const edges: [number, number] = [10 ** scale[0], 10 ** scale[1]];
   for (const { key, color } of wanted) {
-    const ends = interval[key];
+    const [values, ends] = [mean[key]!, interval[key]];
+    const kept = steps.filter((n) => n < values.length && values[n] > 0);
+    data.push(
+      ...cutMarks(
+        UPPER,
+        kept,
+        kept.map((n) => values[n]),
+        edges,
+        color,
+      ),
+    );
     if (!ends) continue;
-    const kept = steps.filter((n) => n < mean[key]!.length && mean[key]![n] > 0);
-    const edges: [number, number] = [10 ** scale[0], 10 ** scale[1]];
     data.push(
       ...bandInside(
         UPPER,

@@ -5,6 +5,7 @@ import { levelLabels, levelsOf, levelTraces } from "./levels.ts";
 import {
   bandInside,
   bandsOf,
+  cutMarks,
   cutWords,
   LEGEND_Y,
   legendAt,
@@ -95,6 +96,15 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
     // A curve's zero at the last step has no place on a logarithmic axis, and its band ends with it.
     const kept = steps.map((_, k) => k).filter((k) => mean[k] > 0);
     const at = kept.map((k) => steps[k]);
+    data.push(
+      ...cutMarks(
+        UPPER,
+        at,
+        kept.map((k) => mean[k]),
+        edges,
+        color,
+      ),
+    );
     if (interval)
       data.push(
         ...bandInside(

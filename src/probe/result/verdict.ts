@@ -3,7 +3,7 @@ import type { Interval } from "../statistics/bootstrap.ts";
 import { type FloorName, type Margin, MARGIN_FRACTION, type MarginSource } from "../statistics/margin.ts";
 import type { Regret } from "../statistics/regret.ts";
 import { type Doubt, FEWEST_EPISODES, type Verdict } from "../statistics/sufficient.ts";
-import { listOf, short } from "./words.ts";
+import { count, listOf, short } from "./words.ts";
 
 /**
  * The answer. A step is sufficient when it is shown to be not worse than the last, and so is every later probed one: the upper end of the
@@ -78,10 +78,11 @@ function doubtWords(doubt: Doubt): string {
     case "one step":
       return "Only the last step was probed.";
     case "few episodes": {
-      const { independent } = doubt;
-      const count =
-        independent === 1 ? "is 1 independent episode" : `are ${independent} independent episodes`;
-      return `There ${count}, copies not counted; ${FEWEST_EPISODES} are the fewest that give a verdict.`;
+      const { independent, episodes } = doubt;
+      const fewest = `${FEWEST_EPISODES} are the fewest.`;
+      if (independent === episodes)
+        return `${count(episodes, "episode")} ${episodes === 1 ? "gives" : "give"} no verdict; ${fewest}`;
+      return `Of ${episodes} episodes ${independent} ${independent === 1 ? "is" : "are"} independent, the others are copies; ${fewest}`;
     }
     case "no margin":
       return "Nothing is known against which to call an error small (hold still, dataset mean, zeroed context); --margin sets one.";

@@ -38,7 +38,7 @@ export type Doubt =
   | { kind: "no truth" }
   | { kind: "truth out of scale"; times: number }
   | { kind: "one step" }
-  | { kind: "few episodes"; independent: number }
+  | { kind: "few episodes"; independent: number; episodes: number }
   | { kind: "no margin" }
   | { kind: "useless margin"; margin: Margin }
   | { kind: "not better than floor"; error: number; floor: Floor };
@@ -118,7 +118,11 @@ function doubtsOf(
     doubts.push({ kind: "truth out of scale", times: truthScale });
   if (steps.length < 2) doubts.push({ kind: "one step" });
   if (bootstrap.clusters < FEWEST_EPISODES)
-    doubts.push({ kind: "few episodes", independent: bootstrap.clusters });
+    doubts.push({
+      kind: "few episodes",
+      independent: bootstrap.clusters,
+      episodes: bootstrap.weights.length,
+    });
   if (!margin) doubts.push({ kind: "no margin" });
   else if (!(margin.value > 0 && Number.isFinite(margin.value)))
     doubts.push({ kind: "useless margin", margin });
