@@ -1,0 +1,77 @@
+/**
+ * One layer of the T5 encoder, and the buckets of its relative positions (transformers' `modeling_t5.py`).
+ *
+ * Axes: B batch, S tokens, d model width, H heads of width d_kv.
+ */
+import { attention } from "../../kernels/attention.ts";
+import { linear } from "../../kernels/linear.ts";
+import { norm } from "../../kernels/norm.ts";
+import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { WeightLoader } from "../../weights/loader.ts";
+import type { T5Config } from "./encoder.ts";
+
+/** What every layer sees besides its input. */
+export interface T5Surroundings {
+  /** (2S − 1, H) */
+  readonly relativeBias: Tensor;
+  /** (B, S) u32, 0 on padding */
+  readonly mask?: Tensor;
+}
+
+/** Self-attention and feed-forward, each behind a norm and around a residual; `forward` must be called inside `record`. */
+export class T5Layer {
+  readonly #config: T5Config;
+  readonly #attentionNorm: Tensor;
+  readonly #attention: Readonly<Record<"q" | "k" | "v" | "o", PackedWeight>>;
+  readonly #feedForwardNorm: Tensor;
+  readonly #wi: PackedWeight;
+  readonly #wo: PackedWeight;
+
+  /** Asks for the weights of layer `index`. */
+  constructor(config: T5Config, w: WeightLoader, index: number) {
+    const { width, heads, headDim, feedForward } = config;
+    const inner = heads * headDim;
+    const self = w.within(`encoder.block.${index}.layer.0`);
+    const ff = w.within(`encoder.block.${index}.layer.1`);
+    this.#config = config;
+    this.#attentionNorm = self.tensor("layer_norm.weight", [width]);
+    this.#attention = {
+      q: self.linear("SelfAttention.q.weight", inner, width),
+      k: self.linear("SelfAttention.k.weight", inner, width),
+      v: self.linear("SelfAttention.v.weight", inner, width),
+      o: self.linear("SelfAttention.o.weight", width, inner),
+    };
+    this.#feedForwardNorm = ff.tensor("layer_norm.weight", [width]);
+    this.#wi = ff.linear("DenseReluDense.wi.weight", feedForward, width);
+    this.#wo = ff.linear("DenseReluDense.wo.weight", width, feedForward);
+  }
+
+  /** (B, S, d) → (B, S, d) */
+  forward(x: Tensor, { relativeBias, mask }: T5Surroundings): Tensor {
+    const { heads, headDim, epsilon } = this.#config;
+    const { q, k, v, o } = this.#attention;
+    const y = norm(x, { kind: "rms", epsilon, weight: this.#attentionNorm });
+    const [tq, tk, tv] = [q, k, v].map((w) => ({ tensor: linear(y, w) })); // (B, S, H·d_kv)
+    // T5 does not divide the logits by √d.
+    const context = attention(tq, tk, tv, { heads, headDim, scale: 1, mask, relativeBias });
+    const z = linear(context, o, { residual: x });
+    const hidden = norm(z, { kind: "rms", epsilon, weight: this.#feedForwardNorm });
+    return linear(linear(hidden, this.#wi, { activation: "relu" }), this.#wo, { residual: z });
+  }
+}
+
+/** Bucket of every relative position key − query from −(S−1) to S−1, bidirectional, in the reference's float32. */
+export function relativeBuckets(config: T5Config, tokens: number): Uint32Array<ArrayBuffer> {
+  const f32 = Math.fround;
+  const half = Math.floor(config.buckets / 2);
+  const exact = Math.floor(half / 2);
+  const span = Math.log(config.maxDistance / exact);
+  return Uint32Array.from({ length: 2 * tokens - 1 }, (_, i) => {
+    const delta = i - (tokens - 1);
+    const n = Math.abs(delta);
+    const log = f32(Math.log(f32(n / exact)));
+    const far = exact + Math.trunc(f32(f32(log / f32(span)) * (half - exact)));
+    return (delta > 0 ? half : 0) + (n < exact ? n : Math.min(half - 1, far));
+  });
+}
