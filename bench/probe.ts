@@ -3,9 +3,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { cpuUsage } from "node:process";
 import { UsageError } from "../src/errors.ts";
 import { openGpu } from "../src/gpu/open.node.ts";
-import { readModelDescription } from "../src/systems/mimic-video/description.ts";
 import { MimicVideo } from "../src/systems/mimic-video/model.ts";
 import { EpisodeData } from "../src/systems/mimic-video/episodes.ts";
+import { MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
 import type { ProbeProvenance, ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import { runProbe } from "../src/probe/experiment/run.ts";
 import { openModelFolder } from "../src/weights/model-files.node.ts";
@@ -26,14 +26,14 @@ export const NAIVE: Readonly<Record<string, string>> = {
  * compiling, 15 s of processor time with either (SwiftShader 5.0.0, 2026-11-22), weigh more than in a real probe, so the
  * ratio flatters the naive ones.
  */
-const SETTINGS: ProbeSettings = {
+const SETTINGS = {
   ...{ modelDir: TOY, episodes: [0, 1], videoSteps: 4, probeSteps: [2, 4], actionSteps: 4 },
   ...{ videoSeeds: [0], actionSeeds: [0], dtype: "f32" },
-};
+} satisfies ProbeSettings;
 
 // Nothing is stored, so nothing has to be told apart.
 const PROVENANCE: ProbeProvenance = {
-  model: { name: "toy", revision: "", weightsSha256: "", trainedOn: "toy" },
+  model: { name: "toy", revision: "", weightsSha256: "", trainedOn: "toy", system: "mimic-video", stamp: {} },
   data: { name: "toy", sha256: "" },
   noiseSha256: null,
   device: { name: "", driver: "", adapter: "", software: true },
@@ -58,15 +58,12 @@ async function run(
   const gpu = await openGpu({ adapter, variants });
   try {
     const files = await openModelFolder(TOY);
-    const description = readModelDescription(await files.json("model.json"), files.name);
     const model = await MimicVideo.load(gpu, files);
-    const [chunk, action] = model.chunkShape;
-    const { jointDim } = model.actionDecoder.config;
-    const data = await EpisodeData.open(await openModelFolder(`${TOY}/episodes`), "", description, {
-      ...{ jointState: jointDim, chunk, action },
-    });
-    const { episodes } = await runProbe({ model, data, provenance: PROVENANCE }, settings, {});
-    await data.close();
+    const folder = await openModelFolder(`${TOY}/episodes`);
+    const data = await EpisodeData.open(folder, "", model.description, model.episodeShape);
+    const subject = await MimicVideoSubject.bind(model, data);
+    const { episodes } = await runProbe({ subject, provenance: PROVENANCE }, settings, {});
+    await subject.close();
     model.release();
     const { user, system } = cpuUsage(cpu);
     return {
@@ -90,7 +87,7 @@ const TOLERANCE = 1e-3;
 export async function compareProbes(
   adapter: string | undefined,
   output: Output,
-  settings: ProbeSettings = SETTINGS,
+  settings: typeof SETTINGS = SETTINGS,
 ): Promise<ProbeComparison> {
   output.progress("the chosen kernels");
   const chosen = await run(adapter, {}, settings);
@@ -98,7 +95,7 @@ export async function compareProbes(
     output.line(`${name.padEnd(20)} ${time(seconds)}, ${time(cpuSeconds)} of processor time`);
   const { videoSteps, actionSteps, probeSteps } = settings;
   output.line(
-    `toy probe on ${chosen.adapter}: ${settings.episodes?.length} episodes, ${videoSteps} video steps, ` +
+    `toy probe on ${chosen.adapter}: ${settings.episodes.length} episodes, ${videoSteps} video steps, ` +
       `decoded at ${probeSteps.join(" and ")} in ${actionSteps} steps; device, loading and pipelines included`,
   );
   line("chosen kernels", chosen);

@@ -1,5 +1,4 @@
 /** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
-import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
 import { answer } from "./answer.ts";
 import { Charts } from "./chart.ts";
@@ -11,7 +10,7 @@ import { hideFailure, showFailure } from "./failure.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
-import type { Event, ModelPlace, ModelView, Request } from "./protocol.ts";
+import type { Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
@@ -166,7 +165,7 @@ form.addEventListener("submit", (event) => {
   if (running) return ask({ type: "cancel" });
   if (!model) return;
   hideFailure();
-  let wanted: ProbeSettings;
+  let wanted: RunSettings;
   try {
     wanted = settings.read(scene.episode, model.episodes.length);
   } catch (error) {
@@ -223,7 +222,7 @@ function stop(): void {
   moreButton.disabled = !model || model.episodes.length < 2;
 }
 
-function settingsOrDefault(): ProbeSettings {
+function settingsOrDefault(): RunSettings {
   try {
     return settings.read(scene.episode, model?.episodes.length ?? 1);
   } catch {

@@ -2,10 +2,9 @@
 import { type Replay, record } from "../src/gpu/recording.ts";
 import { concat } from "../src/kernels/copy.ts";
 import { add, affine, multiply } from "../src/kernels/elementwise.ts";
+import type { ProbedState } from "../src/probe/experiment/measurement.ts";
 import type { MimicVideo } from "../src/systems/mimic-video/model.ts";
-import { EpisodeDecoder } from "../src/systems/mimic-video/decode.ts";
-import type { ImaginedState } from "../src/systems/mimic-video/imagine.ts";
-import { actionNoise } from "../src/probe/experiment/run.ts";
+import type { Encoded, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
 import {
   constant,
   copyTensor,
@@ -20,75 +19,88 @@ import { rgbaFrames } from "./pixels.ts";
 /** Records once a run and replays for every state. Free it with `dispose`. */
 export class Preview {
   readonly #model: MimicVideo;
+  readonly #subject: MimicVideoSubject;
   readonly #actionSeeds: readonly number[];
   /** (1, C, T, H, W) each, of the first video seed */
   readonly #latents: readonly [context: Tensor, future: Tensor];
   readonly #frames: Replay<Tensor>;
-  readonly #decoder: EpisodeDecoder;
 
   private constructor(
     model: MimicVideo,
+    subject: MimicVideoSubject,
     actionSeeds: readonly number[],
     latents: readonly [Tensor, Tensor],
     frames: Replay<Tensor>,
-    decoder: EpisodeDecoder,
   ) {
     this.#model = model;
+    this.#subject = subject;
     this.#actionSeeds = actionSeeds;
     this.#latents = latents;
     this.#frames = frames;
-    this.#decoder = decoder;
   }
 
   static async create(
     model: MimicVideo,
-    state: ImaginedState,
-    actionSteps: number,
+    subject: MimicVideoSubject,
+    { state, encoded }: ProbedState,
     actionSeeds: readonly number[],
   ): Promise<Preview> {
     const { gpu } = model;
     const one = (x: Tensor, label: string): Tensor =>
       createTensor(gpu, [1, ...x.shape.slice(1)], undefined, label);
-    const latents = [one(state.context, "shown context"), one(state.latents, "shown future")] as const;
+    const { context } = encoded as Encoded;
+    const latents = [one(context, "shown context"), one(state.latents, "shown future")] as const;
     const frames = await record(gpu, "decode imagined frames", () => imaginedFrames(model, ...latents));
-    const decoder = await EpisodeDecoder.create(model, {
-      rows: 1,
-      seeds: state.latents.dim(0),
-      steps: actionSteps,
-      videoTokens: state.tapped.map((x) => x.dim(1)),
-    });
-    return new Preview(model, actionSeeds, latents, frames, decoder);
+    return new Preview(model, subject, actionSeeds, latents, frames);
   }
 
-  async show(state: ImaginedState, signal: AbortSignal): Promise<StateView> {
-    const { gpu, chunkShape, description } = this.#model;
-    const { episode, step, tau, tapped } = state;
-    [state.context, state.latents].forEach((from, i) => {
+  async show(
+    { item, state, tap, encoded }: ProbedState,
+    actionSteps: number,
+    signal: AbortSignal,
+  ): Promise<StateView> {
+    const { gpu, description } = this.#model;
+    const shown = encoded as Encoded;
+    [shown.context, state.latents].forEach((from, i) => {
       copyTensor(gpu, from, this.#latents[i], { count: this.#latents[i].size });
     });
     await this.#frames.run();
-    const rows = await this.#decoder.decode({
-      features: { layers: tapped, release: () => {} },
-      taus: [tau],
-      jointState: episode.jointState,
-      noises: this.#actionSeeds.map((seed) => actionNoise(episode, seed, chunkShape[0] * chunkShape[1])),
+    const { copies: V } = shown;
+    const noises = this.#actionSeeds.map((seed) =>
+      Array.from({ length: V }, () => this.#subject.readNoise(item, seed)),
+    );
+    const readings = await this.#subject.read([{ tap, time: state.time }], shown, noises, actionSteps, {
       signal,
     });
     const pixels = await readTensor(gpu, this.#frames.outputs); // (1, 3, frames, rows, columns)
     return {
-      episode: episode.index,
-      step,
-      tau,
+      episode: item.index,
+      step: state.step,
+      tau: state.time,
       frames: rgbaFrames(pixels, this.#frames.outputs.dim(2), description.contextFrames),
-      iterates: rows(0, 1).iterates,
+      iterates: bySeeds(
+        readings.map(({ iterates }) => iterates!),
+        V,
+      ),
     };
   }
 
   dispose(): void {
     this.#frames.dispose();
-    this.#decoder.dispose();
     for (const latents of this.#latents) releaseTensor(this.#model.gpu, latents);
   }
+}
+
+/** (V, …) for each of S action seeds → (V, S, …) */
+function bySeeds(readings: readonly Float32Array[], V: number): Float32Array {
+  const each = readings[0].length / V;
+  const out = new Float32Array(readings.length * readings[0].length);
+  for (let v = 0; v < V; v++) {
+    readings.forEach((values, s) =>
+      out.set(values.subarray(v * each, (v + 1) * each), (v * readings.length + s) * each),
+    );
+  }
+  return out;
 }
 
 /** Records: normalised latents → frames in [0, 1], not clamped; the inverse of `VideoTower.encode`. */

@@ -1,10 +1,12 @@
 /**
  * What the page and its worker tell each other. The page draws and asks; everything that computes is in the worker.
  *
- * Axis letters as in src/probe/measurement.ts: V video seeds, S action seeds, K probe steps, M action steps, T positions in
+ * Axis letters as in src/probe/experiment/measurement.ts: V video seeds, S action seeds, K probe steps, M action steps, T positions in
  * a chunk, D action dimensions.
  */
-import type { ProbeSettings, TrainedOn } from "../src/probe/experiment/measurement.ts";
+import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
+import type { TrainedOn } from "../src/probe/subject.ts";
+import type { WeightDtype } from "../src/tensor/packed-weight.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 
@@ -16,9 +18,17 @@ export type ModelPlace =
   /** owner/name[@revision][:folder] */
   | { readonly kind: "hub"; readonly name: string };
 
+/** Settings with everything filled in that the page itself shows. */
+export interface RunSettings extends ProbeSettings {
+  readonly videoSteps: number;
+  readonly probeSteps: readonly number[];
+  readonly actionSeeds: number[];
+  readonly dtype: WeightDtype;
+}
+
 /** A run as the page asks for it. */
 export interface RunRequest {
-  readonly settings: ProbeSettings;
+  readonly settings: RunSettings;
   /** the watched episode's prompt when it is not the recorded one; there is then no truth to compare with */
   readonly prompt?: { readonly episode: number; readonly text: string };
   /** kept in the result file as the command that made it */
@@ -26,7 +36,7 @@ export interface RunRequest {
 }
 
 export type Request =
-  | { readonly type: "open"; readonly place: ModelPlace; readonly dtype: ProbeSettings["dtype"] }
+  | { readonly type: "open"; readonly place: ModelPlace; readonly dtype: WeightDtype }
   | { readonly type: "run"; readonly run: RunRequest }
   | { readonly type: "cancel" };
 

@@ -5,9 +5,10 @@ import { readActionConfig } from "../src/networks/lucidrains-action/config.ts";
 import { type ModelDescription, readModelDescription } from "../src/systems/mimic-video/description.ts";
 import { MimicVideo } from "../src/systems/mimic-video/model.ts";
 import { EpisodeData } from "../src/systems/mimic-video/episodes.ts";
-import type { ProbeProvenance, ProbeSettings } from "../src/probe/experiment/measurement.ts";
+import type { ProbeProvenance } from "../src/probe/experiment/measurement.ts";
 import { statementOf } from "../src/probe/result/result.ts";
-import { holdStill } from "../src/probe/experiment/run.ts";
+import { holdStill } from "../src/systems/mimic-video/subject.ts";
+import type { WeightDtype } from "../src/tensor/packed-weight.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";
@@ -21,7 +22,7 @@ declare const PROJECT_VERSION: string;
 /** More would only fill the page; every episode can still be measured. */
 const SHOWN_EPISODES = 24;
 
-type Dtype = ProbeSettings["dtype"];
+type Dtype = WeightDtype;
 
 export class Session {
   readonly data: EpisodeData;
@@ -112,7 +113,10 @@ export class Session {
     const [weightsSha256, dataSha256] = await (this.#hashes ??= hash());
     const view = deviceView(gpu);
     return {
-      model: { name, revision: this.#files.revision, weightsSha256, trainedOn },
+      model: {
+        ...{ name, revision: this.#files.revision, weightsSha256, trainedOn },
+        ...{ system: "mimic-video", stamp: {} },
+      },
       data: { name: this.#dataFiles.name, sha256: dataSha256 },
       noiseSha256: null,
       device: {

@@ -1,5 +1,6 @@
 /** The form and the link that restores it. What is typed is read by the command line's own rules. */
-import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
+import { stepsToProbe } from "../src/probe/experiment/settings.ts";
+import type { RunSettings } from "./protocol.ts";
 import { probeCommand } from "../src/commands/probe/settings.ts";
 
 /** Fields that go to the probe as they are typed. */
@@ -14,6 +15,8 @@ const DEFAULTS: Record<string, string> = {
   episodes: "this",
 };
 
+const VIDEO_STEPS = 50;
+
 export class SettingsForm {
   readonly #form: HTMLFormElement;
 
@@ -27,11 +30,17 @@ export class SettingsForm {
   }
 
   /** @throws UsageError in the command line's words, with fields in place of options */
-  read(watched: number, count: number): ProbeSettings {
+  read(watched: number, count: number): RunSettings {
     const typed = Object.fromEntries(TYPED.map((name) => [name, this.#field(name).value.trim()]));
     const given = Object.fromEntries(Object.entries(typed).filter(([, value]) => value !== ""));
     const { settings } = probeCommand(given, "toy");
-    return { ...settings, episodes: this.#episodes(watched, count) };
+    const { videoSteps = VIDEO_STEPS, actionSeeds, dtype = "f32" } = settings;
+    return {
+      ...settings,
+      ...{ videoSteps, dtype, probeSteps: stepsToProbe(settings.probeSteps, videoSteps) },
+      actionSeeds: Array.isArray(actionSeeds) ? actionSeeds : [0],
+      episodes: this.#episodes(watched, count),
+    };
   }
 
   /** Enough episodes for an interval around every mean. */
@@ -64,7 +73,8 @@ export class SettingsForm {
     const { value } = this.#field("video-steps");
     const field = this.#field("probe-steps") as HTMLInputElement;
     try {
-      field.placeholder = probeCommand({ "video-steps": value }, "toy").settings.probeSteps.join(",");
+      const { videoSteps = VIDEO_STEPS } = probeCommand({ "video-steps": value }, "toy").settings;
+      field.placeholder = stepsToProbe(undefined, videoSteps).join(",");
     } catch {
       field.placeholder = "";
     }

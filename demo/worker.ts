@@ -4,6 +4,7 @@ import { type ProbeHooks } from "../src/probe/experiment/measurement.ts";
 import { probeResult } from "../src/probe/result/result.ts";
 import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
+import { type Episodes, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
 import type { WeightDtype } from "../src/tensor/packed-weight.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { openPlace } from "./place.ts";
@@ -91,34 +92,37 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
       times.step(done);
       tell({ type: "progress", phase, done, total, unit });
     },
-    onState: async (state) => {
+    onState: async (seen) => {
       const cost = times.cost(decoding ? "actionStep" : "videoStep");
-      decoding = state.step === settings.videoSteps;
+      decoding = seen.state.step === settings.videoSteps;
       times.pause();
-      preview ??= await Preview.create(model, state, actionSteps, settings.actionSeeds);
-      const shown = await preview.show(state, signal);
+      preview ??= await Preview.create(model, subject, seen, settings.actionSeeds);
+      const shown = await preview.show(seen, actionSteps, signal);
       tell({ type: "state", state: shown }, [shown.frames.buffer]);
       tell({ type: "cost", cost });
       times.resume();
     },
   };
   // Edited words describe another future than the recorded one, so there is nothing true to compare with.
-  const words = {
+  const words: Episodes = {
     count: data.count,
+    close: async () => {},
     read: async (index: number) => {
       const episode = await data.read(index);
       if (prompt?.episode !== index) return episode;
       return { ...episode, prompt: prompt.text, truth: undefined };
     },
   };
+  const subject = await MimicVideoSubject.bind(model, words);
   try {
-    const measurement = await runProbe({ model, data: words, provenance }, settings, hooks);
+    const measurement = await runProbe({ subject, provenance }, settings, hooks);
     tell({ type: "cost", cost: times.cost("actionStep") });
     const seconds = (performance.now() - started) / 1000;
     const facts = { date: new Date().toISOString(), command: link, seconds };
     tell({ type: "done", result: probeResult(measurement, facts) });
   } finally {
     preview?.dispose();
+    await subject.close();
   }
 }
 

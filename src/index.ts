@@ -33,11 +33,22 @@ export { VideoTower, type VideoTowerConfig } from "./systems/mimic-video/video-t
 export { WanVae } from "./networks/wan-vae/vae.ts";
 export { ActionSampler, type ActionSamples, sampleActions } from "./systems/mimic-video/action-sampler.ts";
 export { sampleSteered } from "./systems/mimic-video/steering.ts";
-export { type FlowCallback, type FlowModel, type FlowState, sampleFlow } from "./sampling/flow.ts";
+export { type Denoiser, type Guidance, guided, type Window, windowed } from "./sampling/denoiser.ts";
+export { type FlowCallback, type FlowState, sampleFlow } from "./sampling/flow.ts";
 export { linspace, videoGrid } from "./sampling/grid.ts";
 export { gaussian } from "./sampling/noise.ts";
 export { VideoFlow } from "./systems/mimic-video/video-flow.ts";
-export { euler, heun, midpoint, type Solver, SOLVERS } from "./sampling/solver.ts";
+export { sample, type SampleOptions, type SampleState } from "./sampling/sample.ts";
+export type { Call, Scheduler, Terms } from "./sampling/scheduler.ts";
+export {
+  edmHeun,
+  euler,
+  exponentialAb2,
+  heun,
+  meanFlow,
+  midpoint,
+  SCHEDULERS,
+} from "./sampling/schedulers.ts";
 export { WeightLoader } from "./weights/loader.ts";
 export type { ModelFiles } from "./weights/model-files.ts";
 export type { ByteSource, TensorInfo, TensorSource } from "./weights/source.ts";

@@ -1,7 +1,7 @@
 /** A golden case: one computation of the PyTorch reference, see test/golden/README.md. */
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { createTensor, readTensor, type Shape, type Tensor } from "../tensor/tensor.ts";
+import type { Shape } from "../tensor/tensor.ts";
 import type { WeightDtype } from "../tensor/packed-weight.ts";
 import type { StoredDtype, TensorSource } from "../weights/source.ts";
 
@@ -40,12 +40,6 @@ export function input(golden: GoldenCase, name: string): CaseTensor {
   return found;
 }
 
-/** The named input on the GPU; ids and masks become u32. */
-export function upload(gpu: Gpu, { shape, dtype, data }: CaseTensor): Tensor {
-  const integer = dtype === "I64" || dtype === "I32" || dtype === "BOOL" || dtype === "U8";
-  return createTensor(gpu, shape, integer ? Uint32Array.from(data) : data, "case input");
-}
-
 /** Inputs `prefix.0`, `prefix.1`, … in order. */
 export function inputList(golden: GoldenCase, prefix: string): CaseTensor[] {
   const list: CaseTensor[] = [];
@@ -65,14 +59,4 @@ export function allowOnly(
       throw new UsageError(`${golden.name} (${golden.kind}): ${what} "${name}" is not supported`);
     }
   }
-}
-
-/** Reads each named tensor. */
-export async function readAll(
-  gpu: Gpu,
-  tensors: Readonly<Record<string, Tensor>>,
-): Promise<Map<string, Float32Array>> {
-  const values = new Map<string, Float32Array>();
-  for (const [name, tensor] of Object.entries(tensors)) values.set(name, await readTensor(gpu, tensor));
-  return values;
 }

@@ -1,26 +1,17 @@
-/** Which runner computes which kind of golden case. */
-import {
-  actionForwardCase,
-  actionSampleCase,
-  actionViewsCase,
-  actorCase,
-  stateTokensCase,
-} from "./action.ts";
+/** Which runner computes which kind of golden case; each family of networks names its own. */
 import type { CaseRunner } from "./case.ts";
-import { rolloutCase } from "./rollout.ts";
-import { t5Case } from "./t5.ts";
-import { transformerCase } from "./transformer.ts";
-import { cosmosVaeCase, wanVaeCase } from "./vae.ts";
+import { kinds as cosmos } from "./cosmos.ts";
+import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
+import { kinds as official } from "./official.ts";
+import { kinds as rollout } from "./rollout.ts";
+import { kinds as t5 } from "./t5.ts";
+import { kinds as vae } from "./vae.ts";
 
-export const RUNNERS: Readonly<Record<string, CaseRunner>> = {
-  "mimic_video.forward": actionForwardCase,
-  "mimic_video.sample": actionSampleCase,
-  "mimic_video.multi_view": actionViewsCase,
-  "mimic_video.actor": actorCase,
-  "mimic_video.state_tokens": stateTokensCase,
-  "cosmos.transformer": transformerCase,
-  "cosmos.vae": cosmosVaeCase,
-  "t5.encoder": t5Case,
-  "cosmos.video_rollout": rolloutCase,
-  "wan.vae": wanVaeCase,
+export const kinds: Readonly<Record<string, CaseRunner>> = {
+  ...lucidrainsAction,
+  ...cosmos,
+  ...vae,
+  ...t5,
+  ...official,
+  ...rollout,
 };

@@ -1,5 +1,4 @@
 /** Golden cases of the video tower: prefix frames, Euler steps on the future latents, tapped hidden states. */
-import { record } from "../gpu/recording.ts";
 import { permute } from "../kernels/copy.ts";
 import { CosmosVae } from "../networks/cosmos-vae/vae.ts";
 import { readCosmosVaeConfig } from "../networks/cosmos-vae/config.ts";
@@ -10,13 +9,14 @@ import { sampleFlow } from "../sampling/flow.ts";
 import { VideoFlow } from "../systems/mimic-video/video-flow.ts";
 import { videoGrid } from "../sampling/grid.ts";
 import { readTensor } from "../tensor/tensor.ts";
-import { WeightLoader } from "../weights/loader.ts";
-import { allowOnly, type CaseRunner, input, upload } from "./case.ts";
+import type { WeightLoader } from "../weights/loader.ts";
+import { allowOnly, type CaseRunner, input } from "./case.ts";
+import { compute, type Values } from "./compute.ts";
 
 // From this target on the reference makes a single pass from pure noise.
 const PURE_NOISE = 0.9999;
 
-export const rolloutCase: CaseRunner = async (gpu, golden) => {
+const rolloutCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [
     /video/,
     /encoder_hidden_states/,
@@ -35,51 +35,51 @@ export const rolloutCase: CaseRunner = async (gpu, golden) => {
     steps: number;
     extract_layers: number[];
   };
-  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
-  const transformer = new CosmosTransformer(
-    readCosmosTransformerConfig(golden.config.transformer, "transformer"),
-    loader.within("transformer"),
-  );
-  const vae = new CosmosVae(readCosmosVaeConfig(golden.config.vae, "vae"), loader.within("vae"));
-  await loader.load();
-
-  const onePass = target >= PURE_NOISE;
-  const tower = new VideoTower(vae, transformer, {
-    latentsMean: [...input(golden, "latents_mean").data],
-    latentsStd: [...input(golden, "latents_std").data],
-    extractLayers,
-    timestepOf: (tau) => (onePass && tau === 1 ? SINGLE_PASS_TIMESTEP : thousandfold(tau)),
+  const build = (w: WeightLoader) => ({
+    transformer: new CosmosTransformer(
+      readCosmosTransformerConfig(golden.config.transformer, "transformer"),
+      w.within("transformer"),
+    ),
+    vae: new CosmosVae(readCosmosVaeConfig(golden.config.vae, "vae"), w.within("vae")),
   });
-  const video = upload(gpu, input(golden, "video")); // (1, frames, 3, rows, columns)
-  const text = upload(gpu, input(golden, "encoder_hidden_states"));
-  const future = upload(gpu, input(golden, "future_noise"));
-  const prepared = await record(gpu, golden.name, () => ({
-    context: tower.encode(permute(video, 0, 2, 1, 3, 4)),
-    text: transformer.textContext(text),
-  }));
-  await prepared.run();
-  const { context } = prepared.outputs;
-  const prefix = await readTensor(gpu, context);
+  return compute(gpu, golden, build, async ({ transformer, vae }, run) => {
+    const onePass = target >= PURE_NOISE;
+    const tower = new VideoTower(vae, transformer, {
+      latentsMean: [...input(golden, "latents_mean").data],
+      latentsStd: [...input(golden, "latents_std").data],
+      extractLayers,
+      timestepOf: (tau) => (onePass && tau === 1 ? SINGLE_PASS_TIMESTEP : thousandfold(tau)),
+    });
+    const video = run.upload("video"); // (1, frames, 3, rows, columns)
+    const text = run.upload("encoder_hidden_states");
+    const future = run.upload("future_noise");
+    const prepared = await run.replay(() => ({
+      context: tower.encode(permute(video, 0, 2, 1, 3, 4)),
+      text: transformer.textContext(text),
+    }));
+    const { context } = prepared.outputs;
+    const prefix = await readTensor(gpu, context);
 
-  const trajectory: number[] = [];
-  const values = new Map<string, Float32Array>([["latents", prefix]]);
-  const flow = new VideoFlow(gpu, tower, prepared.outputs.text, context);
-  await sampleFlow(gpu, flow, future, {
-    grid: onePass ? [1] : videoGrid(steps, target),
-    onStep: async ({ latents, tapped, nextTime }) => {
-      trajectory.push(...joinFrames(prefix, context.shape, await readTensor(gpu, latents), latents.shape));
-      if (nextTime !== undefined) return;
-      const layers = [...extractLayers].sort((a, b) => a - b);
-      for (const [i, layer] of layers.entries())
-        values.set(`hidden.${layer}`, await readTensor(gpu, tapped[i]));
-    },
+    const trajectory: number[] = [];
+    const values: Values = new Map([["latents", prefix]]);
+    const flow = new VideoFlow(gpu, tower, prepared.outputs.text, context);
+    run.onRelease(() => flow.dispose());
+    await sampleFlow(gpu, flow, future, {
+      grid: onePass ? [1] : videoGrid(steps, target),
+      onStep: async ({ latents, tapped, nextTime }) => {
+        trajectory.push(...joinFrames(prefix, context.shape, await readTensor(gpu, latents), latents.shape));
+        if (nextTime !== undefined) return;
+        const layers = [...extractLayers].sort((a, b) => a - b);
+        for (const [i, layer] of layers.entries())
+          values.set(`hidden.${layer}`, await readTensor(gpu, tapped[i]));
+      },
+    });
+    values.set("trajectory", Float32Array.from(trajectory));
+    return values;
   });
-  values.set("trajectory", Float32Array.from(trajectory));
-  flow.dispose();
-  prepared.dispose();
-  loader.release();
-  return values;
 };
+
+export const kinds: Readonly<Record<string, CaseRunner>> = { "cosmos.video_rollout": rolloutCase };
 
 /** (B, C, T1, …) and (B, C, T2, …) joined on the frame axis. */
 function joinFrames(

@@ -8,6 +8,9 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
+/** How the weights came about. Decides what may be concluded, so it is written across figures and files. */
+export type TrainedOn = "random" | "toy" | "pretrained";
+
 /** What a trajectory or a read-out starts from, made by the system: one array, or one for each fresh draw it needs. */
 export type Noise = readonly Float32Array<ArrayBuffer>[];
 

@@ -3,6 +3,14 @@
  * when other episodes or seeds are added to a run.
  */
 
+import { UsageError } from "../errors.ts";
+
+/** @throws UsageError unless `seed` is a whole number from 0 to 2³² − 1, as numpy's seeds are */
+export function checkSeed(seed: number): void {
+  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) return;
+  throw new UsageError(`the seed ${seed} is not a whole number from 0 to ${2 ** 32 - 1}`);
+}
+
 /** 32-bit FNV-1a of a text. */
 function hash(text: string): number {
   let h = 0x811c9dc5;
@@ -26,8 +34,12 @@ function uniforms(key: string): () => number {
   return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6) + 0.5) / 2 ** 53;
 }
 
-/** `length` standard normal float32 values for a purpose and a seed (Box–Muller). */
+/**
+ * `length` standard normal float32 values for a purpose and a seed (Box–Muller).
+ * @throws UsageError unless `seed` is a whole number from 0 to 2³² − 1
+ */
 export function gaussian(purpose: string, seed: number, length: number): Float32Array<ArrayBuffer> {
+  checkSeed(seed);
   const uniform = uniforms(`${purpose}#${seed}`);
   const values = new Float32Array(length);
   for (let i = 0; i < length; i += 2) {

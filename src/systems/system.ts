@@ -3,13 +3,11 @@
  * in docs/add-a-system.md.
  */
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Subject } from "../probe/subject.ts";
+import type { Subject, TrainedOn } from "../probe/subject.ts";
 import type { WeightDtype } from "../tensor/packed-weight.ts";
 import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
-
-/** How the weights came about; decides what may be concluded. */
-export type TrainedOn = "random" | "toy" | "pretrained";
+import type { TensorSource } from "../weights/source.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -45,6 +43,8 @@ export interface Opened {
   readonly trainedOn: TrainedOn;
   /** files whose bytes are the model: folders or files, for the provenance stamp */
   readonly weightFiles: readonly string[];
+  /** how weights lie on the GPU */
+  readonly dtype: WeightDtype;
   /** what decides the numbers besides weights and data, for the provenance stamp */
   readonly stamp: Readonly<Record<string, string>>;
   readonly plan: Plan;
@@ -55,12 +55,18 @@ export interface Opened {
   load(options: LoadOptions): Promise<void>;
   /**
    * Binds data to the model; may be called before `load`, so that data that do not fit are refused first.
+   * @param noise tensors to be used instead of noise drawn from seeds, which then number its rows
    * @throws FormatError naming file, field, found and expected
    */
-  subject(data: ModelFiles): Promise<Subject & { close(): Promise<void> }>;
+  subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject>;
   /** Frees what was loaded, and closes files. */
   release(): Promise<void>;
 }
+
+/** A subject whose data are closed by whoever asked for it. */
+// The probe hands an encoded item back to the subject that made it, and never looks inside.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type BoundSubject = Subject<any> & { close(): Promise<void> };
 
 export interface System {
   readonly name: string;

@@ -22,10 +22,14 @@ function playback(interruptAfter = Number.POSITIVE_INFINITY) {
   const control = new AbortController();
   const computed: number[] = [];
   const run: RunProbe = async (settings, { store, signal, onProgress }) => {
-    const measurement = referenceMeasurement({ episodes: settings.episodes?.length ?? 4 });
+    const measurement = referenceMeasurement({
+      episodes: Array.isArray(settings.episodes)
+        ? settings.episodes.length
+        : ((settings.episodes as number | undefined) ?? 4),
+    });
     const { episodes, provenance } = measurement;
-    provenance.dtype = settings.dtype;
-    const stored = (await store?.begin(fingerprintOf(measurement.settings, provenance, 16))) ?? [];
+    provenance.dtype = settings.dtype ?? "f32";
+    const stored = (await store?.begin(fingerprintOf(measurement.settings, provenance))) ?? [];
     for (const [i, unit] of episodes.entries()) {
       if (computed.length >= interruptAfter) control.abort(new Error("interrupted"));
       signal?.throwIfAborted();

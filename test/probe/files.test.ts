@@ -68,7 +68,7 @@ describe("output folder", () => {
 
 describe("unit store", () => {
   const measurement = referenceMeasurement({ episodes: 2 });
-  const fingerprint = fingerprintOf(measurement.settings, measurement.provenance, 16);
+  const fingerprint = fingerprintOf(measurement.settings, measurement.provenance);
 
   it("gives back the same bytes", async () => {
     const first = folderStore(folder);
@@ -121,14 +121,14 @@ describe("unit store", () => {
   it("tells every setting that affects numbers apart", () => {
     const { settings, provenance } = measurement;
     const changed = [
-      fingerprintOf({ ...settings, episodes: [0] }, provenance, 16),
-      fingerprintOf({ ...settings, videoSteps: 51 }, provenance, 16),
-      fingerprintOf({ ...settings, probeSteps: [50] }, provenance, 16),
-      fingerprintOf({ ...settings, videoSeeds: [1] }, provenance, 16),
-      fingerprintOf({ ...settings, actionSeeds: [1] }, provenance, 16),
-      fingerprintOf(settings, provenance, 17),
-      fingerprintOf(settings, { ...provenance, noiseSha256: null }, 16),
-      fingerprintOf(settings, { ...provenance, dtype: "bf16" }, 16),
+      fingerprintOf({ ...settings, episodes: [0] }, provenance),
+      fingerprintOf({ ...settings, videoSteps: 51 }, provenance),
+      fingerprintOf({ ...settings, probeSteps: [50] }, provenance),
+      fingerprintOf({ ...settings, videoSeeds: [1] }, provenance),
+      fingerprintOf({ ...settings, actionSeeds: [1] }, provenance),
+      fingerprintOf({ ...settings, actionSteps: 17 }, provenance),
+      fingerprintOf(settings, { ...provenance, noiseSha256: null }),
+      fingerprintOf(settings, { ...provenance, dtype: "bf16" }),
     ];
     const all = [fingerprint, ...changed].map((value) => JSON.stringify(value));
     expect(new Set(all).size).toBe(all.length);
@@ -139,7 +139,7 @@ describe("unit store", () => {
       noiseFile: "noise",
       adapter: "any",
     };
-    expect(fingerprintOf(moved, provenance, 16)).toEqual(fingerprint);
+    expect(fingerprintOf(moved, provenance)).toEqual(fingerprint);
   });
 });
 

@@ -19,9 +19,14 @@ export interface Option {
 export const OPTIONS = [
   {
     name: "model",
-    value: "DIR",
+    value: "DIR|owner/name[@revision]",
     shownDefault: "the toy that ships",
-    help: "folder of a checkpoint with model.json",
+    help: "folder of a checkpoint, or its name on the Hub; what kind of system it is, is found out",
+  },
+  {
+    name: "policy",
+    value: "NAME",
+    help: "which policy of a folder that holds several; when it is missing or wrong, those that exist are listed",
   },
   {
     name: "data",
@@ -35,22 +40,35 @@ export const OPTIONS = [
     help: "safetensors with video_noise and action_noise, used instead of noise drawn from seeds; seeds then number its rows",
   },
   {
+    name: "text",
+    value: "FILE",
+    help: "embeddings of the prompts, for models whose text encoder is large: safetensors with text.0, text.1, … and a JSON list of prompts in its metadata, or a .pt or pickle file of the release",
+  },
+  {
+    name: "encode-text",
+    help: "run the model's own text encoder, layer by layer, even where it must be downloaded (T5-11B: 45 GB); results are cached",
+  },
+  {
+    name: "oracle",
+    help: "also decode from the recorded future, noised as at each probe step, where the episodes hold one",
+  },
+  {
     name: "episodes",
-    value: "N|i,j,…",
+    value: "N|i,j,…|all",
     shownDefault: "4",
     help: 'how many episodes from the first on, or a list of indices ("3," is only episode 3)',
   },
   {
     name: "video-steps",
     value: "N",
-    shownDefault: "50",
-    help: "Euler steps of the video flow, from noise (τ = 1) to clean (τ = 0)",
+    shownDefault: "the system's own, 50 for the toy",
+    help: "steps of the video's schedule, from noise to clean",
   },
   {
     name: "probe-steps",
     value: "k,k,…",
     shownDefault: "5,10,20,30,40,50, scaled to N",
-    help: "video steps, ascending in 0..N, whose hidden states condition a full decode; N itself is always added",
+    help: "video steps, ascending in 0..N, whose hidden states condition a full decode; the last that can be read is always added",
   },
   {
     name: "action-steps",
@@ -66,9 +84,9 @@ export const OPTIONS = [
   },
   {
     name: "action-seeds",
-    value: "S|s,s,…",
-    shownDefault: "1",
-    help: "how many seeds of action noise (0, 1, …), or a list of them",
+    value: "S|s,s,…|same",
+    shownDefault: "the system's habit, 1 for the toy",
+    help: "how many seeds of action noise (0, 1, …), a list of them, or the video's own for each",
   },
   {
     name: "reference",
@@ -85,8 +103,19 @@ export const OPTIONS = [
   {
     name: "dtype",
     value: "f32|bf16|f16",
-    shownDefault: "f32",
+    shownDefault: "f32; bf16 for the release",
     help: "how weights are kept on the GPU; arithmetic is float32. bf16 keeps what is stored so; f16 rounds all others",
+  },
+  {
+    name: "arithmetic",
+    value: "f32|f16",
+    shownDefault: "f32",
+    help: "in what matrix products are computed; f16 where the adapter has it and the system allows it",
+  },
+  {
+    name: "gpu-memory",
+    value: "GB",
+    help: "memory of the graphics card, which WebGPU does not tell: the plan is made to fit, or says what does not",
   },
   {
     name: "ignore-unexpected",

@@ -5,9 +5,6 @@ import type { Reference } from "../../probe/figure/style.ts";
 import type { ProbeSettings } from "../../probe/experiment/measurement.ts";
 import type { TypedOptions } from "./options.ts";
 
-/** Probe steps of the default N = 50, as fractions of N. */
-const DEFAULT_PROBE_FRACTIONS = [0.1, 0.2, 0.4, 0.6, 0.8, 1];
-
 /** How a run is shown and where it is kept; what it measures is in `settings`. */
 export interface ProbeCommand {
   settings: ProbeSettings;
@@ -26,11 +23,8 @@ export interface ProbeCommand {
  */
 export function probeCommand(typed: TypedOptions, defaultModelDir: string): ProbeCommand {
   const videoSteps =
-    typed["video-steps"] === undefined ? 50 : wholeNumber("video-steps", typed["video-steps"], 1);
-  const probeSteps =
-    typed["probe-steps"] === undefined
-      ? scaledSteps(videoSteps)
-      : readProbeSteps(typed["probe-steps"], videoSteps);
+    typed["video-steps"] === undefined ? undefined : wholeNumber("video-steps", typed["video-steps"], 1);
+  const probeSteps = typed["probe-steps"] === undefined ? undefined : ascendingSteps(typed["probe-steps"]);
   if (typed.resume !== undefined && typed.out === undefined)
     throw new UsageError(
       "--resume needs to know which run to continue. Add --out with the folder of that run.",
@@ -40,7 +34,12 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       modelDir: typed.model ?? defaultModelDir,
       dataDir: typed.data,
       noiseFile: typed.noise,
-      episodes: typed.episodes === undefined ? undefined : countOrList("episodes", typed.episodes),
+      episodes:
+        typed.episodes === undefined || typed.episodes === "all"
+          ? typed.episodes
+          : /^\d+$/.test(typed.episodes)
+            ? wholeNumber("episodes", typed.episodes, 1)
+            : countOrList("episodes", typed.episodes),
       videoSteps,
       probeSteps,
       actionSteps:
@@ -48,9 +47,18 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
           ? undefined
           : wholeNumber("action-steps", typed["action-steps"], 1),
       videoSeeds: countOrList("video-seeds", typed["video-seeds"] ?? "2"),
-      actionSeeds: countOrList("action-seeds", typed["action-seeds"] ?? "1"),
+      actionSeeds:
+        typed["action-seeds"] === undefined || typed["action-seeds"] === "same"
+          ? typed["action-seeds"]
+          : countOrList("action-seeds", typed["action-seeds"]),
       adapter: typed.adapter,
-      dtype: oneOf("dtype", typed.dtype ?? "f32", ["f32", "bf16", "f16"]),
+      dtype: typed.dtype === undefined ? undefined : oneOf("dtype", typed.dtype, ["f32", "bf16", "f16"]),
+      policy: typed.policy,
+      text: typed.text,
+      encodeText: typed["encode-text"] !== undefined,
+      oracle: typed.oracle !== undefined,
+      gpuMemory: typed["gpu-memory"] === undefined ? undefined : gigabytes(typed["gpu-memory"]),
+      arithmetic: oneOf("arithmetic", typed.arithmetic ?? "f32", ["f32", "f16"]),
       variants: typed.variants === undefined ? undefined : readVariants(typed.variants),
       unexpected: typed["ignore-unexpected"] === undefined ? "refuse" : "ignore",
     },
@@ -62,18 +70,16 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
   };
 }
 
-/** The default probe steps, scaled to N and without repetition. */
-function scaledSteps(N: number): number[] {
-  return Array.from(new Set(DEFAULT_PROBE_FRACTIONS.map((fraction) => Math.round(fraction * N))));
+function gigabytes(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value <= 0)
+    throw new UsageError(`--gpu-memory ${text}: write a number of gigabytes, such as 12 or 7.5.`);
+  return value * 2 ** 30;
 }
 
-function readProbeSteps(text: string, N: number): number[] {
+/** Whether they lie on the schedule is known when the system is (experiment/settings.ts). */
+function ascendingSteps(text: string): number[] {
   const steps = wholeNumbers("probe-steps", text);
-  const beyond = steps.filter((step) => step > N);
-  if (beyond.length > 0)
-    throw new UsageError(
-      `--probe-steps ${text}: ${beyond.join(", ")} lies beyond the ${N} video steps. Use steps in 0..${N}, or a larger --video-steps.`,
-    );
   const misplaced = steps.findIndex((step, i) => i > 0 && step <= steps[i - 1]);
   if (misplaced > 0) {
     const [before, step] = [steps[misplaced - 1], steps[misplaced]];
@@ -81,8 +87,7 @@ function readProbeSteps(text: string, N: number): number[] {
     const sorted = Array.from(new Set(steps)).sort((a, b) => a - b);
     throw new UsageError(`--probe-steps ${text}: ${what}. Write them ascending: ${sorted.join(",")}.`);
   }
-  // The decode at N is the reference of all others.
-  return steps[steps.length - 1] === N ? steps : [...steps, N];
+  return steps;
 }
 
 /** "3" is 0, 1, 2; "3,7" is 3 and 7; "3," is 3. */

@@ -9,30 +9,15 @@ import type { Activation } from "../../kernels/activations.ts";
 import { conv3d, type ConvolutionOptions, type Triple } from "../../kernels/conv3d.ts";
 import { permute } from "../../kernels/copy.ts";
 import { groupNorm } from "../../kernels/group-norm.ts";
-import { linear } from "../../kernels/linear.ts";
 import { averagePool, doubleLaterFrames, enlargeFrames } from "../../kernels/resample.ts";
 import { wideAttention } from "../../kernels/wide-attention.ts";
 import type { PackedWeight } from "../../tensor/packed-weight.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
+import { Pointwise } from "../vae.ts";
 import type { CosmosVaeLevel } from "./config.ts";
 
 const EPSILON = 1e-6;
-
-/** 1×1×1 convolution: a linear map of every pixel's channels. */
-export class Pointwise {
-  readonly #weight: PackedWeight;
-  readonly #bias: Tensor;
-
-  constructor(w: WeightLoader, inner: number, out: number) {
-    this.#weight = w.linear("weight", out, inner, [out, inner, 1, 1, 1]);
-    this.#bias = w.tensor("bias", [out]);
-  }
-
-  forward(x: Tensor, residual?: Tensor): Tensor {
-    return linear(x, this.#weight, { bias: this.#bias, residual });
-  }
-}
 
 /** A convolution of one kernel size; in time the first frame is repeated so that a stride of 1 keeps the length. */
 class Convolution {

@@ -7,20 +7,21 @@
  * patches a frame of 480 × 640 has 120 × 160 pixels. The published model plans 0.55 GB to encode 17 such frames and 0.9 GB to decode
  * them (planned at 96 × 128 and scaled by the pixels, 2026-11-22).
  */
-import { UsageError } from "../../errors.ts";
 import { scope } from "../../gpu/recording.ts";
 import { permute, slice } from "../../kernels/copy.ts";
 import { haar, inverseHaar } from "../../kernels/haar.ts";
 import { foldPatches, type PatchLayout, repeatFirstFrame, unfoldPatches } from "../../kernels/resample.ts";
-import { showShape, type Tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { type CosmosVaeConfig, decoderLevels, encoderLevels } from "./config.ts";
-import { ConvProjection, Downsampler, Head, Level, MidBlock, Pointwise, Upsampler } from "./layers.ts";
+import { buildHalves, checkClip, loadedHalf, Pointwise, type VaeParts } from "../vae.ts";
+import { ConvProjection, Downsampler, Head, Level, MidBlock, Upsampler } from "./layers.ts";
 
 export { type CosmosVaeConfig, readCosmosVaeConfig } from "./config.ts";
 
-/** Which halves of an autoencoder are loaded. */
-export type VaeParts = "both" | "encoder" | "decoder";
+export type { VaeParts } from "../vae.ts";
+
+const NAME = "Cosmos VAE";
 
 /** Clips to patches of p × p × p pixels and back; the first frame fills a patch of its own. */
 interface Patching {
@@ -131,16 +132,13 @@ class Decoder {
 /** The autoencoder; its methods record (see recording.ts) and may be called in one recording or several. */
 export class CosmosVae {
   readonly config: CosmosVaeConfig;
-  readonly #encoder: Encoder | undefined;
-  readonly #decoder: Decoder | undefined;
+  readonly #halves: { readonly encoder?: Encoder; readonly decoder?: Decoder };
 
   /** Asks for the weights of `parts`; the other half of the checkpoint is left unread. */
   constructor(config: CosmosVaeConfig, loader: WeightLoader, parts: VaeParts = "both") {
     this.config = config;
-    if (parts === "decoder") loader.ignore(/encoder\./, /quant_conv\./);
-    else this.#encoder = new Encoder(config, loader);
-    if (parts === "encoder") loader.ignore(/decoder\./, /post_quant_conv\./);
-    else this.#decoder = new Decoder(config, loader);
+    const encoder = () => new Encoder(config, loader);
+    this.#halves = buildHalves(parts, loader, encoder, () => new Decoder(config, loader));
   }
 
   /**
@@ -148,8 +146,8 @@ export class CosmosVae {
    * @throws UsageError when the channels are wrong, the encoder is not loaded, or a level that halves meets an odd size
    */
   encode(video: Tensor): Tensor {
-    check(video, "video", this.config.inChannels);
-    return scope("encoder", () => loaded(this.#encoder, "encoder").forward(video));
+    checkClip(NAME, video, "video", this.config.inChannels);
+    return scope("encoder", () => loadedHalf(NAME, this.#halves.encoder, "encoder").forward(video));
   }
 
   /**
@@ -157,19 +155,7 @@ export class CosmosVae {
    * @throws UsageError when the channels are wrong or the decoder is not loaded
    */
   decode(latents: Tensor): Tensor {
-    check(latents, "latents", this.config.latentChannels);
-    return scope("decoder", () => loaded(this.#decoder, "decoder").forward(latents));
+    checkClip(NAME, latents, "latents", this.config.latentChannels);
+    return scope("decoder", () => loadedHalf(NAME, this.#halves.decoder, "decoder").forward(latents));
   }
-}
-
-function check(x: Tensor, what: string, channels: number): void {
-  if (x.shape.length === 5 && x.dim(1) === channels) return;
-  throw new UsageError(
-    `Cosmos VAE: ${what} ${showShape(x.shape)} is not (batch, ${channels}, frames, height, width)`,
-  );
-}
-
-function loaded<T>(half: T | undefined, name: string): T {
-  if (half) return half;
-  throw new UsageError(`Cosmos VAE: the ${name} was not loaded; construct it with parts "both" or "${name}"`);
 }

@@ -20,6 +20,10 @@ export interface CosmosTransformerConfig {
   readonly ropeScale: readonly [number, number, number];
   readonly learnedPositions: boolean;
   readonly paddingMask: boolean;
+  /** of the norms of queries and keys: 1e-5 in diffusers, 1e-6 in Cosmos' own code */
+  readonly qkEpsilon: number;
+  /** what rotary tables and the sinusoids of the times are made of; bfloat16: each intermediate result is rounded to it */
+  readonly tables: "float32" | "bfloat16";
   /** width of the text input before its projection to `textDim`, where there is one (Predict2.5) */
   readonly textProjectionFrom?: number;
 }
@@ -69,6 +73,8 @@ export function readCosmosTransformerConfig(json: unknown, name = "transformer")
     ropeScale: c.numbers("rope_scale", 3, [2, 1, 1]) as Triple,
     learnedPositions: c.has("extra_pos_embed_type") && c.text("extra_pos_embed_type") === "learnable",
     paddingMask: c.flag("concat_padding_mask", true),
+    qkEpsilon: 1e-5,
+    tables: "float32",
     textProjectionFrom: projected ? c.count("crossattn_proj_in_channels", 1024) : undefined,
   };
   if (config.patchSize[0] !== 1) {

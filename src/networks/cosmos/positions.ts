@@ -5,6 +5,7 @@
 import { UsageError } from "../../errors.ts";
 import type { Rotary } from "../../kernels/qk-norm.ts";
 import { constant, type Tensor } from "../../tensor/tensor.ts";
+import { bfloat16 } from "../../weights/rounded.ts";
 import type { CosmosTransformerConfig } from "./config.ts";
 
 /** Patched size of a latent video: (frames, rows, columns) of tokens. */
@@ -15,9 +16,30 @@ const BASE_FPS = 24;
 
 const f32 = Math.fround;
 
+/**
+ * Angles of every position of an axis, [position][j]: position / base^(2j/dim). In bfloat16 the base, the exponents, the powers, their
+ * reciprocals and the angles are each rounded, as the released code has them because it casts its buffers: up to 0.09 rad off at
+ * 16 × 30 × 40 tokens, and checkpoints trained so want it so.
+ */
+export function rotaryAngles(
+  base: number,
+  dim: number,
+  positions: readonly number[],
+  tables: CosmosTransformerConfig["tables"],
+): number[][] {
+  const coarse = tables === "bfloat16";
+  const round = coarse ? bfloat16 : f32;
+  // A scalar base takes the type of the exponents there; float32 tables were never told apart by its rounding.
+  const theta = coarse ? round(base) : base;
+  const frequencies = Array.from({ length: dim / 2 }, (_, j) =>
+    round(1 / round(theta ** round((2 * j) / dim))),
+  );
+  return positions.map((position) => frequencies.map((frequency) => round(round(position) * frequency)));
+}
+
 /** Rotary tables for every token of the grid, each (t·h·w, d/2), axes in order time, height, width. */
 export function rotary(config: CosmosTransformerConfig, grid: TokenGrid, fps?: number): Rotary {
-  const { headDim, ropeScale, maxSize, patchSize } = config;
+  const { headDim, ropeScale, maxSize, patchSize, tables } = config;
   grid.forEach((n, axis) => {
     const limit = Math.max(...maxSize.map((m, a) => Math.floor(m / patchSize[a])));
     if (n > limit)
@@ -30,12 +52,10 @@ export function rotary(config: CosmosTransformerConfig, grid: TokenGrid, fps?: n
   // angles[axis][position][j]
   const angles = dims.map((dim, axis) => {
     const ntk = ropeScale[axis] ** (dim / (dim - 2));
-    const theta = 10_000 * ntk;
-    const frequencies = Array.from({ length: dim / 2 }, (_, j) => f32(1 / f32(theta ** f32((2 * j) / dim))));
-    return Array.from({ length: grid[axis] }, (_, position) => {
-      const at = axis === 0 && fps !== undefined ? f32(f32(position / fps) * BASE_FPS) : position;
-      return frequencies.map((frequency) => f32(at * frequency));
-    });
+    const positions = Array.from({ length: grid[axis] }, (_, position) =>
+      axis === 0 && fps !== undefined ? f32(f32(position / fps) * BASE_FPS) : position,
+    );
+    return rotaryAngles(10_000 * ntk, dim, positions, tables);
   });
   const half = headDim / 2;
   const [t, h, w] = grid;

@@ -3,11 +3,18 @@
  * reach 1000 rad, where WGSL's cos is useless, so the few distinct ones are computed here, in the reference's float32
  * order, and uploaded before each step.
  */
+import { bfloat16 } from "../../weights/rounded.ts";
+import type { CosmosTransformerConfig } from "./config.ts";
 
 const f32 = Math.fround;
 
-/** Sinusoids (R, D) of R timesteps, cosines first. */
-export function timestepSinusoids(timesteps: readonly number[], width: number): Float32Array<ArrayBuffer> {
+/** Sinusoids (R, D) of R timesteps, cosines first; in bfloat16 the timesteps and the sinusoids are rounded to it, not what lies between. */
+export function timestepSinusoids(
+  timesteps: readonly number[],
+  width: number,
+  tables: CosmosTransformerConfig["tables"] = "float32",
+): Float32Array<ArrayBuffer> {
+  const round = tables === "bfloat16" ? bfloat16 : f32;
   const half = width / 2;
   const frequencies = Array.from({ length: half }, (_, k) =>
     f32(Math.exp(f32(f32(f32(-Math.log(10_000)) * k) / half))),
@@ -15,9 +22,9 @@ export function timestepSinusoids(timesteps: readonly number[], width: number): 
   const values = new Float32Array(timesteps.length * width);
   timesteps.forEach((t, row) => {
     frequencies.forEach((f, k) => {
-      const angle = f32(f32(t) * f);
-      values[row * width + k] = Math.cos(angle);
-      values[row * width + half + k] = Math.sin(angle);
+      const angle = f32(round(t) * f);
+      values[row * width + k] = round(Math.cos(angle));
+      values[row * width + half + k] = round(Math.sin(angle));
     });
   });
   return values;

@@ -7,23 +7,25 @@
  */
 import { UsageError } from "../../errors.ts";
 import { scope } from "../../gpu/recording.ts";
-import { attention } from "../../kernels/attention.ts";
 import { concat, expand, permute } from "../../kernels/copy.ts";
 import { activation, add } from "../../kernels/elementwise.ts";
-import { gatedResidual } from "../../kernels/gated-residual.ts";
 import { linear } from "../../kernels/linear.ts";
-import { type Modulation, modulatedNorm, norm } from "../../kernels/norm.ts";
-import { qkNorm, type Rotary } from "../../kernels/qk-norm.ts";
+import { norm } from "../../kernels/norm.ts";
+import type { Rotary } from "../../kernels/qk-norm.ts";
 import type { PackedWeight } from "../../tensor/packed-weight.ts";
-import { slice } from "../../kernels/copy.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import { type CosmosTransformerConfig, widthOf } from "./config.ts";
+import {
+  Attention,
+  type AttentionKeys,
+  type BlockTime,
+  FeedForward,
+  type KeysValues,
+  Modulator,
+  NORM_EPSILON,
+} from "./layers.ts";
 import { learnedPositions, rotary, type TokenGrid } from "./positions.ts";
-
-// Epsilons of the reference: LayerNorm and time norm 1e-6, query and key norms 1e-5 (specification trap T20).
-const NORM_EPSILON = 1e-6;
-const QK_EPSILON = 1e-5;
 
 /** Keys and values of the text for every block, (B, S, D) each: they do not change while denoising. */
 export interface TextContext {
@@ -47,7 +49,7 @@ export interface TransformerInput {
   readonly rowOfFrame: Uint32Array;
   /** frames a second, where the model's temporal positions count seconds */
   readonly fps?: number;
-  /** blocks whose output is wanted, 0-based */
+  /** blocks behind which the residual stream is wanted, 0-based; −1: the embedded patches, before the first */
   readonly capture?: readonly number[];
   /** whether the velocity is wanted; without it the blocks after the last captured one are not run */
   readonly velocity?: boolean;
@@ -60,115 +62,58 @@ export interface TransformerOutput {
   readonly captured: ReadonlyMap<number, Tensor>;
 }
 
-/** Low-rank adaptive modulation: (shift, scale, gate) or (shift, scale) of every distinct timestep. */
-class Modulator {
-  readonly #down: PackedWeight;
-  readonly #up: PackedWeight;
+const ATTENTION_KEYS: AttentionKeys = {
+  ...{ q: "to_q.weight", k: "to_k.weight", v: "to_v.weight", out: "to_out.0.weight" },
+  ...{ qNorm: "norm_q.weight", kNorm: "norm_k.weight" },
+};
 
-  constructor(w: WeightLoader, width: number, rank: number, parts: number) {
-    this.#down = w.linear("linear_1.weight", rank, width);
-    this.#up = w.linear("linear_2.weight", parts * width, rank);
-  }
-
-  /** (R, D) silu(e), (R, parts·D) time shift → table (R, parts·D) */
-  forward(e: Tensor, temb: Tensor): Tensor {
-    return linear(linear(e, this.#down), this.#up, { residual: temb });
-  }
-}
-
-class Attention {
-  readonly #config: CosmosTransformerConfig;
-  readonly #w: Readonly<Record<"q" | "k" | "v" | "out", PackedWeight>>;
-  readonly #gains: Readonly<Record<"q" | "k", Tensor>>;
-
-  constructor(config: CosmosTransformerConfig, w: WeightLoader, contextDim: number) {
-    const width = widthOf(config);
-    this.#config = config;
-    this.#w = {
-      q: w.linear("to_q.weight", width, width),
-      k: w.linear("to_k.weight", width, contextDim),
-      v: w.linear("to_v.weight", width, contextDim),
-      out: w.linear("to_out.0.weight", width, width),
-    };
-    this.#gains = {
-      q: w.tensor("norm_q.weight", [config.headDim]),
-      k: w.tensor("norm_k.weight", [config.headDim]),
-    };
-  }
-
-  keysValues(context: Tensor, angles?: Rotary): { k: Tensor; v: Tensor } {
-    const k = qkNorm(linear(context, this.#w.k), this.#config.heads, this.#gains.k, QK_EPSILON, angles); // (B, S, D)
-    return { k, v: linear(context, this.#w.v) };
-  }
-
-  forward(x: Tensor, { k, v }: { k: Tensor; v: Tensor }, angles?: Rotary, mask?: Tensor): Tensor {
-    const { heads, headDim } = this.#config;
-    const q = qkNorm(linear(x, this.#w.q), heads, this.#gains.q, QK_EPSILON, angles); // (B, N, D)
-    return linear(
-      attention({ tensor: q }, { tensor: k }, { tensor: v }, { heads, headDim, mask }),
-      this.#w.out,
-    );
-  }
-}
+const modulator = (
+  config: CosmosTransformerConfig,
+  w: WeightLoader,
+  name: string,
+  parts: 2 | 3,
+): Modulator => {
+  const width = widthOf(config);
+  const sizes = { time: width, rank: config.adalnLoraDim, width, parts };
+  return new Modulator(name, w.within(name), ["linear_1.weight", "linear_2.weight"], sizes);
+};
 
 class Block {
-  readonly #modulators: readonly Modulator[];
+  readonly #modulators: Readonly<Record<"self" | "cross" | "ff", Modulator>>;
   readonly #self: Attention;
   readonly #cross: Attention;
-  readonly #ff: { readonly in: PackedWeight; readonly out: PackedWeight };
-  readonly #width: number;
+  readonly #ff: FeedForward;
 
   constructor(config: CosmosTransformerConfig, w: WeightLoader) {
+    const { heads, headDim, textDim, qkEpsilon: epsilon } = config;
     const width = widthOf(config);
     const hidden = Math.trunc(width * config.mlpRatio);
-    this.#width = width;
-    this.#modulators = [1, 2, 3].map(
-      (n) => new Modulator(w.within(`norm${n}`), width, config.adalnLoraDim, 3),
-    );
-    this.#self = new Attention(config, w.within("attn1"), width);
-    this.#cross = new Attention(config, w.within("attn2"), config.textDim);
-    this.#ff = {
-      in: w.linear("ff.net.0.proj.weight", hidden, width),
-      out: w.linear("ff.net.2.weight", width, hidden),
+    this.#modulators = {
+      self: modulator(config, w, "norm1", 3),
+      cross: modulator(config, w, "norm2", 3),
+      ff: modulator(config, w, "norm3", 3),
     };
+    const attentionOn = (name: string, contextDim: number) =>
+      new Attention(w.within(name), ATTENTION_KEYS, { heads, headDim, contextDim, epsilon });
+    this.#self = attentionOn("attn1", width);
+    this.#cross = attentionOn("attn2", textDim);
+    this.#ff = new FeedForward(w.within("ff"), ["net.0.proj.weight", "net.2.weight"], width, hidden);
   }
 
-  textKeysValues(text: Tensor): { k: Tensor; v: Tensor } {
+  textKeysValues(text: Tensor): KeysValues {
     return scope("attn2", () => this.#cross.keysValues(text));
   }
 
-  forward(x: Tensor, time: BlockTime, angles: Rotary, text: { k: Tensor; v: Tensor; mask?: Tensor }): Tensor {
-    x = this.#modulated(0, x, time, (y) =>
+  forward(x: Tensor, time: BlockTime, angles: Rotary, text: KeysValues & { mask?: Tensor }): Tensor {
+    const { self, cross, ff } = this.#modulators;
+    x = self.residual(x, time, (y) =>
       scope("attn1", () => this.#self.forward(y, this.#self.keysValues(y, angles), angles)),
     );
-    x = this.#modulated(1, x, time, (y) =>
+    x = cross.residual(x, time, (y) =>
       scope("attn2", () => this.#cross.forward(y, text, undefined, text.mask)),
     );
-    return this.#modulated(2, x, time, (y) =>
-      scope("ff", () => linear(linear(y, this.#ff.in, { activation: "gelu" }), this.#ff.out)),
-    );
+    return ff.residual(x, time, (y) => scope("ff", () => this.#ff.forward(y)));
   }
-
-  /** x + gate ⊙ branch(LN(x)·(1 + scale) + shift); the table's columns are shift, scale, gate */
-  #modulated(n: number, x: Tensor, { e, temb, rowOf }: BlockTime, branch: (y: Tensor) => Tensor): Tensor {
-    const D = this.#width;
-    const modulation: Modulation = {
-      table: scope(`norm${n + 1}`, () => this.#modulators[n].forward(e, temb)),
-      rowOf,
-    };
-    const y = modulatedNorm(x, "layer", NORM_EPSILON, modulation, { shift: 0, scale: D });
-    return gatedResidual(x, branch(y), modulation, 2 * D);
-  }
-}
-
-/** What a block needs of the timesteps. */
-interface BlockTime {
-  /** silu of the normalised sinusoids, (R, D) */
-  readonly e: Tensor;
-  /** (R, 3·D) */
-  readonly temb: Tensor;
-  /** (B·N) u32 */
-  readonly rowOf: Tensor;
 }
 
 /** Weights and forward pass; methods record operations and must be called inside `record`. */
@@ -179,10 +124,14 @@ export class CosmosTransformer {
   readonly #positions: readonly HostWeight[];
   readonly #textProjection?: { readonly weight: PackedWeight; readonly bias: Tensor };
   readonly #blocks: readonly Block[];
-  readonly #outModulator: Modulator;
-  readonly #out: PackedWeight;
+  /** absent where only the first blocks are loaded */
+  readonly #out?: { readonly modulator: Modulator; readonly weight: PackedWeight };
 
-  constructor(config: CosmosTransformerConfig, w: WeightLoader) {
+  /**
+   * Asks for the weights of the first `blocks` blocks; with fewer than all of them there is no velocity, and what stands behind them in
+   * the checkpoint is left unread.
+   */
+  constructor(config: CosmosTransformerConfig, w: WeightLoader, blocks = config.layers) {
     const { patchSize, maxSize, textProjectionFrom } = config;
     const D = widthOf(config);
     const patch = patchSize[0] * patchSize[1] * patchSize[2];
@@ -210,11 +159,15 @@ export class CosmosTransformer {
       };
     }
     this.#blocks = Array.from(
-      { length: config.layers },
+      { length: blocks },
       (_, i) => new Block(config, w.within(`transformer_blocks.${i}`)),
     );
-    this.#outModulator = new Modulator(w.within("norm_out"), D, config.adalnLoraDim, 2);
-    this.#out = w.linear("proj_out.weight", patch * config.outChannels, D);
+    for (let i = blocks; i < config.layers; i++) w.ignore(new RegExp(`transformer_blocks\\.${i}\\.`));
+    if (blocks < config.layers) w.ignore(/norm_out\./, /proj_out\./);
+    else {
+      const weight = w.linear("proj_out.weight", patch * config.outChannels, D);
+      this.#out = { modulator: modulator(config, w, "norm_out", 2), weight };
+    }
   }
 
   /** Keys and values of a text (B, S, E) for every block. */
@@ -230,15 +183,16 @@ export class CosmosTransformer {
   }
 
   /**
-   * One evaluation. @throws UsageError when shapes, masks or captured block numbers do not fit
+   * One evaluation. @throws UsageError when shapes, masks or captured block numbers do not fit, or a part is not loaded
    */
   forward(input: TransformerInput): TransformerOutput {
     const { text, rowOfFrame, capture = [], velocity = true } = input;
-    const { layers, patchSize } = this.config;
+    const { patchSize } = this.config;
+    const loaded = this.#blocks.length;
     const [B, , T, H, W] = input.latents.shape;
     for (const block of capture) {
-      if (block < 0 || block >= layers)
-        throw new UsageError(`block ${block} does not exist; the transformer has ${layers}`);
+      if (!Number.isInteger(block) || block < -1 || block >= loaded)
+        throw new UsageError(`block ${block} does not exist; the transformer has ${loaded}`);
     }
     const grid: TokenGrid = [T, H / patchSize[1], W / patchSize[2]];
     if (grid.some((n) => !Number.isInteger(n))) {
@@ -269,7 +223,8 @@ export class CosmosTransformer {
 
     let x = scope("patch_embed", () => linear(this.#patches(input), this.#patch)); // (B, N, D)
     const captured = new Map<number, Tensor>();
-    const last = velocity ? layers - 1 : Math.max(...capture);
+    if (capture.includes(-1)) captured.set(-1, x);
+    const last = velocity ? loaded - 1 : Math.max(-1, ...capture);
     for (let i = 0; i <= last; i++) {
       x = scope(`transformer_blocks.${i}`, () => {
         if (learned) x = add(x, learned);
@@ -313,13 +268,16 @@ export class CosmosTransformer {
   }
 
   /** (B, N, D) → (B, C, T, H, W); output features are ordered (row, column, channel), unlike the input's (trap T22) */
-  #velocity(x: Tensor, { e, temb, rowOf }: BlockTime, [B, t, h, w]: number[]): Tensor {
-    const D = widthOf(this.config);
+  #velocity(x: Tensor, time: BlockTime, [B, t, h, w]: number[]): Tensor {
     const [, ph, pw] = this.config.patchSize;
-    return scope("norm_out", () => {
-      const table = this.#outModulator.forward(e, slice(temb, 1, 0, 2 * D));
-      const y = modulatedNorm(x, "layer", NORM_EPSILON, { table, rowOf }, { shift: 0, scale: D });
-      const features = linear(y, this.#out).reshape(B, t, h, w, ph, pw, -1);
+    const out = this.#out;
+    if (!out) {
+      throw new UsageError(
+        `only ${this.#blocks.length} of ${this.config.layers} blocks are loaded, so there is no velocity`,
+      );
+    }
+    return scope("proj_out", () => {
+      const features = linear(out.modulator.norm(x, time), out.weight).reshape(B, t, h, w, ph, pw, -1);
       return permute(features, 0, 6, 1, 2, 4, 3, 5).reshape(B, -1, t, h * ph, w * pw);
     });
   }

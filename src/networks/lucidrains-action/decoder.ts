@@ -148,6 +148,16 @@ export class ActionDecoder {
     return normalizer ? scaleShift(actions, normalizer.std, normalizer.mean) : actions;
   }
 
+  /** True actions and their like (…, A), on the CPU, from the caller's units to the network's. */
+  toModel(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+    return this.#tower.toModel(values);
+  }
+
+  /** Read-outs (…, A), on the CPU, from the network's units to the caller's. */
+  toData(values: Float32Array): Float32Array {
+    return this.#tower.toData(values);
+  }
+
   /** Scale, shift and gate of all 3L norms for each distinct time: (R, 9·L·D), one product for all. */
   #modulate(times: DecoderInputs["times"]): Modulation {
     const [first, second, third] = this.#time;

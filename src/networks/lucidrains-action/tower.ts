@@ -15,7 +15,7 @@ import { linear } from "../../kernels/linear.ts";
 import type { Modulation } from "../../kernels/norm.ts";
 import type { PackedWeight } from "../../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../../tensor/tensor.ts";
-import type { WeightLoader } from "../../weights/loader.ts";
+import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
 import { ActionLayer, type BranchNorm } from "./layer.ts";
 import { HistoryPool } from "./pool.ts";
@@ -65,6 +65,7 @@ const NORMALIZER_FLOOR = 1e-6;
 export class ActionTower {
   readonly config: ActionConfig;
   readonly #normalizer?: { readonly mean: Tensor; readonly std: Tensor };
+  readonly #statistics?: { readonly mean: HostWeight; readonly std: HostWeight };
   readonly #actions: { readonly weight: PackedWeight; readonly bias: Tensor };
   readonly #joint: { readonly weight: PackedWeight; readonly bias: Tensor };
   readonly #task?: Tensor;
@@ -82,6 +83,10 @@ export class ActionTower {
       this.#normalizer = {
         mean: w.tensor("action_normalizer.mean", [actionDim]),
         std: w.tensor("action_normalizer.std", [actionDim]),
+      };
+      this.#statistics = {
+        mean: w.host("action_normalizer.mean", [actionDim]),
+        std: w.host("action_normalizer.std", [actionDim]),
       };
     }
     const map = (key: string, inner: number) => ({
@@ -134,6 +139,22 @@ export class ActionTower {
   normalize(actions: Tensor): Tensor {
     if (!this.#normalizer) return actions;
     return standardize(actions, this.#normalizer.mean, this.#normalizer.std, NORMALIZER_FLOOR);
+  }
+
+  /** `normalize` on the CPU, for what is known of the data: true actions, floors. */
+  toModel(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+    const { mean, std } = this.#statistics ?? {};
+    if (!mean || !std) return values;
+    const A = mean.data.length;
+    return values.map((x, i) => (x - mean.data[i % A]) / Math.max(std.data[i % A], NORMALIZER_FLOOR));
+  }
+
+  /** The inverse of `normalize` on the CPU. */
+  toData(values: Float32Array): Float32Array {
+    const { mean, std } = this.#statistics ?? {};
+    if (!mean || !std) return values;
+    const A = mean.data.length;
+    return values.map((x, i) => x * std.data[i % A] + mean.data[i % A]);
   }
 
   /**

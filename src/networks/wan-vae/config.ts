@@ -1,6 +1,8 @@
 /** The configuration of diffusers' `AutoencoderKLWan` and what follows from it for each level. */
 import { FormatError } from "../../errors.ts";
+import { bfloat16 } from "../../weights/rounded.ts";
 import { ConfigReader } from "../config.ts";
+import type { LatentStatistics } from "../vae.ts";
 
 export interface WanVaeConfig {
   readonly inChannels: number;
@@ -25,15 +27,55 @@ export interface WanVaeConfig {
   readonly latentsStd: readonly number[];
 }
 
-// Statistics of the published checkpoint, the reference's defaults.
-const MEAN = [
-  ...[-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508],
-  ...[0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921],
-];
-const STD = [
-  ...[2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743],
-  ...[3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.916],
-];
+/** Statistics of the published checkpoint's 16 latent channels, the reference's defaults. */
+export const PUBLISHED = {
+  mean: [
+    ...[-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508],
+    ...[0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921],
+  ],
+  std: [
+    ...[2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743],
+    ...[3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.916],
+  ],
+} as const;
+
+/** The statistics as numbers, for latents that are computed in float32 throughout. */
+export const latentStatistics = (config: WanVaeConfig): LatentStatistics => ({
+  mean: config.latentsMean,
+  inverseStd: config.latentsStd.map((std) => 1 / std),
+});
+
+/** The statistics as a program has them that keeps mean, deviation and its reciprocal in bfloat16. */
+export const bf16LatentStatistics = (config: WanVaeConfig): LatentStatistics => ({
+  mean: config.latentsMean.map(bfloat16),
+  inverseStd: config.latentsStd.map((std) => bfloat16(1 / bfloat16(std))),
+});
+
+/**
+ * The original layout's arguments: `dim`, `z_dim`, `dim_mult`, `num_res_blocks`, `attn_scales`, `temperal_downsample`.
+ * @throws UsageError or FormatError naming the first value that is wrong or not supported
+ */
+export function readWanOriginalConfig(json: unknown, name = "Wan VAE"): WanVaeConfig {
+  const read = new ConfigReader(json, name);
+  read.known(
+    "layout",
+    "dim",
+    "z_dim",
+    "dim_mult",
+    "num_res_blocks",
+    "attn_scales",
+    "temperal_downsample",
+    "dropout",
+  );
+  read.only("layout", "original");
+  // There the decoder has attention too, at other scales; no published model has any.
+  read.only("attn_scales", []);
+  const diffusers: Record<string, unknown> = { ...(json as Record<string, unknown>) };
+  if (read.has("dim")) diffusers.base_dim = diffusers.dim;
+  delete diffusers.layout;
+  delete diffusers.dim;
+  return readWanVaeConfig(diffusers, name);
+}
 
 /**
  * Reads and checks a config.json; absent keys take the reference's defaults.
@@ -74,8 +116,8 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     // The reference reverses the whole list before it cuts it to length.
     doublesTime: [...inTime].reverse().slice(0, steps),
     patchSize: read.count("patch_size", 1),
-    latentsMean: read.numbers("latents_mean", undefined, MEAN),
-    latentsStd: read.numbers("latents_std", undefined, STD),
+    latentsMean: read.numbers("latents_mean", undefined, PUBLISHED.mean),
+    latentsStd: read.numbers("latents_std", undefined, PUBLISHED.std),
   };
 }
 

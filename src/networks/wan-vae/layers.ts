@@ -14,9 +14,9 @@ import { activation } from "../../kernels/elementwise.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
 import { wideAttention } from "../../kernels/wide-attention.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
 import { type Shape, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
+import { type Affine, Pointwise } from "../vae.ts";
 
 /** The last frames that layers have seen of one clip. */
 export class Past {
@@ -40,33 +40,15 @@ export interface Layer {
   forward(x: Tensor, past: Past): Tensor;
 }
 
-interface Weights {
-  readonly weight: PackedWeight;
-  readonly bias: Tensor;
-}
-
-const linearWeights = (w: WeightLoader, inner: number, out: number, trailing: Shape): Weights => ({
+const linearWeights = (w: WeightLoader, inner: number, out: number, trailing: Shape): Affine => ({
   weight: w.linear("weight", out, inner, [out, inner, ...trailing]),
   bias: w.tensor("bias", [out]),
 });
 
-const convolutionWeights = (w: WeightLoader, inner: number, out: number, taps: Shape): Weights => ({
+const convolutionWeights = (w: WeightLoader, inner: number, out: number, taps: Shape): Affine => ({
   weight: w.convolution("weight", [out, inner, ...taps]),
   bias: w.tensor("bias", [out]),
 });
-
-/** 1×1×1 convolution: a linear map of every pixel's channels. */
-export class Pointwise {
-  readonly #w: Weights;
-
-  constructor(w: WeightLoader, inner: number, out: number) {
-    this.#w = linearWeights(w, inner, out, [1, 1, 1]);
-  }
-
-  forward(x: Tensor): Tensor {
-    return linear(x, this.#w.weight, { bias: this.#w.bias });
-  }
-}
 
 const CUBE: Triple = [3, 3, 3];
 const IN_TIME: Triple = [3, 1, 1];
@@ -74,7 +56,7 @@ const IN_SPACE: Triple = [1, 3, 3];
 
 /** 3×3×3 convolution, causal in time. */
 export class CausalConvolution implements Layer {
-  readonly #w: Weights;
+  readonly #w: Affine;
 
   constructor(w: WeightLoader, inner: number, out: number) {
     this.#w = convolutionWeights(w, inner, out, CUBE);
@@ -128,8 +110,8 @@ export class ResidualBlock implements Layer {
 /** Attention of one head, as wide as the channels, over the pixels of each frame. */
 export class FrameAttention implements Layer {
   readonly #norm: ChannelNorm;
-  readonly #qkv: Weights;
-  readonly #out: Weights;
+  readonly #qkv: Affine;
+  readonly #out: Affine;
 
   constructor(w: WeightLoader, channels: number) {
     this.#norm = new ChannelNorm(w.within("norm"), channels, [1, 1]);
@@ -168,8 +150,8 @@ const DOUBLE: ConvolutionShape = { kernel: IN_SPACE, enlarge: 2, padding: 1 };
 /** Half the rows and columns, and half the frames behind the first where `time` is set. */
 export class Downsampler implements Layer {
   readonly resamplesTime: boolean;
-  readonly #space: Weights;
-  readonly #time: Weights | undefined;
+  readonly #space: Affine;
+  readonly #time: Affine | undefined;
 
   constructor(w: WeightLoader, channels: number, time: boolean) {
     this.resamplesTime = time;
@@ -199,8 +181,8 @@ export class Downsampler implements Layer {
 /** Twice the rows and columns at half the channels, and twice the frames behind the first where `time` is set. */
 export class Upsampler implements Layer {
   readonly resamplesTime: boolean;
-  readonly #space: Weights;
-  readonly #time: Weights | undefined;
+  readonly #space: Affine;
+  readonly #time: Affine | undefined;
 
   constructor(w: WeightLoader, channels: number, time: boolean) {
     this.resamplesTime = time;
@@ -216,7 +198,7 @@ export class Upsampler implements Layer {
   }
 
   /** The first half of the channels are the earlier frames of each pair. The clip's first frame is not in the past here. */
-  #doubled(x: Tensor, { weight, bias }: Weights, past: Past): Tensor {
+  #doubled(x: Tensor, { weight, bias }: Affine, past: Past): Tensor {
     const [B, T, H, W, C] = x.shape;
     const longer = past.before(this, x, 2);
     const zeros = 2 - (longer.dim(1) - T);

@@ -11,14 +11,13 @@
  * 5.8 and 9.1 GB (planned at 96 × 128 and scaled by the pixels, 2026-11-22). Most of it is what the convolutions keep
  * between frames: twice a frame of 118 MB for each at full resolution.
  */
-import { UsageError } from "../../errors.ts";
 import { scope } from "../../gpu/recording.ts";
 import { concat, permute, slice } from "../../kernels/copy.ts";
 import { activation, clamp } from "../../kernels/elementwise.ts";
 import { foldPatches, type PatchLayout, unfoldPatches } from "../../kernels/resample.ts";
-import { showShape, type Tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
-import type { VaeParts } from "../cosmos-vae/vae.ts";
+import { buildHalves, checkClip, loadedHalf, Pointwise, type VaeParts } from "../vae.ts";
 import type { WanVaeConfig } from "./config.ts";
 import {
   CausalConvolution,
@@ -28,7 +27,6 @@ import {
   type Layer,
   MidBlock,
   Past,
-  Pointwise,
   ResidualBlock,
   Upsampler,
 } from "./layers.ts";
@@ -41,6 +39,8 @@ export interface WanPosterior {
   /** limited to [−30, 20] */
   readonly logvar: Tensor;
 }
+
+const NAME = "Wan VAE";
 
 const CHUNK = 4;
 
@@ -163,13 +163,16 @@ function decoderLayers(config: WanVaeConfig, w: WeightLoader): NamedLayer[] {
   ];
 }
 
+interface Half {
+  readonly layers: readonly NamedLayer[];
+  readonly quant: Pointwise;
+}
+
 /** The autoencoder; its methods record (see recording.ts) and may be called in one recording or several. */
 export class WanVae {
   readonly config: WanVaeConfig;
   readonly #patches: PatchLayout;
-  readonly #encoder: { readonly layers: readonly NamedLayer[]; readonly quant: Pointwise } | undefined;
-  readonly #decoder: { readonly layers: readonly NamedLayer[]; readonly quant: Pointwise } | undefined;
-
+  readonly #halves: { readonly encoder?: Half; readonly decoder?: Half };
   readonly #pixelsAtOnce: number;
 
   /**
@@ -186,18 +189,18 @@ export class WanVae {
     const { latentChannels: Z, patchSize: p } = config;
     this.config = config;
     this.#patches = { size: [1, p, p], step: [0, 1, p] };
-    if (parts === "decoder") loader.ignore(/encoder\./, /quant_conv\./);
-    else
-      this.#encoder = {
+    this.#halves = buildHalves(
+      parts,
+      loader,
+      () => ({
         layers: encoderLayers(config, loader.within("encoder")),
         quant: new Pointwise(loader.within("quant_conv"), 2 * Z, 2 * Z),
-      };
-    if (parts === "encoder") loader.ignore(/decoder\./, /post_quant_conv\./);
-    else
-      this.#decoder = {
+      }),
+      () => ({
         layers: decoderLayers(config, loader.within("decoder")),
         quant: new Pointwise(loader.within("post_quant_conv"), Z, Z),
-      };
+      }),
+    );
   }
 
   /**
@@ -207,8 +210,8 @@ export class WanVae {
    */
   encode(video: Tensor): WanPosterior {
     const { latentChannels: Z, patchSize, inChannels } = this.config;
-    const { layers, quant } = loaded(this.#encoder, "encoder");
-    check(video, "video", inChannels / patchSize ** 2);
+    const { layers, quant } = loadedHalf(NAME, this.#halves.encoder, "encoder");
+    checkClip(NAME, video, "video", inChannels / patchSize ** 2);
     return scope("encoder", () => {
       const pixels = foldPatches(permute(video, 0, 2, 3, 4, 1), this.#patches); // (B, T, H/p, W/p, C·p²)
       const groups = Math.floor((pixels.dim(1) - 1) / CHUNK);
@@ -225,8 +228,8 @@ export class WanVae {
    * @throws UsageError when the channels are wrong or the decoder is not loaded
    */
   decode(latents: Tensor): Tensor {
-    const { layers, quant } = loaded(this.#decoder, "decoder");
-    check(latents, "latents", this.config.latentChannels);
+    const { layers, quant } = loadedHalf(NAME, this.#halves.decoder, "decoder");
+    checkClip(NAME, latents, "latents", this.config.latentChannels);
     return scope("decoder", () => {
       const z = quant.forward(permute(latents, 0, 2, 3, 4, 1)); // (B, t, h, w, Z)
       const chunks = Array.from({ length: z.dim(1) }, (_, i): [number, number] => [i, i + 1]);
@@ -234,16 +237,4 @@ export class WanVae {
       return clamp(permute(pixels, 0, 4, 1, 2, 3), -1, 1);
     });
   }
-}
-
-function check(x: Tensor, what: string, channels: number): void {
-  if (x.shape.length === 5 && x.dim(1) === channels) return;
-  throw new UsageError(
-    `Wan VAE: ${what} ${showShape(x.shape)} is not (batch, ${channels}, frames, height, width)`,
-  );
-}
-
-function loaded<T>(half: T | undefined, name: string): T {
-  if (half) return half;
-  throw new UsageError(`Wan VAE: the ${name} was not loaded; construct it with parts "both" or "${name}"`);
 }

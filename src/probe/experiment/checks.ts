@@ -1,14 +1,14 @@
 /**
  * What must be true of a measurement before it is worth a mean: sizes fit, values are finite, and every seed made a
- * difference. `run.ts` may call `checkEpisode` after each episode, so that a fault shows in the first one.
+ * difference. Asked after each episode, before it is saved.
  */
 import { MimicVideoError, NonFiniteError, UsageError } from "../../errors.ts";
-import type { EpisodeMeasurement } from "./measurement.ts";
+import { type EpisodeMeasurement, readSeeds } from "./measurement.ts";
 
 /** Sizes by axis letter (measurement.ts) and the seeds behind V and S. */
 export interface MeasurementShape {
   videoSeeds: number[];
-  actionSeeds: number[];
+  actionSeeds: number[] | "same";
   /** K */
   probeSteps: number;
   /** M */
@@ -26,12 +26,14 @@ export interface MeasurementShape {
  */
 export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
   const { videoSeeds, actionSeeds, probeSteps: K, actionSteps: M, positions: T, dimensions: D } = shape;
-  const seeds = videoSeeds.length * actionSeeds.length;
+  const seeds = videoSeeds.length * readSeeds({ actionSeeds });
   const size = T * D;
   const arrays: [string, Float32Array | undefined, number][] = [
     ["truth", episode.truth, size],
     ["holdStill", episode.holdStill, size],
     ["actions", episode.actions, seeds * K * size],
+    ["dataActions", episode.dataActions, seeds * K * size],
+    ["oracle", episode.oracle, seeds * K * size],
     ["iterates", episode.iterates, seeds * K * (M + 1) * size],
     ["oneJump", episode.oneJump, seeds * K * M * size],
     ["zeroedContext", episode.zeroedContext, seeds * size],
@@ -42,7 +44,7 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     if (array.length !== expected)
       throw new UsageError(
         `Episode ${episode.episode}: ${name} has ${array.length} values; ${expected} are needed for V=${videoSeeds.length}, ` +
-          `S=${actionSeeds.length}, K=${K}, M=${M}, T=${T}, D=${D}. Decode every probe step of every seed.`,
+          `S=${readSeeds({ actionSeeds })}, K=${K}, M=${M}, T=${T}, D=${D}. Decode every probe step of every seed.`,
       );
     const bad = array.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
@@ -59,7 +61,7 @@ function checkSeedsDiffer(shape: MeasurementShape, { episode, actions }: Episode
   const { videoSeeds, actionSeeds, probeSteps: K, positions, dimensions } = shape;
   const size = positions * dimensions;
   const chunk = (v: number, s: number) => {
-    const start = ((v * actionSeeds.length + s) * K + K - 1) * size;
+    const start = ((v * readSeeds({ actionSeeds }) + s) * K + K - 1) * size;
     return actions.subarray(start, start + size);
   };
   const refuseEqual = (kind: string, one: number, two: number, a: Float32Array, b: Float32Array) => {
@@ -72,6 +74,7 @@ function checkSeedsDiffer(shape: MeasurementShape, { episode, actions }: Episode
   };
   for (let v = 1; v < videoSeeds.length; v++)
     for (let w = 0; w < v; w++) refuseEqual("video", videoSeeds[w], videoSeeds[v], chunk(w, 0), chunk(v, 0));
+  if (actionSeeds === "same") return;
   for (let s = 1; s < actionSeeds.length; s++)
     for (let r = 0; r < s; r++)
       refuseEqual("action", actionSeeds[r], actionSeeds[s], chunk(0, r), chunk(0, s));

@@ -9,40 +9,65 @@
  */
 
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import type { ImaginedState } from "../../systems/mimic-video/imagine.ts";
+import type { Item, State, Tap, TrainedOn } from "../subject.ts";
 
-/** How the weights came about. Decides what may be concluded, so it is written across figures and files. */
-export type TrainedOn = "random" | "toy" | "pretrained";
-
-/** What the experiment is: everything that decides its numbers, together with the model, data and device. */
+/** What the experiment is, as it is asked for: everything that decides its numbers, together with the model, data and device. */
 export interface ProbeSettings {
-  /** Folder of the checkpoint, with `model.json`. */
+  /** Folder of a checkpoint, or its name on the Hub. */
   modelDir: string;
   /** Folder with `episodes.json` and `episodes.safetensors`; undefined: the model's own. */
   dataDir?: string;
-  /** Safetensors file with `video_noise` and `action_noise`; undefined: noise is drawn from the seeds. */
+  /** Safetensors file with the system's noise, such as `video_noise` and `action_noise`; undefined: noise is drawn from the seeds. */
   noiseFile?: string;
-  /** Indices into the data, distinct, in the order to be reported; undefined: the first four, or all if there are fewer. */
-  episodes?: number[];
-  /** N, Euler steps of the video flow from τ = 1 to 0; at least 1. */
-  videoSteps: number;
-  /** K video steps, strictly increasing in 0..N and ending in N, whose hidden states condition a full decode. */
-  probeSteps: number[];
+  /** How many from the first on, or indices into the data, distinct, in the order to be reported; undefined: four, or all if there are fewer. */
+  episodes?: number | readonly number[] | "all";
+  /** N, steps of the trajectory from noise to clean; undefined: the system's own. */
+  videoSteps?: number;
+  /** K steps, strictly increasing, whose tap conditions a full read-out; the last that can be read is added; undefined: six of them. */
+  probeSteps?: readonly number[];
   /** M, Euler steps of the action flow; undefined: the model's own. */
   actionSteps?: number;
   /** V distinct seeds; with a noise file, rows of its seed axis. */
   videoSeeds: number[];
-  /** S distinct seeds; with a noise file, rows of its seed axis. */
-  actionSeeds: number[];
+  /** S distinct seeds; with a noise file, rows of its seed axis; "same": each trajectory's own seed, S = 1; undefined: the system's habit. */
+  actionSeeds?: number[] | "same";
   /** Adapter to use: part of its name, or "software"; undefined: the best one found. */
   adapter?: string;
-  /** How weights are stored on the GPU. */
-  dtype: WeightDtype;
+  /** How weights are stored on the GPU; undefined: as the system does by default. */
+  dtype?: WeightDtype;
   /** Kernel variants forced by name; undefined: the device's. */
   variants?: Record<string, string>;
   /** What tensors mean that the model does not know; undefined: they are refused. */
   unexpected?: "refuse" | "ignore";
+  /** Which of several policies of a folder. */
+  policy?: string;
+  /** File with embeddings of the prompts. */
+  text?: string;
+  /** Whether a large text encoder may be fetched and run. */
+  encodeText?: boolean;
+  /** Whether the recorded futures are read out too, noised as at each probe step. */
+  oracle?: boolean;
+  /** Bytes of memory on the GPU, where the person says so. */
+  gpuMemory?: number;
+  /** In what the products are computed. */
+  arithmetic?: "f32" | "f16";
 }
+
+/** The same with everything the subject decides filled in; see settings.ts. */
+export interface FullSettings extends ProbeSettings {
+  /** E indices. */
+  episodes: readonly number[];
+  videoSteps: number;
+  /** K, ending in the last step that can be read. */
+  probeSteps: readonly number[];
+  /** M; 0 where the read-out has no steps. */
+  actionSteps: number;
+  actionSeeds: number[] | "same";
+}
+
+/** S. */
+export const readSeeds = ({ actionSeeds }: Pick<FullSettings, "actionSeeds">): number =>
+  actionSeeds === "same" ? 1 : actionSeeds.length;
 
 /** Everything decoded for one episode; one finished unit of work, saved and resumed as a whole. */
 export interface EpisodeMeasurement {
@@ -57,10 +82,14 @@ export interface EpisodeMeasurement {
   holdStill?: Float32Array;
   /** (V, S, K, T, D) the decoded chunk, per probe step. */
   actions: Float32Array;
+  /** The same in the data's units. */
+  dataActions: Float32Array;
   /** (V, S, K, M + 1, T, D) the iterate x_n before step n = 0..M−1 and at the end. */
   iterates: Float32Array;
-  /** (V, S, K, M, T, D) the one-jump estimate x_n + (1 − t_n)·v_n at n = 0..M−1. */
+  /** (V, S, K, M, T, D) the clean estimate of each iterate x_n, n = 0..M−1. */
   oneJump: Float32Array;
+  /** (V, S, K, T, D) the decode from the recorded future instead of the imagined one, in the data's units, where that was asked. */
+  oracle?: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with hidden states set to zero. */
   zeroedContext: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with another episode's hidden states of that step; empty when there is only one episode. */
@@ -76,6 +105,10 @@ export interface ProbeProvenance {
     /** SHA-256 over the weights, 64 hex digits. */
     weightsSha256: string;
     trainedOn: TrainedOn;
+    /** What kind of system it is. */
+    system: string;
+    /** What of it decides the numbers besides its weights: policy, text, … */
+    stamp: Readonly<Record<string, string>>;
   };
   data: {
     name: string;
@@ -112,7 +145,7 @@ export interface ProbeTiming {
 
 /** All that a run brings back. */
 export interface ProbeMeasurement {
-  settings: ProbeSettings;
+  settings: FullSettings;
   provenance: ProbeProvenance;
   /** D names. */
   actionNames: string[];
@@ -120,7 +153,7 @@ export interface ProbeMeasurement {
   actionUnits: string[];
   /** (T, D) the training set's mean chunk, if the model carries one. */
   datasetMean?: Float32Array;
-  /** K video times τ_k = 1 − k/N of the probe steps; 1 is noise, 0 is clean. */
+  /** K times of the probe steps, in the system's convention: video τ, 1 is noise, 0 is clean. */
   taus: number[];
   /** M + 1 action times in the model's own convention, from noise to clean. */
   actionTimes: number[];
@@ -163,8 +196,17 @@ export interface ProbeHooks {
   /** Stops the run between two dispatches; `runProbe` then rejects with `signal.reason`. */
   signal?: AbortSignal;
   store?: UnitStore;
-  /** Lets a page show what is imagined at every probe step; the run waits for it. */
-  onState?: (state: ImaginedState) => Promise<void>;
+  /** Lets a page show what stands at every probe step; the run waits for it. */
+  onState?: (seen: ProbedState) => Promise<void>;
+}
+
+/** What a watcher sees at a probe step. Tensors stay on the GPU and are overwritten by the next step. */
+export interface ProbedState {
+  readonly item: Item;
+  readonly state: State;
+  readonly tap: Tap;
+  /** What the item became before denoising, as its subject made it. */
+  readonly encoded: unknown;
 }
 
 /** Drives the models. */
@@ -173,27 +215,24 @@ export type RunProbe = (settings: ProbeSettings, hooks: ProbeHooks) => Promise<P
 /**
  * The fingerprint of a run: the settings and the provenance, without what only names a place (folders, files).
  * The list of episodes belongs to it, because the control with another episode's context depends on the list.
- *
- * @param settings with `episodes` filled in.
- * @param actionSteps M, after the model's default was applied.
  */
-export function fingerprintOf(
-  settings: ProbeSettings,
-  provenance: ProbeProvenance,
-  actionSteps: number,
-): Fingerprint {
+export function fingerprintOf(settings: FullSettings, provenance: ProbeProvenance): Fingerprint {
   const { model, data, device, noiseSha256, dtype, versions } = provenance;
   return {
+    system: model.system,
+    ...model.stamp,
     weights: model.weightsSha256,
     data: data.sha256,
     noise: noiseSha256,
-    episodes: settings.episodes ?? [],
+    episodes: settings.episodes,
     "video steps": settings.videoSteps,
     "probe steps": settings.probeSteps,
-    "action steps": actionSteps,
+    "action steps": settings.actionSteps,
     "video seeds": settings.videoSeeds,
     "action seeds": settings.actionSeeds,
+    oracle: settings.oracle ?? false,
     dtype,
+    arithmetic: settings.arithmetic ?? "f32",
     variants: Object.entries(settings.variants ?? {}).map(([kernel, name]) => `${kernel}=${name}`),
     adapter: device.adapter,
     driver: device.driver,

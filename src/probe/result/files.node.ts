@@ -5,7 +5,7 @@ import { access, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises
 import { dirname, join } from "node:path";
 import { FormatError, UsageError } from "../../errors.ts";
 import { encodeSafetensors } from "../../weights/safetensors.ts";
-import type { ProbeMeasurement } from "../experiment/measurement.ts";
+import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
 
 /** Names in the output folder. */
 export const RESULT_FILES = {
@@ -101,63 +101,42 @@ export async function refuseUsedFolder(folder: string): Promise<void> {
     );
 }
 
-/** All decoded chunks of a run as safetensors; axis letters as in measurement.ts. */
+/**
+ * All decoded chunks of a run as safetensors; axis letters as in measurement.ts. `actions` and `oracle_actions` are in the data's
+ * units, everything else in the model's normalised ones.
+ */
 export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint8Array> {
   const { settings, episodes, chunkLength: T, actionNames, actionTimes } = measurement;
-  const [E, V, S, K] = [
-    episodes.length,
-    settings.videoSeeds.length,
-    settings.actionSeeds.length,
-    settings.probeSteps.length,
-  ];
+  const { videoSeeds, actionSeeds, probeSteps, videoSteps } = settings;
+  const [E, V, S, K] = [episodes.length, videoSeeds.length, readSeeds(settings), probeSteps.length];
   const [M, D] = [actionTimes.length - 1, actionNames.length];
-  const tensor = (name: string, shape: number[], arrays: (Float32Array | undefined)[]) => {
-    const present = arrays.filter((array) => array !== undefined && array.length > 0) as Float32Array[];
-    return present.length === E ? [{ name, dtype: "F32" as const, shape, data: joined(present) }] : [];
+  const tensor = (
+    name: string,
+    shape: number[],
+    array: (e: EpisodeMeasurement) => Float32Array | undefined,
+  ) => {
+    const present = episodes.map(array).filter((values) => values !== undefined && values.length > 0);
+    return present.length === E
+      ? [{ name, dtype: "F32" as const, shape, data: joined(present as Float32Array[]) }]
+      : [];
   };
   const tensors = [
-    ...tensor(
-      "actions",
-      [E, V, S, K, T, D],
-      episodes.map((e) => e.actions),
-    ),
-    ...tensor(
-      "iterates",
-      [E, V, S, K, M + 1, T, D],
-      episodes.map((e) => e.iterates),
-    ),
-    ...tensor(
-      "one_jump",
-      [E, V, S, K, M, T, D],
-      episodes.map((e) => e.oneJump),
-    ),
-    ...tensor(
-      "zeroed_context",
-      [E, V, S, T, D],
-      episodes.map((e) => e.zeroedContext),
-    ),
-    ...tensor(
-      "other_context",
-      [E, V, S, T, D],
-      episodes.map((e) => e.otherContext),
-    ),
-    ...tensor(
-      "truth",
-      [E, T, D],
-      episodes.map((e) => e.truth),
-    ),
-    ...tensor(
-      "hold_still",
-      [E, T, D],
-      episodes.map((e) => e.holdStill),
-    ),
+    ...tensor("actions", [E, V, S, K, T, D], (e) => e.dataActions),
+    ...tensor("actions_normalised", [E, V, S, K, T, D], (e) => e.actions),
+    ...tensor("oracle_actions", [E, V, S, K, T, D], (e) => e.oracle),
+    ...tensor("iterates", [E, V, S, K, M + 1, T, D], (e) => e.iterates),
+    ...tensor("one_jump", [E, V, S, K, M, T, D], (e) => e.oneJump),
+    ...tensor("zeroed_context", [E, V, S, T, D], (e) => e.zeroedContext),
+    ...tensor("other_context", [E, V, S, T, D], (e) => e.otherContext),
+    ...tensor("truth", [E, T, D], (e) => e.truth),
+    ...tensor("hold_still", [E, T, D], (e) => e.holdStill),
   ];
   return encodeSafetensors(tensors, {
     episodes: episodes.map(({ episode }) => episode).join(","),
-    probe_steps: settings.probeSteps.join(","),
-    video_steps: String(settings.videoSteps),
-    video_seeds: settings.videoSeeds.join(","),
-    action_seeds: settings.actionSeeds.join(","),
+    probe_steps: probeSteps.join(","),
+    video_steps: String(videoSteps),
+    video_seeds: videoSeeds.join(","),
+    action_seeds: actionSeeds === "same" ? "same" : actionSeeds.join(","),
     action_names: actionNames.join(","),
     trained_on: measurement.provenance.model.trainedOn,
     weights_sha256: measurement.provenance.model.weightsSha256,

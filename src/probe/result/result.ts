@@ -10,7 +10,8 @@
  */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
-import type { ProbeMeasurement, ProbeProvenance, ProbeTiming, TrainedOn } from "../experiment/measurement.ts";
+import type { ProbeMeasurement, ProbeProvenance, ProbeTiming } from "../experiment/measurement.ts";
+import type { TrainedOn } from "../subject.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
@@ -57,7 +58,15 @@ export interface ProbeResult {
   version: typeof RESULT_VERSION;
   /** One sentence on what the weights are and what must not be concluded; never empty. */
   statement: string;
-  model: { name: string; revision: string; weights_sha256: string; trained_on: TrainedOn };
+  model: {
+    name: string;
+    revision: string;
+    weights_sha256: string;
+    trained_on: TrainedOn;
+    system: string;
+    /** What decides the numbers besides the weights, such as the policy. */
+    stamp: Readonly<Record<string, string>>;
+  };
   data: { name: string; sha256: string; noise_sha256: string | null };
   device: { name: string; driver: string; adapter: string; software: boolean };
   dtype: string;
@@ -78,7 +87,8 @@ export interface ProbeResult {
   /** E indices, ids and prompts, in the order of every per-episode array. */
   episodes: { index: number; id: string; prompt: string }[];
   video_seeds: number[];
-  action_seeds: number[];
+  /** Seeds of the action noise; "same": each trajectory's own. */
+  action_seeds: number[] | "same";
   /** T, positions in a chunk. */
   chunk_length: number;
   action_names: string[];
@@ -210,6 +220,8 @@ export function probeResult(
       revision: model.revision,
       weights_sha256: model.weightsSha256,
       trained_on: model.trainedOn,
+      system: model.system,
+      stamp: model.stamp,
     },
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
@@ -217,7 +229,7 @@ export function probeResult(
     variants: variants ?? null,
     versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
-    probe_steps: settings.probeSteps,
+    probe_steps: [...settings.probeSteps],
     tau: measurement.taus,
     action_steps: measurement.actionTimes.length - 1,
     action_times: measurement.actionTimes,

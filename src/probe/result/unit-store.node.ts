@@ -11,19 +11,21 @@ import { joined, RESULT_FILES, writeAtomic } from "./files.node.ts";
 import type { EpisodeMeasurement, Fingerprint, UnitStore } from "../experiment/measurement.ts";
 
 /** Raised when the layout of a unit changes, so that older units are refused and not misread. */
-const UNIT_VERSION = "1";
+const UNIT_VERSION = "2";
 
 const ARRAYS = [
   "actions",
+  "dataActions",
   "iterates",
   "oneJump",
   "zeroedContext",
   "otherContext",
   "truth",
   "holdStill",
+  "oracle",
 ] as const;
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
-const OPTIONAL: readonly string[] = ["truth", "holdStill"];
+const OPTIONAL: readonly string[] = ["truth", "holdStill", "oracle"];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */
 export interface FolderStore extends UnitStore {

@@ -10,7 +10,7 @@ import { type BootstrapOptions, clusterBootstrap } from "./bootstrap.ts";
 import { checkEpisode } from "../experiment/checks.ts";
 import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredError } from "./curve.ts";
 import { type ErrorGrid, errorGrid } from "./grid.ts";
-import type { EpisodeMeasurement, ProbeMeasurement } from "../experiment/measurement.ts";
+import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
 import { type SufficientStep, sufficientStep } from "./sufficient.ts";
 
@@ -58,7 +58,7 @@ export function probeStatistics(
 ): ProbeStatistics {
   const { settings, episodes, chunkLength: T } = measurement;
   const { probeSteps, videoSeeds, actionSeeds } = settings;
-  const [E, V, S, K] = [episodes.length, videoSeeds.length, actionSeeds.length, probeSteps.length];
+  const [E, V, S, K] = [episodes.length, videoSeeds.length, readSeeds(settings), probeSteps.length];
   const M = measurement.actionTimes.length - 1;
   const D = measurement.actionNames.length;
   const size = T * D;

@@ -34,7 +34,7 @@ export interface SufficientStep {
  * @param bootstrap interval of a mean over episodes; null with one episode.
  */
 export function sufficientStep(
-  steps: number[],
+  steps: readonly number[],
   toTruth: Pick<Curve, "perEpisode"> | null,
   holdStill: number | null,
   bootstrap: (perEpisode: ArrayLike<number>) => Interval | null,
@@ -75,9 +75,14 @@ export function sufficientStep(
 }
 
 // The last step differs from itself by nothing, so `first` always exists; reaching only it answers nothing.
-function explain(steps: number[], first: number, leavesAgain: number[], better: number[]): string {
+function explain(
+  steps: readonly number[],
+  first: number,
+  leavesAgain: readonly number[],
+  better: readonly number[],
+): string {
   const N = steps[steps.length - 1];
-  const list = (found: number[]) => `${found.length === 1 ? "step" : "steps"} ${found.join(", ")}`;
+  const list = (found: readonly number[]) => `${found.length === 1 ? "step" : "steps"} ${found.join(", ")}`;
   const parts: string[] = [];
   if (first === steps.length - 1)
     parts.push(

@@ -38,6 +38,8 @@ export interface ModelPlan {
   readonly bytes: number;
   /** the weight that takes the most of one binding, bytes */
   readonly largest: { readonly label: string; readonly bytes: number };
+  /** without weights until `load` is done */
+  readonly model: MimicVideo;
   /** Reads the weights, and closes their files. @throws AdapterError when memory runs out */
   load(options?: LoadOptions): Promise<MimicVideo>;
   /** Closes the files of a plan that is not carried out. */
@@ -122,13 +124,15 @@ export class MimicVideo {
       });
       const built = { tokenizer, textEncoder, vae, tower, actionDecoder };
       const all = [...loaders.values()];
+      const model = new MimicVideo(gpu, description, built, all);
       return {
         name: files.name,
         bytes: all.reduce((n, loader) => n + loader.bytes, 0),
         largest,
+        model,
         load: async (options) => {
           await loadAll(all, options).finally(close);
-          return new MimicVideo(gpu, description, built, all);
+          return model;
         },
         close,
       };
@@ -164,6 +168,12 @@ export class MimicVideo {
   get chunkShape(): readonly [number, number] {
     const { chunkLength, actionDim } = this.actionDecoder.config;
     return [chunkLength, actionDim];
+  }
+
+  /** Sizes that episodes must have. */
+  get episodeShape(): { jointState: number; chunk: number; action: number } {
+    const [chunk, action] = this.chunkShape;
+    return { jointState: this.actionDecoder.config.jointDim, chunk, action };
   }
 
   /**

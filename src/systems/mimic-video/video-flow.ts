@@ -11,36 +11,31 @@ import { timestepSinusoids } from "../../networks/cosmos/timesteps.ts";
 import type { TextContext } from "../../networks/cosmos/transformer.ts";
 import type { VideoTower } from "./video-tower.ts";
 import { createTensor, releaseTensor, type Tensor, writeTensor } from "../../tensor/tensor.ts";
-import type { FlowModel } from "../../sampling/flow.ts";
+import type { Denoiser, Evaluation } from "../../sampling/denoiser.ts";
+import type { Call } from "../../sampling/scheduler.ts";
 
 /**
  * The flow of future latents (B, C, future, H, W) behind clean context latents, or of the whole video without context;
  * free it with `dispose`.
  */
-export class VideoFlow implements FlowModel {
+export class VideoFlow implements Denoiser {
   readonly #gpu: Gpu;
   readonly #tower: VideoTower;
   readonly #text: TextContext;
   readonly #context: Tensor | undefined;
-  /** (2, D) per slot: sinusoids of the context's time and of the future's */
-  readonly #sinusoids: readonly Tensor[];
+  /** (2, D): sinusoids of the context's time and of the future's */
+  readonly #sinusoids: Tensor;
 
-  constructor(gpu: Gpu, tower: VideoTower, text: TextContext, context?: Tensor, slots = 1) {
+  constructor(gpu: Gpu, tower: VideoTower, text: TextContext, context?: Tensor) {
     this.#gpu = gpu;
     this.#tower = tower;
     this.#text = text;
     this.#context = context;
     const width = widthOf(tower.transformer.config);
-    this.#sinusoids = Array.from({ length: slots }, () =>
-      createTensor(gpu, [2, width], undefined, "timestep sinusoids"),
-    );
+    this.#sinusoids = createTensor(gpu, [2, width], undefined, "timestep sinusoids");
   }
 
-  evaluate(
-    future: Tensor,
-    slot: number,
-    wantVelocity: boolean,
-  ): { velocity?: Tensor; tapped: readonly Tensor[] } {
+  evaluate(future: Tensor, want: "all" | "taps"): Evaluation {
     const { transformer, config } = this.#tower;
     const latents = this.#context ? concat([this.#context, future], 2) : future; // (B, C, T, H, W)
     const past = this.#context?.dim(2) ?? 0;
@@ -48,25 +43,25 @@ export class VideoFlow implements FlowModel {
     const { velocity, captured } = transformer.forward({
       latents,
       text: this.#text,
-      sinusoids: this.#sinusoids[slot],
+      sinusoids: this.#sinusoids,
       rowOfFrame: Uint32Array.from({ length: B * T }, (_, i) => (i % T < past ? 0 : 1)),
       capture: config.extractLayers,
-      velocity: wantVelocity,
+      velocity: want === "all",
     });
     return {
-      velocity: velocity && (past > 0 ? slice(velocity, 2, past, T) : velocity),
+      output: velocity && (past > 0 ? slice(velocity, 2, past, T) : velocity),
       // The reference keeps execution order, whatever order the layers were asked in (trap T12).
       tapped: [...config.extractLayers].sort((a, b) => a - b).map((layer) => captured.get(layer)!),
     };
   }
 
-  setTime(slot: number, tau: number): void {
+  setCall({ at: tau }: Call): void {
     const width = widthOf(this.#tower.transformer.config);
     const times = [this.#tower.config.timestepOf(0), this.#tower.config.timestepOf(tau)];
-    writeTensor(this.#gpu, this.#sinusoids[slot], timestepSinusoids(times, width));
+    writeTensor(this.#gpu, this.#sinusoids, timestepSinusoids(times, width));
   }
 
   dispose(): void {
-    for (const s of this.#sinusoids) releaseTensor(this.#gpu, s);
+    releaseTensor(this.#gpu, this.#sinusoids);
   }
 }

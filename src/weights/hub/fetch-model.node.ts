@@ -6,6 +6,7 @@ import { HubError } from "../../errors.ts";
 import { formatBytes } from "../listing.ts";
 import type { ModelFiles } from "../model-files.ts";
 import { modelFilesOf } from "../model-files.browser.ts";
+import { openModelFolder } from "../model-files.node.ts";
 import { type HubFile, listTree, resolveRevision } from "./api.ts";
 import { RepoCache } from "./cache.node.ts";
 import { downloadFile, type NewHasher } from "./download.ts";
@@ -20,6 +21,8 @@ export interface FetchOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** bytes free where the cache is, for tests */
   readonly freeBytes?: (folder: string) => Promise<number>;
+  /** chooses among the files, shown by ranges, by their paths; default: what `neededFiles` finds */
+  readonly choose?: (files: ModelFiles) => Promise<readonly string[]>;
   /**
    * shown the files by ranges when some are to be downloaded, before the first is; what it throws prevents
    * that, unless the server does not answer ranges
@@ -50,16 +53,28 @@ export async function fetchModel(
   const tree = await listTree(client, ref.repo, commit);
   const get = (files: readonly HubFile[], onProgress?: FetchOptions["onProgress"]) =>
     fetchFiles(settings, cache, ref.repo, commit, files, { ...options, onProgress });
-  const needed = await neededFiles(ref.repo, tree, ref.path, async (file) => {
-    await get([file]);
-    return readFile(join(cache.snapshot(commit), file.path), "utf8");
-  });
+  const root = ref.path === "" ? "" : `${ref.path}/`;
+  const inside = tree.filter(({ path }) => path.startsWith(root));
+  const sources = inside.map(
+    (file) => [file.path.slice(root.length), rangeSource(asking, ref.repo, commit, file)] as const,
+  );
+  const files: ModelFiles = {
+    ...modelFilesOf(formatHubRef(ref), new Map(sources), commit),
+    // Small, and needed anyway: whole, into the cache, so that a server without ranges serves too.
+    json: async (path) => {
+      const file = inside.find((f) => f.path === root + path);
+      if (!file) throw new HubError(`${formatHubRef(ref)} has no ${path} at this revision.`);
+      await get([file]);
+      return (await openModelFolder(join(cache.snapshot(commit), ref.path), commit)).json(path);
+    },
+  };
+  const needed = options.choose
+    ? await chosen(inside, root, () => options.choose!(files))
+    : await neededFiles(ref.repo, tree, ref.path, async (file) => {
+        await get([file]);
+        return readFile(join(cache.snapshot(commit), file.path), "utf8");
+      });
   if (options.beforeDownload && (await cache.missing(commit, needed)).length > 0) {
-    const root = ref.path === "" ? "" : `${ref.path}/`;
-    const sources = tree
-      .filter(({ path }) => path.startsWith(root))
-      .map((file) => [file.path.slice(root.length), rangeSource(asking, ref.repo, commit, file)] as const);
-    const files = modelFilesOf(formatHubRef(ref), new Map(sources), commit);
     await options.beforeDownload(files).catch((error: unknown) => {
       // What cannot be known beforehand is no reason not to download.
       if (!(error instanceof WholeFilesOnlyError)) throw error;
@@ -68,6 +83,16 @@ export async function fetchModel(
   await get(needed, options.onProgress);
   await cache.noteCommit(ref.revision, commit);
   return join(cache.snapshot(commit), ref.path);
+}
+
+/** The files that are chosen by their paths below the model's own. */
+async function chosen(
+  inside: readonly HubFile[],
+  root: string,
+  choose: () => Promise<readonly string[]>,
+): Promise<HubFile[]> {
+  const paths = new Set(await choose());
+  return inside.filter(({ path }) => paths.has(path.slice(root.length)));
 }
 
 async function fetchFiles(

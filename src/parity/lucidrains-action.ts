@@ -1,6 +1,5 @@
 /** Golden cases of the action model: one call, sampling, several views, the actor, state tokens. */
 import type { Gpu } from "../gpu/gpu.ts";
-import { record } from "../gpu/recording.ts";
 import { UsageError } from "../errors.ts";
 import { Actor } from "../networks/lucidrains-action/actor.ts";
 import { type ActionConfig, readActionConfig } from "../networks/lucidrains-action/config.ts";
@@ -9,42 +8,27 @@ import { StateEncoder } from "../networks/lucidrains-action/state-autoencoder.ts
 import { tokenRows } from "../networks/lucidrains-action/times.ts";
 import { ActionTower } from "../networks/lucidrains-action/tower.ts";
 import { idRows, sampleActions } from "../systems/mimic-video/action-sampler.ts";
-import { createTensor, type Tensor } from "../tensor/tensor.ts";
-import { WeightLoader } from "../weights/loader.ts";
-import { allowOnly, type CaseRunner, type GoldenCase, input, inputList, readAll, upload } from "./case.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { WeightLoader } from "../weights/loader.ts";
+import { allowOnly, type CaseRunner, type GoldenCase, input, inputList } from "./case.ts";
+import { type CaseRun, compute, type Values } from "./compute.ts";
 
 const CONDITIONS = [/context_mask/, /task_ids/, /advantage_ids/, /time_video_denoise/];
 
-/** The loader's weights, for as long as `body` runs. */
-async function loaded<T>(
+const loaded = <T>(
   gpu: Gpu,
   golden: GoldenCase,
   build: (config: ActionConfig, w: WeightLoader) => T,
-  body: (model: T, config: ActionConfig) => Promise<Map<string, Float32Array>>,
-): Promise<Map<string, Float32Array>> {
-  const loader = WeightLoader.from(gpu, golden.weights, { dtype: golden.dtype });
+  body: (model: T, config: ActionConfig, run: CaseRun) => Promise<Values>,
+): Promise<Values> => {
   const config = readActionConfig(golden.config, golden.name);
-  const model = build(config, loader);
-  try {
-    await loader.load();
-    return await body(model, config);
-  } finally {
-    loader.release();
-  }
-}
-
-/** Records, runs and reads `body`'s tensors. */
-async function values(
-  gpu: Gpu,
-  golden: GoldenCase,
-  body: () => Record<string, Tensor>,
-): Promise<Map<string, Float32Array>> {
-  const replay = await record(gpu, golden.name, body);
-  await replay.run();
-  const read = await readAll(gpu, replay.outputs);
-  replay.dispose();
-  return read;
-}
+  return compute(
+    gpu,
+    golden,
+    (w) => build(config, w),
+    (model, run) => body(model, config, run),
+  );
+};
 
 /** @throws UsageError unless the case captured as many layers as it says */
 function checkLayers(golden: GoldenCase, given: number): void {
@@ -54,23 +38,25 @@ function checkLayers(golden: GoldenCase, given: number): void {
 }
 
 /** Condition inputs on the GPU, ids checked and turned into rows. */
-function conditionsOf(gpu: Gpu, golden: GoldenCase, config: ActionConfig) {
+function conditionsOf(run: CaseRun, config: ActionConfig) {
+  const { golden } = run;
   const ids = (name: string, what: string, offset: number, rows: number): Tensor | undefined => {
     const found = golden.inputs.get(name);
-    return found && createTensor(gpu, found.shape, idRows(what, found.data, offset, rows), name);
+    return found && run.create(found.shape, idRows(what, found.data, offset, rows));
   };
   return {
     taskIds: ids("task_ids", "task", 0, config.taskIds),
     advantageRows: ids("advantage_ids", "advantage", 1, config.advantageIds + 1),
-    mask: golden.inputs.has("context_mask") ? upload(gpu, input(golden, "context_mask")) : undefined,
+    mask: run.uploadIfGiven("context_mask"),
   };
 }
 
 /** Everything a call needs besides its actions, on the GPU. */
-function prepareCall(gpu: Gpu, golden: GoldenCase, decoder: ActionDecoder) {
+function prepareCall(run: CaseRun, decoder: ActionDecoder) {
+  const { gpu, golden } = run;
   const { config } = decoder;
-  const actions = upload(gpu, input(golden, "actions"));
-  const { mask, ...ids } = conditionsOf(gpu, golden, config);
+  const actions = run.upload("actions");
+  const { mask, ...ids } = conditionsOf(run, config);
   const conditions = ActionTower.conditions(ids);
   const time = input(golden, "time");
   const batch = actions.dim(0);
@@ -79,28 +65,29 @@ function prepareCall(gpu: Gpu, golden: GoldenCase, decoder: ActionDecoder) {
   const action = time.shape.length === 0 ? new Float32Array(batch).fill(time.data[0]) : time.data;
   const rows = tokenRows(action, video, config.chunkLength, conditions, per);
   const times = decoder.createTimes(gpu, rows.pairs.length, rows.rowOf.length);
+  run.onRelease(() => times.release());
   times.write(rows);
-  return { actions, mask, inputs: { ...ids, times, jointState: upload(gpu, input(golden, "joint_state")) } };
+  return { actions, mask, inputs: { ...ids, times, jointState: run.upload("joint_state") } };
 }
 
-export const actionForwardCase: CaseRunner = (gpu, golden) => {
+const actionForwardCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [
     ...[/actions/, /joint_state/, /time/, /video_hiddens\.\d+/, /previous_actions\.\d+/],
     ...CONDITIONS,
   ]);
   allowOnly(golden, "args", [/video_layers/, /previous_calls/]);
   const build = (config: ActionConfig, w: WeightLoader) => new ActionDecoder(config, w);
-  return loaded(gpu, golden, build, async (decoder, config) => {
-    const hiddens = inputList(golden, "video_hiddens").map((h) => upload(gpu, h));
+  return loaded(gpu, golden, build, async (decoder, config, run) => {
+    const hiddens = inputList(golden, "video_hiddens").map((h) => run.upload(h));
     checkLayers(golden, hiddens.length);
-    const earlier = inputList(golden, "previous_actions").map((a) => upload(gpu, a));
+    const earlier = inputList(golden, "previous_actions").map((a) => run.upload(a));
     const expected = (golden.args.previous_calls as number | undefined) ?? earlier.length;
     if (expected !== earlier.length)
       throw new UsageError(
         `${golden.name}: ${earlier.length} previous_actions for ${expected} previous calls`,
       );
-    const { actions, mask, inputs } = prepareCall(gpu, golden, decoder);
-    return values(gpu, golden, () => {
+    const { actions, mask, inputs } = prepareCall(run, decoder);
+    return run.values(() => {
       const context = decoder.prepareContext(hiddens, mask);
       let out: ReturnType<ActionDecoder["forward"]> | undefined;
       for (const a of [...earlier, actions])
@@ -120,16 +107,16 @@ export const actionForwardCase: CaseRunner = (gpu, golden) => {
   });
 };
 
-export const actionViewsCase: CaseRunner = (gpu, golden) => {
+const actionViewsCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [/actions/, /joint_state/, /time/, /view_hiddens(\.\d+)?/, ...CONDITIONS]);
   allowOnly(golden, "args", [/video_layers/]);
   const build = (config: ActionConfig, w: WeightLoader) => new ActionDecoder(config, w);
-  return loaded(gpu, golden, build, async (decoder) => {
+  return loaded(gpu, golden, build, async (decoder, _config, run) => {
     const given = golden.inputs.get("view_hiddens");
-    const views = (given ? [given] : inputList(golden, "view_hiddens")).map((h) => upload(gpu, h));
+    const views = (given ? [given] : inputList(golden, "view_hiddens")).map((h) => run.upload(h));
     checkLayers(golden, views.length);
-    const { actions, mask, inputs } = prepareCall(gpu, golden, decoder);
-    return values(gpu, golden, () => {
+    const { actions, mask, inputs } = prepareCall(run, decoder);
+    return run.values(() => {
       const merged = views.map((h) => decoder.mergeViews(h));
       const { flow } = decoder.forward({ ...inputs, actions, context: decoder.prepareContext(merged, mask) });
       return { flow };
@@ -137,7 +124,7 @@ export const actionViewsCase: CaseRunner = (gpu, golden) => {
   });
 };
 
-export const actionSampleCase: CaseRunner = (gpu, golden) => {
+const actionSampleCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [
     ...[/noise_latents/, /joint_state/, /video_hiddens\.\d+/, /prefix_action_chunk/],
     ...CONDITIONS,
@@ -172,7 +159,7 @@ export const actionSampleCase: CaseRunner = (gpu, golden) => {
   });
 };
 
-export const actorCase: CaseRunner = (gpu, golden) => {
+const actorCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [
     /joint_state/,
     /video_hiddens(\.\d+)?/,
@@ -182,13 +169,13 @@ export const actorCase: CaseRunner = (gpu, golden) => {
   ]);
   allowOnly(golden, "args", [/video_layers/]);
   const build = (config: ActionConfig, w: WeightLoader) => new Actor(config, w);
-  return loaded(gpu, golden, build, async (actor, config) => {
+  return loaded(gpu, golden, build, async (actor, config, run) => {
     const given = golden.inputs.get("video_hiddens");
-    const hiddens = (given ? [given] : inputList(golden, "video_hiddens")).map((h) => upload(gpu, h));
+    const hiddens = (given ? [given] : inputList(golden, "video_hiddens")).map((h) => run.upload(h));
     checkLayers(golden, hiddens.length);
-    const jointState = upload(gpu, input(golden, "joint_state"));
-    const { mask, ...ids } = conditionsOf(gpu, golden, config);
-    return values(gpu, golden, () => {
+    const jointState = run.upload("joint_state");
+    const { mask, ...ids } = conditionsOf(run, config);
+    return run.values(() => {
       const context = actor.prepareContext(hiddens, mask);
       const { mean, logVariance } = actor.forward({ ...ids, jointState, context });
       return { mean, logvar: logVariance };
@@ -196,7 +183,7 @@ export const actorCase: CaseRunner = (gpu, golden) => {
   });
 };
 
-export const stateTokensCase: CaseRunner = (gpu, golden) => {
+const stateTokensCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [/video_hiddens(\.\d+)?/]);
   allowOnly(golden, "args", [/video_layers/]);
   const build = (config: ActionConfig, w: WeightLoader): StateEncoder => {
@@ -206,11 +193,19 @@ export const stateTokensCase: CaseRunner = (gpu, golden) => {
     w.ignore(/(?!state_autoencoder\.)/);
     return new StateEncoder(config.stateAutoencoder, w.within("state_autoencoder"));
   };
-  return loaded(gpu, golden, build, async (encoder, { stateLayer }) => {
+  return loaded(gpu, golden, build, async (encoder, { stateLayer }, run) => {
     const single = golden.inputs.get("video_hiddens");
     const given = single ?? inputList(golden, "video_hiddens").at(stateLayer);
     if (!given) throw new UsageError(`${golden.name}: input "video_hiddens" is missing`);
-    const hidden = upload(gpu, given);
-    return values(gpu, golden, () => ({ state_tokens: encoder.forward(hidden) }));
+    const hidden = run.upload(given);
+    return run.values(() => ({ state_tokens: encoder.forward(hidden) }));
   });
+};
+
+export const kinds: Readonly<Record<string, CaseRunner>> = {
+  "mimic_video.forward": actionForwardCase,
+  "mimic_video.sample": actionSampleCase,
+  "mimic_video.multi_view": actionViewsCase,
+  "mimic_video.actor": actorCase,
+  "mimic_video.state_tokens": stateTokensCase,
 };

@@ -1,0 +1,83 @@
+/** An episode while it is measured: readings come tap by tap and find their place in its arrays. */
+import type { Held, Item, Reading, Subject } from "../subject.ts";
+import { type EpisodeMeasurement, type FullSettings, readSeeds } from "./measurement.ts";
+
+export class Draft {
+  readonly item: Item;
+  readonly measurement: EpisodeMeasurement;
+  readonly #subject: Pick<Subject<Held>, "toData">;
+  readonly #videoSeeds: readonly number[];
+  readonly #steps: number;
+
+  /** @param hasOther whether there is another episode to take the context of */
+  constructor(subject: Subject<Held>, settings: FullSettings, item: Item, hasOther: boolean) {
+    const { videoSeeds, probeSteps, actionSteps: M, oracle } = settings;
+    const size = subject.positions * subject.dimensions.names.length;
+    const runs = videoSeeds.length * readSeeds(settings);
+    const decodes = runs * probeSteps.length * size;
+    this.item = item;
+    this.#subject = subject;
+    this.#videoSeeds = videoSeeds;
+    this.#steps = probeSteps.length;
+    this.measurement = {
+      ...{ episode: item.index, id: item.id, prompt: item.prompt, truth: item.truth },
+      holdStill: subject.floors(item).holdStill,
+      actions: new Float32Array(decodes),
+      dataActions: new Float32Array(decodes),
+      iterates: new Float32Array(decodes * (M + 1)),
+      oneJump: new Float32Array(decodes * M),
+      oracle: oracle && subject.oracle ? new Float32Array(decodes) : undefined,
+      zeroedContext: new Float32Array("zeroed" in subject.controls ? runs * size : 0),
+      otherContext: new Float32Array(hasOther ? runs * size : 0),
+    };
+  }
+
+  /** Readings of probe step k, one for each action seed, each of the trajectories with these video seeds. */
+  put(name: "actions" | "oracle", k: number, seeds: readonly number[], readings: readonly Reading[]): void {
+    const { actions, dataActions, iterates, oneJump, oracle } = this.measurement;
+    this.#each(seeds, readings, (run, reading, own) => {
+      const store = (into: Float32Array, values: Float32Array): void =>
+        into.set(values, (run * this.#steps + k) * values.length);
+      const inData = this.#subject.toData(own, this.item);
+      if (name === "oracle") return store(oracle!, inData);
+      store(actions, own);
+      store(dataActions, inData);
+      store(iterates, reading.iterates ?? own);
+      if (reading.oneJump) store(oneJump, reading.oneJump);
+    });
+  }
+
+  /** Readings of a control. */
+  putControl(name: string, seeds: readonly number[], readings: readonly Reading[]): void {
+    const { zeroedContext, otherContext } = this.measurement;
+    const into = { zeroed: zeroedContext, otherEpisode: otherContext }[name];
+    if (into) this.#each(seeds, readings, (run, _, own) => into.set(own, run * own.length));
+  }
+
+  get isFinite(): boolean {
+    const { actions, iterates, zeroedContext, otherContext } = this.measurement;
+    return [actions, iterates, zeroedContext, otherContext].every((values) => values.every(Number.isFinite));
+  }
+
+  /** Each trajectory of each reading, with its place among all (video seed, action seed) runs. */
+  #each(
+    seeds: readonly number[],
+    readings: readonly Reading[],
+    body: (run: number, reading: Reading, values: Float32Array) => void,
+  ): void {
+    const V = seeds.length;
+    seeds.forEach((seed, copy) => {
+      const part = (all: Float32Array): Float32Array =>
+        all.subarray((copy * all.length) / V, ((copy + 1) * all.length) / V);
+      readings.forEach(({ values, iterates, oneJump }, s) => {
+        const own = part(values);
+        const reading = {
+          values: own,
+          iterates: iterates && part(iterates),
+          oneJump: oneJump && part(oneJump),
+        };
+        body(this.#videoSeeds.indexOf(seed) * readings.length + s, reading, own);
+      });
+    });
+  }
+}

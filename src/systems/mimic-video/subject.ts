@@ -1,0 +1,256 @@
+/**
+ * The probe's question asked of a mimic-video model: futures imagined behind context frames, the action chunk decoded from the hidden
+ * states tapped at any step.
+ *
+ * Axes: V trajectories in one batch, S action noises, R taps, N video tokens of width D, M action steps, n actions of width A.
+ */
+import type {
+  Control,
+  DenoiseOptions,
+  Item,
+  Noise,
+  Part,
+  Reading,
+  ReadOptions,
+  State,
+  Subject,
+  Tap,
+  TimedTap,
+} from "../../probe/subject.ts";
+import { linspace, videoGrid } from "../../sampling/grid.ts";
+import { gaussian } from "../../sampling/noise.ts";
+import { sample } from "../../sampling/sample.ts";
+import { euler } from "../../sampling/schedulers.ts";
+import { copyTensor, createTensor, releaseTensor, sizeOf, writeTensor } from "../../tensor/tensor.ts";
+import type { TensorSource } from "../../weights/source.ts";
+import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
+import { type Episode, type EpisodeData, GivenNoise } from "./episodes.ts";
+import type { MimicVideo, Prepared } from "./model.ts";
+import { VideoFlow } from "./video-flow.ts";
+
+/** An episode's prompt and context, encoded for V trajectories. */
+export interface Encoded extends Prepared {
+  readonly episode: Episode;
+  /** V */
+  readonly copies: number;
+}
+
+/** Where episodes come from: a folder, or a folder with other words. */
+export type Episodes = Pick<EpisodeData, "count" | "read" | "close">;
+
+/** Held taps and their reading may take so much; the toy's R is bound by the number of taps, not by this. */
+const READ_BUDGET = 2 ** 30;
+
+export class MimicVideoSubject implements Subject<Encoded> {
+  readonly gpu;
+  readonly items: { readonly count: number; read(index: number): Promise<Episode> };
+  readonly axes = {
+    stop: (steps = 50) => ({ steps, times: videoGrid(steps) }),
+    inner: (steps = this.#model.description.actionSteps) => ({ steps, times: linspace(0, 1, steps) }),
+  };
+  readonly positions: number;
+  readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
+  readonly parts: readonly Part[];
+  readonly tapKinds = ["hidden"];
+  readonly pairsSeeds = false;
+  readonly mostCopies = Number.POSITIVE_INFINITY;
+  readonly readBudget = READ_BUDGET;
+  readonly controls: Readonly<Record<string, Control>>;
+  readonly #model: MimicVideo;
+  readonly #data: Episodes;
+  readonly #noise: GivenNoise | undefined;
+  /** by batch size and action steps: a run needs two sizes at most */
+  readonly #samplers = new Map<string, ActionSampler>();
+
+  private constructor(model: MimicVideo, data: Episodes, noise: GivenNoise | undefined) {
+    const { names, units } = model.description.action;
+    this.gpu = model.gpu;
+    this.#model = model;
+    this.#data = data;
+    this.#noise = noise;
+    this.items = {
+      count: data.count,
+      read: async (index) => {
+        const episode = await data.read(index);
+        return { ...episode, truth: episode.truth && model.actionDecoder.toModel(episode.truth) };
+      },
+    };
+    this.positions = model.chunkShape[0];
+    this.dimensions = { names, units };
+    this.parts = names.map((name, d) => ({ name, from: d, to: d + 1, kind: "squared", units: units[d] }));
+    const { gpu } = model;
+    this.controls = {
+      zeroed: {
+        needsOther: false,
+        write: (_own, _other, into) => into.forEach((x) => writeTensor(gpu, x, new Float32Array(x.size))),
+      },
+      otherEpisode: {
+        needsOther: true,
+        write: (_own, other, into) => into.forEach((x, i) => copyTensor(gpu, other![i], x)),
+      },
+    };
+  }
+
+  /**
+   * @param noise `video_noise` and `action_noise` to be used instead of noise drawn from seeds, which then number its rows
+   * @throws FormatError when the noise does not fit
+   */
+  static async bind(model: MimicVideo, data: Episodes, noise?: TensorSource): Promise<MimicVideoSubject> {
+    const given = noise && (await GivenNoise.read(noise, data.count, model.futureShape, model.chunkShape));
+    return new MimicVideoSubject(model, data, given);
+  }
+
+  noise({ index, id }: Item, seed: number): Noise {
+    if (this.#noise) return [Float32Array.from(this.#noise.video(index, seed))];
+    return [gaussian(`video/${id}/${index}`, seed, sizeOf(this.#model.futureShape))];
+  }
+
+  readNoise({ index, id }: Item, seed: number): Noise {
+    if (this.#noise) return [Float32Array.from(this.#noise.action(index, seed))];
+    return [gaussian(`action/${id}/${index}`, seed, sizeOf(this.#model.chunkShape))];
+  }
+
+  async encode(item: Item, copies: number): Promise<Encoded> {
+    const episode = item as Episode;
+    const { context, text, dispose } = await this.#model.prepare(episode.prompt, episode.context, copies);
+    return { context, text, dispose, episode, copies };
+  }
+
+  async *denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
+    const { gpu, tower, futureShape } = this.#model;
+    const { steps, last, signal } = options;
+    const latents = createTensor(gpu, [c.copies, ...futureShape], joined(noise.flat()), "future latents");
+    const flow = new VideoFlow(gpu, tower, c.text, c.context);
+    const scheduler = euler(this.axes.stop(steps).times);
+    try {
+      for await (const state of sample(gpu, flow, latents, { scheduler, last, signal }))
+        yield { step: state.step, time: state.time, latents, tap: () => state.tapped() };
+    } finally {
+      flow.dispose();
+      releaseTensor(gpu, latents);
+    }
+  }
+
+  bytes({ context }: Encoded): { tap: number; readRow: number } {
+    const { tower, actionDecoder } = this.#model;
+    const { futureLatents } = this.#model.description;
+    const [V, , T, H, W] = context.shape;
+    const [, ph, pw] = tower.transformer.config.patchSize;
+    const tokens = ((T + futureLatents) * H * W) / (ph * pw);
+    const { videoDim, depth, headDim } = actionDecoder.config;
+    const layers = new Set(tower.config.extractLayers).size;
+    const tap = 4 * V * tokens * videoDim * layers;
+    // The sampler's copy, and keys and values of two heads in every layer.
+    return { tap, readRow: tap + 4 * V * tokens * depth * 4 * headDim };
+  }
+
+  async read(
+    taps: readonly TimedTap[],
+    { copies: V, episode }: Encoded,
+    noises: readonly (readonly Noise[])[],
+    innerSteps: number | undefined,
+    { signal, onStep }: ReadOptions,
+  ): Promise<readonly Reading[]> {
+    const { gpu, description } = this.#model;
+    const R = taps.length;
+    const sampler = await this.#sampler(R, V, taps[0].tap, innerSteps ?? description.actionSteps);
+    taps.forEach(({ tap }, r) =>
+      tap.forEach((x, i) => copyTensor(gpu, x, sampler.videoHiddens[i], { to: r * x.size })),
+    );
+    const runs: ActionSamples[] = [];
+    for (const perCopy of noises) {
+      const run = await sampler.run(
+        {
+          noise: repeated(joined(perCopy.flat()), R),
+          jointState: repeated(episode.jointState, R * V),
+          videoTimes: Array.from({ length: R * V }, (_, b) => taps[Math.floor(b / V)].time),
+        },
+        {
+          signal,
+          onStep: async () => {
+            await gpu.idle();
+            onStep?.();
+          },
+        },
+      );
+      runs.push(run);
+    }
+    const size = sizeOf(this.#model.chunkShape);
+    return taps.flatMap((_, r) =>
+      runs.map(({ iterates, oneJump, steps: M }) => {
+        // Samples come as (states, R·V, n, A); a reading is (V, states, n, A).
+        const ofTap = (values: Float32Array, states: number): Float32Array => {
+          const out = new Float32Array(V * states * size);
+          for (let v = 0; v < V; v++) {
+            for (let state = 0; state < states; state++) {
+              const from = ((state * R + r) * V + v) * size;
+              out.set(values.subarray(from, from + size), (v * states + state) * size);
+            }
+          }
+          return out;
+        };
+        const lastState = iterates.subarray(M * R * V * size);
+        return { values: ofTap(lastState, 1), iterates: ofTap(iterates, M + 1), oneJump: ofTap(oneJump, M) };
+      }),
+    );
+  }
+
+  floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>> {
+    const { description, actionDecoder } = this.#model;
+    const { names, mean } = description.action;
+    return {
+      holdStill: actionDecoder.toModel(holdStill(names, this.positions, item as Episode)),
+      ...(mean ? { datasetMean: actionDecoder.toModel(mean) } : {}),
+    };
+  }
+
+  toData(values: Float32Array): Float32Array {
+    return this.#model.actionDecoder.toData(values);
+  }
+
+  async close(): Promise<void> {
+    for (const sampler of this.#samplers.values()) sampler.dispose();
+    this.#samplers.clear();
+    await this.#data.close();
+  }
+
+  async #sampler(rows: number, copies: number, tap: Tap, steps: number): Promise<ActionSampler> {
+    const key = `${rows}×${copies}, ${steps}`;
+    const known = this.#samplers.get(key);
+    if (known) return known;
+    const { gpu, actionDecoder, description } = this.#model;
+    const sampler = await ActionSampler.create(gpu, actionDecoder, {
+      ...{ batch: rows * copies, steps, memory: description.samplerMemory },
+      ...{ videoTokens: tap.map((x) => x.dim(1)), distinctVideoTimes: rows },
+    });
+    this.#samplers.set(key, sampler);
+    return sampler;
+  }
+}
+
+/**
+ * The chunk of a robot that does not move: relative actions are zero, and a gripper keeps its state, which is the last
+ * entry of the robot's state (weights/toy/README.md, "hold still").
+ */
+export function holdStill(
+  names: readonly string[],
+  positions: number,
+  { jointState }: Pick<Episode, "jointState">,
+): Float32Array<ArrayBuffer> {
+  const still = names.map((name) => (name === "gripper" ? jointState[jointState.length - 1] : 0));
+  return Float32Array.from({ length: positions * names.length }, (_, i) => still[i % names.length]);
+}
+
+function joined(arrays: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(arrays.reduce((n, x) => n + x.length, 0));
+  let at = 0;
+  for (const x of arrays) {
+    out.set(x, at);
+    at += x.length;
+  }
+  return out;
+}
+
+function repeated(values: Float32Array, times: number): Float32Array<ArrayBuffer> {
+  return joined(Array.from({ length: times }, () => values));
+}

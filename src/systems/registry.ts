@@ -1,0 +1,29 @@
+/** Every system, a line each, and the opener that finds out which one a folder is. */
+import { FormatError, UsageError } from "../errors.ts";
+import type { ModelFiles } from "../weights/model-files.ts";
+import { mimicVideo } from "./mimic-video/system.ts";
+import type { System } from "./system.ts";
+
+export const SYSTEMS: readonly System[] = [mimicVideo];
+
+/**
+ * The system that a folder or repository belongs to.
+ * @throws FormatError saying what each system missed; UsageError when several recognise it
+ */
+export async function recognise(files: ModelFiles, systems: readonly System[] = SYSTEMS): Promise<System> {
+  const found: System[] = [];
+  const missed: string[] = [];
+  for (const system of systems) {
+    const answer = await system.recognise(files);
+    if ("found" in answer) found.push(system);
+    else missed.push(`  ${system.name}: ${answer.missing.join("; ")}`);
+  }
+  if (found.length === 1) return found[0];
+  if (found.length > 1)
+    throw new UsageError(
+      `${files.name} could be ${found.map(({ name }) => name).join(" or ")}. Give each model a folder of its own.`,
+    );
+  throw new FormatError(
+    `${files.name} is no model that is known here. What each kind misses among its ${files.paths.length} files:\n${missed.join("\n")}`,
+  );
+}
