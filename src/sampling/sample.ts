@@ -72,7 +72,7 @@ export async function* sample(
         return end.outputs;
       };
       yield {
-        ...{ step: k, steps, time: times[k], nextTime: times[k + 1] as number | undefined, latents: x },
+        ...{ step: k, steps, time: times[k], nextTime: times.at(k + 1), latents: x },
         tapped: () => (looked ??= look()),
       };
       if (k === last) return;

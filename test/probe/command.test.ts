@@ -119,9 +119,9 @@ describe("a run", () => {
 
 describe("what goes wrong", () => {
   it("wrong options: 2, one line, nothing written", async () => {
-    const { code, stderr } = await command(["--probe-steps", "60", "--out", out], playback());
+    const { code, stderr } = await command(["--probe-steps", "60,5", "--out", out], playback());
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^mimic-video-probe: --probe-steps 60: 60 lies beyond the 50 video steps/);
+    expect(stderr).toMatch(/^mimic-video-probe: --probe-steps 60,5: 5 comes after 60/);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(existsSync(out)).toBe(false);
     const missing = await command(["--resume", "--out", out], playback());

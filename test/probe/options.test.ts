@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
 import { helpText, OPTIONS, readOptions } from "../../src/commands/probe/options.ts";
+import { stepsToProbe } from "../../src/probe/experiment/settings.ts";
 import { probeCommand } from "../../src/commands/probe/settings.ts";
 
 const parse = (...words: string[]) => probeCommand(readOptions(words), "weights/toy");
@@ -13,14 +14,20 @@ describe("options", () => {
         dataDir: undefined,
         noiseFile: undefined,
         episodes: undefined,
-        videoSteps: 50,
-        probeSteps: [5, 10, 20, 30, 40, 50],
+        videoSteps: undefined,
+        probeSteps: undefined,
         actionSteps: undefined,
         videoSeeds: [0, 1],
-        actionSeeds: [0],
+        actionSeeds: undefined,
         adapter: undefined,
-        dtype: "f32",
+        dtype: undefined,
         unexpected: "refuse",
+        policy: undefined,
+        text: undefined,
+        encodeText: false,
+        oracle: false,
+        gpuMemory: undefined,
+        arithmetic: "f32",
       },
       reference: "both",
       out: undefined,
@@ -39,20 +46,27 @@ describe("options", () => {
       "5,",
       "--json",
     );
-    expect(settings).toMatchObject({ episodes: [0, 1, 2], videoSeeds: [7, 3], actionSeeds: [5] });
+    expect(settings).toMatchObject({ episodes: 3, videoSeeds: [7, 3], actionSeeds: [5] });
     expect(json).toBe(true);
   });
 
   it("probe steps scale to N, and N is always there", () => {
-    expect(parse("--video-steps", "20").settings.probeSteps).toEqual([2, 4, 8, 12, 16, 20]);
-    expect(parse("--video-steps", "3").settings.probeSteps).toEqual([0, 1, 2, 3]);
-    expect(parse("--video-steps", "1").settings.probeSteps).toEqual([0, 1]);
-    expect(parse("--probe-steps", "5,10").settings.probeSteps).toEqual([5, 10, 50]);
-    expect(parse("--probe-steps", "0,50").settings.probeSteps).toEqual([0, 50]);
+    expect(stepsToProbe(undefined, 20)).toEqual([2, 4, 8, 12, 16, 20]);
+    expect(stepsToProbe(undefined, 3)).toEqual([0, 1, 2, 3]);
+    expect(stepsToProbe(undefined, 1)).toEqual([0, 1]);
+    expect(stepsToProbe([5, 10], 50)).toEqual([5, 10, 50]);
+    expect(stepsToProbe([0, 50], 50)).toEqual([0, 50]);
+    expect(() => stepsToProbe([5, 60], 50)).toThrow(
+      /60 lies beyond the 50 video steps.*larger --video-steps/,
+    );
+    expect(() => stepsToProbe([35], 34, 35)).toThrow(
+      /35 video steps, of which 34 is the last that can be read/,
+    );
   });
 
   it.each([
-    [["--probe-steps", "5,60"], /60 lies beyond the 50 video steps.*larger --video-steps/],
+    [["--gpu-memory", "much"], /write a number of gigabytes/],
+    [["--arithmetic", "bf16"], /use f32 or f16/],
     [["--probe-steps", "10,5"], /5 comes after 10.*ascending: 5,10/],
     [["--probe-steps", "5,5"], /5 is there twice/],
     [["--probe-steps=-5,10"], /"-5" is not a whole number/],

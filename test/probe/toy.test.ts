@@ -197,7 +197,7 @@ describe("bad input", () => {
       (c) => writeFile(join(c, "model.json"), JSON.stringify({ kind: "language-model" })),
       /describes "language-model"/,
     ],
-    ["no model.json", (c) => rm(join(c, "model.json")), /model\.json cannot be read/],
+    ["no model.json", (c) => rm(join(c, "model.json")), /mimic-video: model\.json$/m],
     [
       "a value that is not finite",
       async (c) => {

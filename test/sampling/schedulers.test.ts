@@ -92,18 +92,18 @@ describe("schedulers on Gaussian data", () => {
 
   it("the exponential AB2 has the reference's coefficients", () => {
     const sigmas = karrasSigmas(35, 80, 0.002);
-    const { step, input } = exponentialAb2(sigmas, RECTIFIED_FLOW, (sigma) => sigma / (1 + sigma));
+    const scheduler = exponentialAb2(sigmas, RECTIFIED_FLOW, (sigma) => sigma / (1 + sigma));
     expect(sigmas[18]).toBeCloseTo(2.21074187, 7);
-    expect(step(0).predict).toEqual({ x: sigmas[1] / 80, clean: (80 - sigmas[1]) / 80 });
+    expect(scheduler.step(0).predict).toEqual({ x: sigmas[1] / 80, clean: (80 - sigmas[1]) / 80 });
     const check = (i: number, x: number, clean: number, past: number): void => {
-      const { predict } = step(i);
+      const { predict } = scheduler.step(i);
       expect(predict.x).toBeCloseTo(x, 9);
       expect(predict.clean).toBeCloseTo(clean, 9);
       expect(predict.past![0]).toBeCloseTo(past, 9);
     };
     check(1, 0.850962552, 0.227324017, -0.078286569);
     check(34, 0.5090726985, 0.7901429459, -0.2992156444);
-    expect(input!(0)).toBeCloseTo(1 / 81, 15);
+    expect(scheduler.input!(0)).toBeCloseTo(1 / 81, 15);
   });
 
   it("MeanFlow is exact over any interval", async () => {
@@ -123,9 +123,9 @@ describe("schedulers on Gaussian data", () => {
     const x = upload(gpu, [1], Float32Array.of(1));
     const before = gpu.memory.usage.inUse;
     const scheduler = exponentialAb2([4, 2, 1], RECTIFIED_FLOW, (sigma) => sigma);
-    for await (const { step, tapped } of sample(gpu, network, x, { scheduler })) {
-      await tapped();
-      if (step === 1) break;
+    for await (const state of sample(gpu, network, x, { scheduler })) {
+      await state.tapped();
+      if (state.step === 1) break;
     }
     expect(gpu.memory.usage.inUse).toBe(before);
   });

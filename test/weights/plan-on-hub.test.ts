@@ -61,7 +61,7 @@ test("the need is told from headers alone, before the download", async () => {
   await expect(run).rejects.toBe(stop);
   expect(notes).toHaveLength(1);
   expect(notes[0]).toMatch(
-    /^owner\/fits needs [\d.]+ MB of GPU memory for its weights, the largest [\d.]+ [kM]B \(\w+: .+\); .+ binds at most [\d.]+ [MG]B at once$/,
+    /^owner\/fits needs [\d.]+ MB of GPU memory for its weights, the largest [\d.]+ [kM]B \(\w+: .+\)\n.+ binds at most [\d.]+ [MG]B at once$/,
   );
   expect(weightBytes()).toBeLessThan(200_000);
 });

@@ -21,7 +21,7 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
   const absent = episodes.find((e) => e >= count);
   if (absent !== undefined)
     throw new UsageError(`episode ${absent} does not exist; the data hold ${count}, counted from 0`);
-  const inner = subject.axes.inner;
+  const inner = subject.axes.inner?.(settings.actionSteps);
   if (settings.actionSteps !== undefined && !inner)
     throw new UsageError(`--action-steps ${settings.actionSteps}: the read-out of this system has no steps.`);
   return {
@@ -29,7 +29,7 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
     episodes,
     videoSteps: axis.steps,
     probeSteps: stepsToProbe(settings.probeSteps, last, axis.steps),
-    actionSteps: inner?.(settings.actionSteps).steps ?? 0,
+    actionSteps: inner?.steps ?? 0,
     actionSeeds: settings.actionSeeds ?? (subject.pairsSeeds ? "same" : [0]),
   };
 }

@@ -112,8 +112,8 @@ export class MimicVideoSubject implements Subject<Encoded> {
 
   async encode(item: Item, copies: number): Promise<Encoded> {
     const episode = item as Episode;
-    const { context, text, dispose } = await this.#model.prepare(episode.prompt, episode.context, copies);
-    return { context, text, dispose, episode, copies };
+    const prepared = await this.#model.prepare(episode.prompt, episode.context, copies);
+    return { ...prepared, episode, copies };
   }
 
   async *denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
