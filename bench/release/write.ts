@@ -11,8 +11,8 @@ import { uniform } from "../../test/support/numbers.ts";
 import { type TensorToSave, writeTorch } from "../../test/support/torch-file.ts";
 import { backboneShapes, decoderShapes, type ReleaseSizes, type Shapes, vaeShapes } from "./layout.ts";
 
-/** Numbers drawn once and repeated: two billion draws would take longer than writing them. Odd, so that rows differ. */
-const DRAWN = 1_048_573;
+/** Numbers drawn once and repeated: two billion draws would take longer than writing them. Prime, so that rows differ. */
+const drawnFor = ({ backbone }: ReleaseSizes): number => (backbone.width < 512 ? 65_521 : 1_048_573);
 
 const BACKBONE = "pretrained_cosmos";
 const PROMPTS = ["put the carrot on the plate", "put the spoon on the towel", "stack the green block"];
@@ -26,7 +26,7 @@ export async function writeRandomRelease(folder: string, sizes: ReleaseSizes, se
   const decoder = `w2a_${policy}_v2w_${BACKBONE}_lr1.000e-04_layer${sizes.layer}_bsz256_iter_000014112.pt`;
   for (const below of ["action_decoder", "video_backbone/tokenizer", "dataset_statistics", "episodes"])
     await mkdir(path.join(folder, below), { recursive: true });
-  const draw = drawer(seed);
+  const draw = drawer(seed, drawnFor(sizes));
   await torch(folder, `video_backbone/v2w_${BACKBONE}.pt`, {
     ...skipped(sizes.backbone.blocks),
     ...random(backboneShapes(sizes), "BF16", draw),
@@ -58,16 +58,17 @@ function skipped(blocks: number): Record<string, TensorToSave> {
   };
 }
 
+/** Always as many numbers. */
 type Draw = (terms: number, around: number) => Float32Array<ArrayBuffer>;
 
-function drawer(seed: number): Draw {
+function drawer(seed: number, count: number): Draw {
   const drawn = new Map<string, Float32Array<ArrayBuffer>>();
   return (terms, around) => {
     const key = `${terms} ${around}`;
     let values = drawn.get(key);
     if (!values) {
-      values = uniform(seed + terms + 7919 * around, DRAWN, terms > 0 ? Math.sqrt(3 / terms) : 0.1);
-      if (around !== 0) for (let i = 0; i < DRAWN; i++) values[i] += around;
+      values = uniform(seed + terms + 7919 * around, count, terms > 0 ? Math.sqrt(3 / terms) : 0.1);
+      if (around !== 0) for (let i = 0; i < count; i++) values[i] += around;
       drawn.set(key, values);
     }
     return values;
@@ -94,7 +95,7 @@ function random(shapes: Shapes, dtype: "F32" | "BF16", draw: Draw): Record<strin
     const terms = shape.length > 1 && !isGain && !/pos_|token$/.test(name) ? elementCount(shape.slice(1)) : 0;
     const size = elementCount(shape) * (dtype === "F32" ? 4 : 2);
     // Each tensor begins elsewhere in the numbers, so that no two of one shape are equal.
-    const from = (start = (start + 7919) % DRAWN) * (dtype === "F32" ? 4 : 2);
+    const from = (start = (start + 7919) % draw(0, 0).length) * (dtype === "F32" ? 4 : 2);
     const data = function* (): Generator<Uint8Array> {
       const block = bytesOf(draw(terms, isGain ? 1 : 0));
       for (let at = 0, offset = from; at < size; offset = 0) {

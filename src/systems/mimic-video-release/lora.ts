@@ -10,8 +10,8 @@
 import { WeightsError } from "../../errors.ts";
 
 import { asFloat32, piecesOf } from "../../weights/pieces.ts";
+import { toBf16Bytes } from "../../weights/rounded.ts";
 import { elementCount, type TensorInfo, type TensorSource } from "../../weights/source.ts";
-import { bfloat16Bits } from "./bfloat16.ts";
 
 /** α of the release's training. */
 const ALPHA = 32;
@@ -159,7 +159,7 @@ async function* mergedRows(
       const rows = asFloat32(piece, base.dtype);
       const count = rows.length / inner;
       const sum = await add(rows, scaled.subarray(row * rank, (row + count) * rank));
-      yield new Uint8Array(Uint16Array.from(sum, bfloat16Bits).buffer);
+      yield toBf16Bytes(sum);
       row += count;
     }
   } finally {

@@ -9,7 +9,7 @@
  * Axes: T positions of a horizon, D = 10 dimensions.
  */
 import { FormatError } from "../../errors.ts";
-import { roundToBfloat16 } from "./bfloat16.ts";
+import { bfloat16 } from "../../weights/rounded.ts";
 
 const f32 = Math.fround;
 
@@ -147,10 +147,10 @@ function group(
       for (let d = 0; d < field.width; d++) {
         const [from, to] = [t * field.width + d, t * DIMENSIONS + first + d];
         made.mean[to] = mean[from];
-        made.shift[to] = roundToBfloat16(constants.shift[from]);
-        made.scale[to] = roundToBfloat16(constants.scale[from]);
-        made.least[to] = roundToBfloat16(constants.least[from]);
-        made.most[to] = roundToBfloat16(constants.most[from]);
+        made.shift[to] = bfloat16(constants.shift[from]);
+        made.scale[to] = bfloat16(constants.scale[from]);
+        made.least[to] = bfloat16(constants.least[from]);
+        made.most[to] = bfloat16(constants.most[from]);
       }
     }
     first += field.width;

@@ -1,24 +1,52 @@
-/** Embeddings that have been computed are kept, by encoder and prompt; where, is another file's business. */
+/** Embeddings that have been computed are kept, by what the encoder is and by prompt. */
 import { FormatError } from "../../errors.ts";
+import { bytesSource } from "../../weights/blob.ts";
+import { toFloat32 } from "../../weights/convert.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { streamingHasher } from "../../weights/hub/hash.ts";
+import { encodeSafetensors, openSafetensors } from "../../weights/safetensors.ts";
 import { readZipDirectory } from "../../weights/torch/zip.ts";
+import type { Cache } from "../cache.ts";
 
-/** What is kept between runs. A damaged or unreadable entry counts as absent; one that cannot be written is computed again next time. */
-export interface TextCache {
-  /** whether anything of this encoder is kept */
-  knows(encoder: string): Promise<boolean>;
-  /** (L, d) as it was written */
-  read(encoder: string, prompt: string): Promise<Float32Array<ArrayBuffer> | undefined>;
-  write(encoder: string, prompt: string, width: number, values: Float32Array<ArrayBuffer>): Promise<void>;
+/** Embeddings by encoder and prompt. */
+export class TextCache {
+  readonly #cache: Cache;
+
+  constructor(cache: Cache) {
+    this.#cache = cache;
+  }
+
+  /** Whether anything of this encoder is kept. */
+  async knows(encoder: string): Promise<boolean> {
+    return (await this.#cache.list(`text/${encoder}`)).some((name) => name.endsWith(".safetensors"));
+  }
+
+  /** (L, d) as it was written; undefined where there is none, or it is damaged. */
+  async read(encoder: string, prompt: string): Promise<Float32Array<ArrayBuffer> | undefined> {
+    const bytes = await this.#cache.read(place(encoder, prompt));
+    if (!bytes) return undefined;
+    try {
+      const source = await openSafetensors(bytesSource(bytes, "cached text"));
+      if (source.metadata.get("prompt") !== prompt) return undefined;
+      return Float32Array.from(toFloat32(await source.read("text"), "F32"));
+    } catch {
+      return undefined;
+    }
+  }
+
+  async write(
+    encoder: string,
+    prompt: string,
+    width: number,
+    values: Float32Array<ArrayBuffer>,
+  ): Promise<void> {
+    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const tensor = { name: "text", dtype: "F32" as const, shape: [values.length / width, width], data };
+    await this.#cache.write(place(encoder, prompt), await encodeSafetensors([tensor], { prompt }));
+  }
 }
 
-/** Keeps nothing. */
-export const noTextCache: TextCache = {
-  knows: () => Promise.resolve(false),
-  read: () => Promise.resolve(undefined),
-  write: () => Promise.resolve(),
-};
+const place = (encoder: string, prompt: string): string => `text/${encoder}/${hashOf(prompt)}.safetensors`;
 
 /** SHA-256 of a text, 64 hex digits. */
 export function hashOf(text: string): string {

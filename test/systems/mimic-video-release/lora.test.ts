@@ -1,7 +1,7 @@
 /** Adapters that are not merged: a view that merges them, in loops and on the GPU. */
 import { describe, expect, test } from "vitest";
 import { WeightsError } from "../../../src/errors.ts";
-import { roundToBfloat16 } from "../../../src/systems/mimic-video-release/bfloat16.ts";
+import { bfloat16 } from "../../../src/weights/rounded.ts";
 import { productOnGpu } from "../../../src/systems/mimic-video-release/lora-product.ts";
 import { hasAdapters, mergeAdapters, productInLoops } from "../../../src/systems/mimic-video-release/lora.ts";
 import { toFloat32 } from "../../../src/weights/convert.ts";
@@ -74,7 +74,7 @@ describe.each([
     const values = toFloat32(await merged.read("net.x.weight"), "BF16");
     const exact = truth(stored);
     // float32 sums may round to the neighbouring bfloat16 now and then, never further
-    expect(relativeError(values, exact.map(roundToBfloat16))).toBeLessThan(3e-4);
+    expect(relativeError(values, exact.map(bfloat16))).toBeLessThan(3e-4);
     expect(relativeError(values, exact)).toBeLessThan(2.5e-3);
     const others = toFloat32(await merged.read("net.norm.weight"), "F32");
     expect(others).toEqual(stored["net.norm.weight"].values);

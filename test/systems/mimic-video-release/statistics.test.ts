@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { FormatError } from "../../../src/errors.ts";
-import { roundToBfloat16 } from "../../../src/systems/mimic-video-release/bfloat16.ts";
+import { bfloat16 } from "../../../src/weights/rounded.ts";
 import { readStatistics, type Statistics } from "../../../src/systems/mimic-video-release/statistics.ts";
 import { openMiniature, relative } from "./miniatures.ts";
 
@@ -129,11 +129,11 @@ test("a dimension that does not move is not blown up", async () => {
 
 test("rounding to bfloat16 goes to even", () => {
   // 1 + 2⁻⁸ lies half way between 1 and 1 + 2⁻⁷; 1 + 3·2⁻⁸ between 1 + 2⁻⁷ and 1 + 2⁻⁶.
-  expect(roundToBfloat16(1 + 2 ** -8)).toBe(1);
-  expect(roundToBfloat16(1 + 3 * 2 ** -8)).toBe(1 + 2 ** -6);
-  expect(roundToBfloat16(-31694.01925648614)).toBe(-31744);
-  expect(roundToBfloat16(Infinity)).toBe(Infinity);
-  expect(roundToBfloat16(3.4e38)).toBe(Infinity);
-  expect(roundToBfloat16(NaN)).toBeNaN();
-  expect(Object.is(roundToBfloat16(-0), -0)).toBe(true);
+  expect(bfloat16(1 + 2 ** -8)).toBe(1);
+  expect(bfloat16(1 + 3 * 2 ** -8)).toBe(1 + 2 ** -6);
+  expect(bfloat16(-31694.01925648614)).toBe(-31744);
+  expect(bfloat16(Infinity)).toBe(Infinity);
+  expect(bfloat16(3.4e38)).toBe(Infinity);
+  expect(bfloat16(NaN)).toBeNaN();
+  expect(Object.is(bfloat16(-0), -0)).toBe(true);
 });

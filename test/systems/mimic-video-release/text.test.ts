@@ -6,9 +6,10 @@ import { describe, expect, test } from "vitest";
 import { FormatError, UsageError } from "../../../src/errors.ts";
 import { readT5Config } from "../../../src/networks/t5/encoder.ts";
 import { StreamedT5 } from "../../../src/networks/t5/streamed.ts";
-import { folderTextCache } from "../../../src/systems/mimic-video-release/text-cache.node.ts";
+import { folderCache } from "../../../src/systems/cache.node.ts";
+import { noCache } from "../../../src/systems/cache.ts";
 import {
-  noTextCache,
+  TextCache,
   encoderFiles,
   encoderIdentity,
 } from "../../../src/systems/mimic-video-release/text-cache.ts";
@@ -25,7 +26,7 @@ import { relativeError, uniform } from "../../support/numbers.ts";
 import { torchFile } from "../../support/torch-file.ts";
 import { folderOf, MINIATURES, openMiniature } from "./miniatures.ts";
 
-const cacheHere = async () => folderTextCache(await mkdtemp(path.join(tmpdir(), "text-")));
+const cacheHere = async () => new TextCache(folderCache(await mkdtemp(path.join(tmpdir(), "text-"))));
 
 describe.each(MINIATURES)("%s", (name) => {
   test("the streamed encoder, all prompts at once, against the reference", async () => {
@@ -98,7 +99,7 @@ describe("a file of embeddings", () => {
     return openAnyWeights(bytesSource(await encodeSafetensors(list, metadata), "text.safetensors"));
   }
   const files = { name: "model", paths: [] } as unknown as ModelFiles;
-  const textsOf = (file: TensorSource) => new Texts(files, width, { file, cache: noTextCache });
+  const textsOf = (file: TensorSource) => new Texts(files, width, { file, cache: new TextCache(noCache) });
   const prompts = JSON.stringify(["put it down.", "pick it up"]);
 
   test("by the prompts it lists, padding cut off", async () => {
@@ -179,7 +180,7 @@ describe("without embeddings", () => {
 
   test("a large encoder is not run unasked, a small one is", async () => {
     // The directory of the zip is looked for at the end of the file, so this one has none that can be read.
-    const options = { cache: noTextCache };
+    const options = { cache: new TextCache(noCache) };
     const refused = new Texts({ ...(await large()), sha256: () => Promise.resolve("0") }, 24, options);
     await expect(refused.require(["push"])).rejects.toThrow(UsageError);
     await expect(refused.require(["push"])).rejects.toThrow(/"push".*too large.*--text.*--encode-text/);
@@ -209,14 +210,14 @@ describe("without embeddings", () => {
 
 test("the cache: by encoder and prompt, damage counts as absence", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "text-"));
-  const cache = folderTextCache(folder);
+  const cache = new TextCache(folderCache(folder));
   const values = uniform(1, 12);
   await cache.write("e1", "push", 6, values);
   expect(await cache.read("e1", "push")).toEqual(values);
   expect([await cache.read("e2", "push"), await cache.read("e1", "pull")]).toEqual([undefined, undefined]);
   expect([await cache.knows("e1"), await cache.knows("e2")]).toEqual([true, false]);
-  const [file] = await readdir(path.join(folder, "e1"));
-  await writeFile(path.join(folder, "e1", file), "half");
+  const [file] = await readdir(path.join(folder, "text", "e1"));
+  await writeFile(path.join(folder, "text", "e1", file), "half");
   expect(await cache.read("e1", "push")).toBeUndefined();
   const identities = await Promise.all(
     MINIATURES.map(async (name) => {
