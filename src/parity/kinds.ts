@@ -3,6 +3,7 @@ import type { CaseRunner } from "./case.ts";
 import { kinds as cosmos } from "./cosmos.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
 import { kinds as official } from "./official.ts";
+import { kinds as officialSamples } from "./official-samples.ts";
 import { kinds as rollout } from "./rollout.ts";
 import { kinds as t5 } from "./t5.ts";
 import { kinds as vae } from "./vae.ts";
@@ -13,5 +14,6 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...vae,
   ...t5,
   ...official,
+  ...officialSamples,
   ...rollout,
 };

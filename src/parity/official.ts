@@ -61,7 +61,7 @@ const videoTransformerCase: CaseRunner = (gpu, golden) => {
 };
 
 /** The dimensions come from the tensors, as for the release; what the case says of them must agree. */
-function actionConfig(golden: GoldenCase): World2ActionConfig {
+export function actionConfig(golden: GoldenCase): World2ActionConfig {
   const config = world2ActionConfig(world2ActionWeights(golden.weights).tensors, golden.name);
   const c = new ConfigReader(golden.config, golden.name);
   const counts = {

@@ -1,6 +1,7 @@
 /** The World2Action decoder: keys, dimensions, times, and items of a batch that know nothing of one another. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { concat, slice } from "../../src/kernels/copy.ts";
 import { record } from "../../src/gpu/recording.ts";
 import {
   hasWorld2ActionKeys,
@@ -160,11 +161,12 @@ describe("World2ActionDecoder", () => {
         ),
       };
     };
-    const run = async (some: typeof items, rows = S): Promise<Float32Array> => {
+    const run = async (some: typeof items, rows = S, taps = some.length): Promise<Float32Array> => {
       const B = some.length;
+      const shared = some.filter((_, i) => i % (B / taps) === 0);
       const state = upload(gpu, [B, 1, stateDim], join(some.map((i) => i.state)));
       const actions = upload(gpu, [B, decoder.chunkLength, actionDim], join(some.map((i) => i.actions)));
-      const hidden = upload(gpu, [B, S, contextDim], join(some.map((i) => i.hidden)));
+      const hidden = upload(gpu, [taps, S, contextDim], join(shared.map((i) => i.hidden)));
       const times = decoder.createTimes(gpu, B);
       times.write(
         stepTimes(
@@ -194,6 +196,9 @@ describe("World2ActionDecoder", () => {
     const alone = join([await run([items[0]]), await run([items[1]]), await run([items[2]])]);
     expect(relativeError(together, alone)).toBeLessThan(1e-6);
     expect(relativeError(await run(items, 3), together)).toBeLessThan(1e-6);
+    // Two items on one tap, two on another, against a copy of the tap for each.
+    const four = [0, 0, 1, 1].map((tap, i) => ({ ...items[i % 3], hidden: items[tap].hidden }));
+    expect(relativeError(await run(four, S, 2), await run(four))).toBeLessThan(1e-6);
     loader.release();
   });
 });

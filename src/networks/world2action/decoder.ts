@@ -2,7 +2,7 @@
  * The World2Action decoder of the official release: noisy actions, the robot's state and a video's hidden states in, the velocity of the
  * actions' flow out, v = noise − clean.
  *
- * Axes: B batch, HA actions of width A, N = 1 + HA tokens: the observation, then the actions; J width of the state; S video tokens of width V;
+ * Axes: B batch; taps, videos that B / taps items each look at; HA actions of width A, N = 1 + HA tokens: the observation, then the actions; J width of the state; S video tokens of width V;
  * D = heads · d width; R distinct pairs of times. Tokens have learned positions and no rotation; nothing is masked.
  */
 import { UsageError } from "../../errors.ts";
@@ -32,7 +32,10 @@ const ATTENTION_KEYS: AttentionKeys = {
   ...{ qNorm: "q_norm.weight", kNorm: "k_norm.weight" },
 };
 
-/** Keys and values of the video for every block, (B, S, D) each: they do not change while actions are sampled. */
+/**
+ * Keys and values of the video for every block, (taps, S, D) each: they do not change while actions are sampled. The taps divide the batch,
+ * taps slowest: B / taps consecutive items share one.
+ */
 export interface ActionContext {
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
@@ -148,7 +151,11 @@ class Block {
 
   forward(x: Tensor, time: BlockTime, context: KeysValues): Tensor {
     const { cross, self, mlp } = this.#modulators;
-    x = cross.residual(x, time, (y) => scope("cross_attn", () => this.#cross.forward(y, context)));
+    // Tokens do not see one another here, so those of all items that share a tap are queries of one attention.
+    const taps = context.k.dim(0);
+    const attended = (y: Tensor): Tensor =>
+      this.#cross.forward(y.reshape(taps, -1, y.dim(-1)), context).reshape(...y.shape);
+    x = cross.residual(x, time, (y) => scope("cross_attn", () => attended(y)));
     x = self.residual(x, time, (y) =>
       scope("self_attn", () => this.#self.forward(y, this.#self.keysValues(y))),
     );
@@ -208,7 +215,7 @@ export class World2ActionDecoder {
   }
 
   /**
-   * Keys and values of a video's hidden states (B, S, V) for every block, for as many steps as follow.
+   * Keys and values of hidden states (taps, S, V) for every block, for as many steps as follow.
    * @throws UsageError when the hidden states have another width
    */
   prepareContext(hidden: Tensor): ActionContext {
@@ -252,6 +259,9 @@ export class World2ActionDecoder {
       if (showShape(found) !== showShape(shape))
         throw new UsageError(`World2Action: ${name} ${showShape(found)}, expected ${showShape(shape)}`);
     }
+    const taps = context.keys[0].dim(0);
+    if (B % taps !== 0)
+      throw new UsageError(`World2Action: ${B} items do not divide among ${taps} taps of the video`);
     const embedded = scope("embedders", () =>
       concat([this.#state.forward(state), this.#action.forward(actions)], 1),
     );
