@@ -14,6 +14,7 @@ import type {
   RunProbe,
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
+import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
@@ -77,9 +78,12 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
   }
 };
 
+/** What a system may need of this machine. */
+const HERE = { openFile: openWeights, cache: folderCache() };
+
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
-  return { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic };
+  return { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic, ...HERE };
 }
 
 async function provenanceOf(
