@@ -7,7 +7,10 @@ import { record, type Replay } from "../../gpu/recording.ts";
 import { linear } from "../../kernels/linear.ts";
 import { PackedWeight } from "../../tensor/packed-weight.ts";
 import { createTensor, readTensor, releaseTensor, type Tensor, writeTensor } from "../../tensor/tensor.ts";
-import type { ProductWith } from "./lora.ts";
+import { type ProductWith, productInLoops } from "./lora.ts";
+
+/** Up to so many terms of an A the loops are faster than a recording, and more exact. */
+const SMALL_FACTOR = 1 << 18;
 
 /** One recording for pieces of equal numbers of rows; a matrix has at most two. */
 interface Recorded {
@@ -19,6 +22,7 @@ interface Recorded {
 export const productOnGpu =
   (gpu: Gpu): ProductWith =>
   async (a, rank) => {
+    if (a.length <= SMALL_FACTOR) return productInLoops(a, rank);
     const inner = a.length / rank;
     const transposed = new Float32Array(a.length);
     for (let r = 0; r < rank; r++) {

@@ -65,6 +65,7 @@ describe.each([
     [7, 12, 256],
     [33, 20, 5],
     [130, 70, 64],
+    [9, 300, 256],
   ])("%i×%i of rank %i", async (out, inner, rank) => {
     const stored = adapted(out, inner, rank);
     const merged = mergeAdapters(sourceOf(stored), await product());
