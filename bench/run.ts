@@ -139,7 +139,8 @@ async function measureCase({ gpu, forced, peers, roof, rates, options }: Bench, 
     const wrong = fault(await readTensor(gpu, replay.outputs), truth);
     if (wrong) return void rejected.push(`${name}: ${wrong}`);
     if (name === "ours") {
-      variant = replay.dispatches[0].kernel.key;
+      const { program } = replay.dispatches[0];
+      variant = `${program.name} ${program.form}`.trim();
       dispatches = replay.dispatches.length;
     }
     contenders.push(replaying(name, gpu, replay, long ? checked : undefined));

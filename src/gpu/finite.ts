@@ -5,16 +5,16 @@
  */
 import { NonFiniteError } from "../errors.ts";
 import type { Gpu } from "./gpu.ts";
-import type { Storage } from "./memory.ts";
+import { bufferOf, type Storage, type View } from "./memory.ts";
 
 /** A planned list of dispatches that can be submitted in parts: a `Replay`. */
 interface Steppable {
   readonly gpu: Gpu;
   readonly label: string;
   readonly dispatches: readonly {
-    readonly kernel: { readonly name: string };
-    readonly inputs: readonly Storage[];
-    readonly outputs: readonly Storage[];
+    readonly program: { readonly name: string };
+    readonly inputs: readonly View[];
+    readonly outputs: readonly View[];
   }[];
   submit(from: number, to: number): void;
 }
@@ -27,10 +27,11 @@ export function firstNonFinite(words: Uint32Array): number {
 /** Runs a replay dispatch by dispatch. @throws NonFiniteError naming the first tensor with a value that is not finite */
 export async function runChecked(replay: Steppable): Promise<void> {
   const seen = new Set<Storage>();
-  const check = async (storage: Storage, role: string): Promise<void> => {
-    const words = new Uint32Array(
-      await replay.gpu.readBytes(storage.buffer!, storage.bytes - (storage.bytes % 4), storage.label),
-    );
+  const check = async (view: View, role: string): Promise<void> => {
+    const { storage, offset, bytes } = view;
+    const buffer = bufferOf(view, replay.label);
+    const raw = await replay.gpu.readBytes(buffer, bytes - (bytes % 4), storage.label, offset);
+    const words = new Uint32Array(raw);
     const at = firstNonFinite(words);
     if (at < 0) return;
     const value = new Float32Array(words.buffer)[at];
@@ -39,15 +40,17 @@ export async function runChecked(replay: Steppable): Promise<void> {
         "Check the weights and inputs it is made from.",
     );
   };
-  for (const [i, dispatch] of replay.dispatches.entries()) {
-    for (const storage of dispatch.inputs) {
-      if (!seen.has(storage)) await check(storage, "an input or weight");
-      seen.add(storage);
+  for (const [i, { program, inputs, outputs }] of replay.dispatches.entries()) {
+    for (const view of inputs) {
+      // Of a storage that is read in parts, every part is looked at.
+      const whole = view.bytes === view.storage.bytes;
+      if (!seen.has(view.storage)) await check(view, "an input or weight");
+      if (whole) seen.add(view.storage);
     }
     replay.submit(i, i + 1);
-    for (const storage of dispatch.outputs) {
-      await check(storage, `result of ${dispatch.kernel.name}`);
-      seen.add(storage);
+    for (const view of outputs) {
+      await check(view, `result of ${program.name}`);
+      seen.add(view.storage);
     }
   }
 }

@@ -21,7 +21,7 @@ export interface AdapterDescription {
 export interface GpuOptions {
   /** kernels forced to a named variant, for tests and benchmarks: `{ linear: "naive" }` */
   readonly variants?: Readonly<Record<string, string>>;
-  /** a binding limit below the adapter's own, to test splitting; bytes */
+  /** a binding limit below the adapter's own, to test splitting; bytes; buffers may be larger */
   readonly maxBindingBytes?: number;
 }
 
@@ -87,7 +87,7 @@ export class Gpu {
       options.maxBindingBytes ?? Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize,
     );
-    this.memory = new Memory(device, Math.min(maxBufferSize, options.maxBindingBytes ?? maxBufferSize));
+    this.memory = new Memory(device, maxBufferSize);
     this.pipelines = new PipelineCache(device);
     void device.lost.then((info) => {
       this.#lost = info;
@@ -200,8 +200,8 @@ export class Gpu {
     this.assertAlive("waiting for the queue");
   }
 
-  /** Copies `bytes` bytes out of a buffer. @throws DeviceLostError */
-  async readBytes(buffer: GPUBuffer, bytes: number, label: string): Promise<ArrayBuffer> {
+  /** Copies `bytes` bytes out of a buffer, from byte `offset` on, a multiple of 4. @throws DeviceLostError */
+  async readBytes(buffer: GPUBuffer, bytes: number, label: string, offset = 0): Promise<ArrayBuffer> {
     this.assertAlive(`reading ${label}`);
     const size = Math.ceil(bytes / 4) * 4;
     if (size === 0) return new ArrayBuffer(0);
@@ -212,7 +212,7 @@ export class Gpu {
     });
     try {
       const encoder = this.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
+      encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
       this.device.queue.submit([encoder.finish()]);
       await staging.mapAsync(GPUMapMode.READ).catch((cause: Error) => {
         this.assertAlive(`reading ${label}`);

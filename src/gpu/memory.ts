@@ -3,7 +3,7 @@
  * peak. A `Storage` is a request for bytes; it may get its buffer at once (weights, inputs, states) or only when
  * the recording it belongs to is planned (intermediate results, see recording.ts).
  */
-import { AdapterError } from "../errors.ts";
+import { AdapterError, UsageError } from "../errors.ts";
 
 /** Bytes on the GPU, of which tensors are views. */
 export interface Storage {
@@ -13,8 +13,26 @@ export interface Storage {
   buffer?: GPUBuffer;
 }
 
-// WebGPU addresses storage in 4-byte words; 256 keeps any view at a legal binding offset.
-const GRANULE = 256;
+/** Consecutive bytes of a storage: what is bound, copied and read back. */
+export interface View {
+  readonly storage: Storage;
+  /** where it begins, in bytes; a multiple of `VIEW_ALIGNMENT` where it is bound */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Where a view may begin that is bound: a multiple of this many bytes is legal on every adapter. */
+export const VIEW_ALIGNMENT = 256;
+
+/** The buffer of a view's storage. @throws UsageError when it has none */
+export function bufferOf({ storage }: View, what: string): GPUBuffer {
+  if (storage.buffer) return storage.buffer;
+  throw new UsageError(
+    `${what}: "${storage.label}" has no memory; it was released, or belongs to a recording that is not planned or was disposed`,
+  );
+}
+
+const GRANULE = VIEW_ALIGNMENT;
 
 /** Rounds a request up to its size class: eighths of a power of two, so that at most 12.5 % is wasted. */
 export function sizeClass(bytes: number): number {
@@ -32,6 +50,7 @@ export class Memory {
   #inUse = 0;
   #peak = 0;
   #created = 0;
+  #nothing: View | undefined;
 
   constructor(device: GPUDevice, maxBytesPerBuffer: number) {
     this.#device = device;
@@ -46,6 +65,16 @@ export class Memory {
   /** buffers ever created (a replayed recording must not raise it) */
   get created(): number {
     return this.#created;
+  }
+
+  /** A few zeros, bound where an optional operand is not given. */
+  get nothing(): View {
+    const [bytes, label] = [16, "nothing"];
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
+    return (this.#nothing ??= {
+      storage: { bytes, label, buffer: this.#device.createBuffer({ label, size: bytes, usage }) },
+      ...{ offset: 0, bytes },
+    });
   }
 
   /**

@@ -1,20 +1,22 @@
 /**
- * Compute pipelines, built asynchronously and once: the cache is keyed by kernel name, variant and constants, and
- * takes a function that builds the WGSL, so that no shader text is made for a pipeline that exists.
+ * Compute pipelines, built asynchronously and once. A program is known by its declaration (kernels/kernel.ts), its form and its
+ * constants.
  *
- * Every kernel binds the same way: group 0, binding 0 the uniform `Params` (u32 fields, then f32 fields), then the
- * read-only inputs in order, then the outputs.
+ * Every program binds the same way: group 0, binding 0 the uniform parameters, then what is only read, then what is written.
  */
 import { GpuValidationError } from "../errors.ts";
 
-/** One WGSL program; `key` must change whenever the text returned by `wgsl` does. */
-export interface Kernel {
+/** One WGSL program. */
+export interface Program {
+  /** what the text is made by, compared by identity: equal declarations and forms have equal texts */
+  readonly declaration: object;
+  readonly form: string;
   readonly name: string;
-  readonly key: string;
-  readonly wgsl: () => string;
+  readonly wgsl: string;
   readonly inputs: number;
   readonly outputs: number;
-  readonly constants?: Readonly<Record<string, number>>;
+  /** values of its overrides */
+  readonly constants: Readonly<Record<string, number>>;
 }
 
 export interface BuiltPipeline {
@@ -25,27 +27,26 @@ export interface BuiltPipeline {
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #pipelines = new Map<string, Promise<BuiltPipeline>>();
-  #shaders = 0;
+  readonly #pipelines = new Map<object, Map<string, Promise<BuiltPipeline>>>();
+  #made = 0;
 
   constructor(device: GPUDevice) {
     this.#device = device;
   }
 
-  /** pipelines and shader modules ever made */
-  get created(): { pipelines: number; shaders: number } {
-    return { pipelines: this.#pipelines.size, shaders: this.#shaders };
+  /** pipelines ever made, each with a shader module of its own */
+  get created(): number {
+    return this.#made;
   }
 
-  /** The pipeline of a kernel; @throws GpuValidationError with the compiler's line when WGSL is refused. */
-  get(kernel: Kernel): Promise<BuiltPipeline> {
-    const constants = Object.entries(kernel.constants ?? {});
-    const key = `${kernel.name}|${kernel.key}|${constants.map(([n, v]) => `${n}=${v}`).join(",")}`;
-    let built = this.#pipelines.get(key);
-    if (!built) {
-      built = this.#build(kernel, key);
-      this.#pipelines.set(key, built);
-    }
+  /** The pipeline of a program; @throws GpuValidationError with the compiler's line when WGSL is refused. */
+  get(program: Program): Promise<BuiltPipeline> {
+    const forms = this.#pipelines.get(program.declaration) ?? new Map<string, Promise<BuiltPipeline>>();
+    this.#pipelines.set(program.declaration, forms);
+    const constants = Object.entries(program.constants).map(([name, value]) => `${name}=${value}`);
+    const key = `${program.form} | ${constants.join(" ")}`;
+    const built = forms.get(key) ?? this.#build(program, `${program.name} | ${key}`);
+    forms.set(key, built);
     return built;
   }
 
@@ -70,16 +71,15 @@ export class PipelineCache {
     return layout;
   }
 
-  async #build(kernel: Kernel, label: string): Promise<BuiltPipeline> {
-    const code = kernel.wgsl();
+  async #build({ wgsl: code, inputs, outputs, constants }: Program, label: string): Promise<BuiltPipeline> {
+    this.#made++;
     this.#device.pushErrorScope("validation");
     const module = this.#device.createShaderModule({ label, code });
-    this.#shaders++;
-    const layout = this.#layout(kernel.inputs, kernel.outputs);
+    const layout = this.#layout(inputs, outputs);
     const pipeline = this.#device.createComputePipelineAsync({
       label,
       layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: "main", constants: { ...kernel.constants } },
+      compute: { module, entryPoint: "main", constants: { ...constants } },
     });
     // Both may fail for the same reason; the shader's own message is the useful one.
     const [refused, outcome] = await Promise.all([

@@ -7,24 +7,19 @@
  * The recording in progress is a module variable, so that model code reads `linear(x, w)` and not `linear(r, x, w)`.
  * That is sound because the recorded function is synchronous: nothing else can run before it returns.
  */
-import { GpuValidationError } from "../errors.ts";
+import { GpuValidationError, UsageError } from "../errors.ts";
 import { runChecked } from "./finite.ts";
 import type { Gpu } from "./gpu.ts";
-import type { Storage } from "./memory.ts";
-import type { BuiltPipeline, Kernel } from "./pipelines.ts";
-
-/** Scalar arguments of a kernel, in the order of its `Params` struct: first the u32 fields, then the f32 fields. */
-export interface Params {
-  readonly u32?: readonly number[];
-  readonly f32?: readonly number[];
-}
+import { bufferOf, type Storage, VIEW_ALIGNMENT, type View } from "./memory.ts";
+import type { BuiltPipeline, Program } from "./pipelines.ts";
 
 export interface DispatchCall {
-  readonly kernel: Kernel;
-  readonly params: Params;
-  readonly inputs: readonly Storage[];
+  readonly program: Program;
+  /** the parameter struct as WGSL lays it out */
+  readonly params: Uint32Array;
+  readonly inputs: readonly View[];
   /** written, or read and written in place */
-  readonly outputs: readonly Storage[];
+  readonly outputs: readonly View[];
   /** number of workgroups; folded into two dimensions beyond the 65,535 of one */
   readonly workgroups: number;
 }
@@ -87,9 +82,27 @@ export class Recording {
     return storage;
   }
 
+  /**
+   * Appends a dispatch.
+   * @throws UsageError when it writes to a storage that it also reads, or twice to the same bytes, which WebGPU forbids
+   */
   dispatch(call: DispatchCall): void {
     if (call.workgroups === 0) return;
+    checkAliases(call, this.scope);
     this.dispatches.push({ ...call, scope: this.scope });
+  }
+}
+
+function checkAliases({ program, inputs, outputs }: DispatchCall, scope: string): void {
+  for (const [i, out] of outputs.entries()) {
+    const alias = (other: View): boolean => other.storage === out.storage;
+    const overlaps = (other: View): boolean =>
+      alias(other) && other.offset < out.offset + out.bytes && out.offset < other.offset + other.bytes;
+    if (!inputs.some(alias) && !outputs.slice(i + 1).some(overlaps)) continue;
+    const where = [scope, program.name].filter(Boolean).join(" ");
+    throw new UsageError(
+      `${where}: "${out.storage.label}" is written and bound once more in one dispatch, which WebGPU forbids even for separate rows; copy what is read to a tensor of its own`,
+    );
   }
 }
 
@@ -159,25 +172,20 @@ export class Replay<T = unknown> {
     const kept = new Set<Storage>();
     collectStorages(outputs, kept);
     const buffers = assignBuffers(list, kept);
-    const [built, uniforms] = await Promise.all([
-      Promise.all(dispatches.map((d) => gpu.pipelines.get(d.kernel))),
-      packUniforms(gpu, list.label, dispatches),
-    ]);
+    const uniforms = packUniforms(gpu, list.label, dispatches);
+    const built = await Promise.all(dispatches.map((d) => gpu.pipelines.get(d.program)));
     const planned = dispatches.map((d, i): PlannedDispatch => {
       gpu.counters.bindGroups++;
-      const storages = [...d.inputs, ...d.outputs];
+      const views = [...d.inputs, ...d.outputs];
       const bindGroup = gpu.device.createBindGroup({
-        label: `${d.kernel.name} ${d.scope}`,
+        label: `${d.program.name} ${d.scope}`,
         layout: built[i].layout,
         entries: [
           {
             binding: 0,
             resource: { buffer: uniforms.buffer!, offset: uniforms.slots[i], size: UNIFORM_SLOT },
           },
-          ...storages.map((s, b) => ({
-            binding: b + 1,
-            resource: { buffer: bound(gpu, s, d), size: padded(s) },
-          })),
+          ...views.map((view, b) => ({ binding: b + 1, resource: bound(gpu, view, d) })),
         ],
       });
       return { built: built[i], bindGroup, grid: fold(d.workgroups) };
@@ -219,16 +227,19 @@ export class Replay<T = unknown> {
   }
 }
 
-const padded = (s: Storage): number => Math.max(16, Math.ceil(s.bytes / 16) * 16);
+/** Storages are whole granules, so a view may be bound up to a whole vec4. */
+const padded = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
-function bound(gpu: Gpu, storage: Storage, d: RecordedDispatch): GPUBuffer {
-  if (!storage.buffer) {
-    throw new GpuValidationError(
-      `${d.scope} ${d.kernel.name}: "${storage.label}" has no memory; it was released, or belongs to a recording that is not planned`,
+function bound(gpu: Gpu, view: View, { scope: where, program }: RecordedDispatch): GPUBufferBinding {
+  const { storage, offset, bytes } = view;
+  const buffer = bufferOf(view, `${where} ${program.name}`);
+  gpu.checkBinding(bytes, storage.label);
+  if (offset % VIEW_ALIGNMENT !== 0) {
+    throw new UsageError(
+      `${where} ${program.name}: a view of "${storage.label}" begins at byte ${offset}; a view that is bound begins at a multiple of ${VIEW_ALIGNMENT}`,
     );
   }
-  gpu.checkBinding(padded(storage), storage.label);
-  return storage.buffer;
+  return { buffer, offset, size: padded(bytes) };
 }
 
 /** Gives every transient a buffer from its first to its last use; those in `kept` are never shared. */
@@ -236,7 +247,8 @@ function assignBuffers(list: Recording, kept: ReadonlySet<Storage>): { buffer: G
   const { gpu, dispatches, transients } = list;
   const lastUse = new Map<Storage, number>();
   dispatches.forEach((d, i) => {
-    for (const s of [...d.inputs, ...d.outputs]) if (transients.has(s)) lastUse.set(s, i);
+    for (const { storage } of [...d.inputs, ...d.outputs])
+      if (transients.has(storage)) lastUse.set(storage, i);
   });
   const own: { buffer: GPUBuffer; bytes: number }[] = [];
   const reusable: { buffer: GPUBuffer; bytes: number }[] = [];
@@ -256,7 +268,7 @@ function assignBuffers(list: Recording, kept: ReadonlySet<Storage>): { buffer: G
   };
   const capacity = new Map<Storage, number>();
   dispatches.forEach((d, i) => {
-    const touched = new Set([...d.inputs, ...d.outputs]);
+    const touched = new Set([...d.inputs, ...d.outputs].map(({ storage }) => storage));
     for (const s of touched) if (transients.has(s) && !s.buffer) s.buffer = take(s);
     for (const s of touched) {
       if (lastUse.get(s) === i && !kept.has(s)) reusable.push({ buffer: s.buffer!, bytes: capacity.get(s)! });
@@ -268,31 +280,16 @@ function assignBuffers(list: Recording, kept: ReadonlySet<Storage>): { buffer: G
 
 const UNIFORM_SLOT = 256;
 
-async function packUniforms(gpu: Gpu, label: string, dispatches: readonly RecordedDispatch[]) {
+function packUniforms(gpu: Gpu, label: string, dispatches: readonly RecordedDispatch[]) {
   // Equal parameter blocks share a slot: a transformer repeats its shapes in every block.
   const slotOf = new Map<string, number>();
-  const blocks: ArrayBuffer[] = [];
-  const slots = dispatches.map(({ params, kernel }) => {
-    const u32 = params.u32 ?? [];
-    const f32 = params.f32 ?? [];
-    const key = `${u32.join()};${f32.join()}`;
-    let slot = slotOf.get(key);
-    if (slot === undefined) {
-      if ((u32.length + f32.length) * 4 > UNIFORM_SLOT)
-        throw new GpuValidationError(`${kernel.name}: too many parameters`);
-      for (const v of u32) {
-        if (!Number.isInteger(v) || v < 0 || v > 0xffffffff) {
-          throw new GpuValidationError(
-            `${kernel.name}: parameter ${v} is not a 32-bit unsigned integer; the tensor is too large to index`,
-          );
-        }
-      }
-      const block = new ArrayBuffer(UNIFORM_SLOT);
-      new Uint32Array(block).set(u32);
-      new Float32Array(block).set(f32, u32.length);
-      slot = blocks.push(block) - 1;
-      slotOf.set(key, slot);
-    }
+  const blocks: Uint32Array[] = [];
+  const slots = dispatches.map(({ params, program }) => {
+    if (params.byteLength > UNIFORM_SLOT)
+      throw new GpuValidationError(`${program.name}: ${params.byteLength} bytes of parameters`);
+    const key = params.join();
+    const slot = slotOf.get(key) ?? blocks.push(params) - 1;
+    slotOf.set(key, slot);
     return slot * UNIFORM_SLOT;
   });
   if (blocks.length === 0) return { buffer: undefined, slots };
@@ -302,9 +299,11 @@ async function packUniforms(gpu: Gpu, label: string, dispatches: readonly Record
     size: blocks.length * UNIFORM_SLOT,
     usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
   });
+  const all = new Uint32Array((blocks.length * UNIFORM_SLOT) / 4);
   blocks.forEach((block, i) => {
-    gpu.device.queue.writeBuffer(buffer, i * UNIFORM_SLOT, block);
+    all.set(block, (i * UNIFORM_SLOT) / 4);
   });
+  gpu.device.queue.writeBuffer(buffer, 0, all);
   return { buffer, slots };
 }
 

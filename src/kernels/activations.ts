@@ -1,12 +1,13 @@
 /** Activations as WGSL, for the kernels that apply one to their result, and as float64 for the references. */
 import { GELU, SIGMOID, TANH } from "./math.ts";
+import { isBelow } from "./nan.ts";
 
 export type Activation = "identity" | "relu" | "silu" | "gelu" | "tanh";
 
 /** Each text defines `activate`. */
 export const ACTIVATIONS: Readonly<Record<Activation, string>> = {
   identity: /* wgsl */ `fn activate(x: f32) -> f32 { return x; }`,
-  relu: /* wgsl */ `fn activate(x: f32) -> f32 { return max(x, 0.0); }`,
+  relu: /* wgsl */ `fn activate(x: f32) -> f32 { return select(x, 0.0, ${isBelow("x", 0)}); }`,
   silu: /* wgsl */ `${SIGMOID} fn activate(x: f32) -> f32 { return x * sigmoid(x); }`,
   gelu: /* wgsl */ `${GELU} fn activate(x: f32) -> f32 { return gelu(x); }`,
   tanh: /* wgsl */ `${SIGMOID}${TANH} fn activate(x: f32) -> f32 { return tanh_(x); }`,

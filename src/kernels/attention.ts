@@ -12,15 +12,11 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { type AttentionVariant, OPTIONS } from "./attention/program.ts";
+import type { HeadSlice } from "./attention/program.ts";
 import { type AttentionVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./attention/variants.ts";
-import { chooseForClass, invocations } from "./variants.ts";
+import { chooseForClass } from "./variants.ts";
 
-/** Columns `offset` to `offset + heads·d` of rows of a (B, S, width) tensor. */
-export interface HeadSlice {
-  readonly tensor: Tensor;
-  readonly offset?: number;
-}
+export type { HeadSlice } from "./attention/program.ts";
 
 export interface AttentionOptions {
   readonly heads: number;
@@ -85,57 +81,13 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     throw new UsageError(`attention: memory ${showShape(memory.shape)} of a batch of ${batch}`);
   if (gateAt !== undefined && gateAt + heads > q.tensor.dim(-1))
     throw new UsageError(`attention: no ${heads} gates at column ${gateAt} of ${showShape(q.tensor.shape)}`);
-  const list = recording();
   const out = result([batch, queries, heads * headDim], "attention");
   const kind = shapeClass(queries);
   const variant =
-    options.variant ?? chooseForClass(list.gpu, "attention", kind, VARIANTS, { ON_CPU, ON_GPU });
-  const { program, needs }: AttentionVariant = VARIANTS[variant];
-  const slices = [q, k, v].map(({ tensor, offset = 0 }) => [tensor.dim(-1), offset]);
-  const plan = program({
-    ...{ batch, queries, heads, headDim },
-    source: memory ? "memory" : "own",
-    quadAligned: [headDim, ...slices.flat()].every((n) => n % 4 === 0),
-  });
-  const workgroup = plan.workgroup ?? invocations(list.gpu);
-  const asked = {
-    MASK: Number(mask !== undefined),
-    BIAS: Number(relativeBias !== undefined),
-    CAUSAL: Number(causal),
-    GATE: Number(gateAt !== undefined),
-  };
-  const bits =
-    OPTIONS.MASK * asked.MASK +
-    OPTIONS.BIAS * asked.BIAS +
-    OPTIONS.CAUSAL * asked.CAUSAL +
-    OPTIONS.GATE * asked.GATE;
-  list.dispatch({
-    kernel: {
-      name: "attention",
-      key: plan.key,
-      wgsl: () => (needs?.enable ?? "") + plan.wgsl(),
-      inputs: 6,
-      outputs: 1,
-      constants: { WORKGROUP: workgroup, ...(plan.options === "override" ? asked : {}) },
-    },
-    params: {
-      u32: [
-        ...[batch, queries, keys, heads, keyValueHeads, headDim],
-        ...slices.flat(),
-        ...[plan.chunks, gateAt ?? 0, memory?.dim(1) ?? 0, bits],
-      ],
-      f32: [scale],
-    },
-    inputs: [
-      q.tensor.storage,
-      k.tensor.storage,
-      v.tensor.storage,
-      (mask ?? q.tensor).storage,
-      (relativeBias ?? q.tensor).storage,
-      (memory ?? k.tensor).storage,
-    ],
-    outputs: [out.storage],
-    workgroups: Math.ceil(plan.invocations / workgroup),
+    options.variant ?? chooseForClass(recording().gpu, "attention", kind, VARIANTS, { ON_CPU, ON_GPU });
+  VARIANTS[variant].run({
+    ...{ q, k, v, heads, keyValueHeads, headDim, scale, mask, bias: relativeBias },
+    ...{ causal, gateAt, memory, out },
   });
   return out;
 }

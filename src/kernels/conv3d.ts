@@ -15,12 +15,11 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { convolutionTerms, type PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { HEADER, type ConvolutionVariant } from "./conv3d/program.ts";
+import type { ConvolutionVariant } from "./conv3d/program.ts";
 import { naive } from "./conv3d/naive.ts";
 import { quads } from "./conv3d/quads.ts";
 import { tile } from "./conv3d/tile.ts";
-import { bindX } from "./terms.ts";
-import { choose, invocations } from "./variants.ts";
+import { choose } from "./variants.ts";
 
 /** Three numbers for time, height, width. */
 export type Triple = readonly [number, number, number];
@@ -87,7 +86,7 @@ export function sides(padding: number | SpatialPadding = 0): Required<SpatialPad
 export function conv3d(x: Tensor, w: PackedWeight, options: ConvolutionOptions): Tensor {
   const { kernel, stride = [1, 1, 1], lead = 0, leading = "zeros", enlarge = 1, bias, residual } = options;
   const shape = convolvedShape(x.shape, w.out, options);
-  const [B, T, H, W, C] = x.shape;
+  const C = x.dim(-1);
   const taps = kernel[0] * kernel[1] * kernel[2];
   const terms = convolutionTerms(taps, C);
   if (w.in !== terms) {
@@ -101,40 +100,12 @@ export function conv3d(x: Tensor, w: PackedWeight, options: ConvolutionOptions):
   if (residual && residual.size !== y.size) {
     throw new UsageError(`conv3d: residual is ${showShape(residual.shape)}, expected ${showShape(shape)}`);
   }
-  const list = recording();
-  const name = choose(list.gpu, "conv3d", VARIANTS, "quads", "tile");
-  const { program, needs }: ConvolutionVariant = VARIANTS[name];
-  const workgroup = invocations(list.gpu);
-  const [, frames, rows, columns] = shape;
+  const name = choose(recording().gpu, "conv3d", VARIANTS, "quads", "tile");
   const { top, left } = sides(options.padding);
   for (const block of w.blocks) {
-    const plan = program({ pixels: rows * columns, channels: block.columns });
-    const read = bindX(C);
-    const perFrame = Math.ceil(plan.perFrame / workgroup);
-    list.dispatch({
-      kernel: {
-        name: "conv3d",
-        key: `${plan.key} ${w.dtype} ${read}`,
-        wgsl: () => (needs?.enable ?? "") + HEADER(read, w.dtype) + plan.body,
-        inputs: 4,
-        outputs: 1,
-        constants: {
-          WORKGROUP: workgroup,
-          BIAS: bias ? 1 : 0,
-          RESIDUAL: residual ? 1 : 0,
-          REPEAT_FIRST: leading === "first frame" ? 1 : 0,
-        },
-      },
-      params: {
-        u32: [
-          ...[T, H, W, C, B, frames, rows, columns, w.out],
-          ...[...kernel, ...stride, lead, top, left, enlarge],
-          ...[block.columns, w.padded, block.first, perFrame],
-        ],
-      },
-      inputs: [x.storage, block.data.storage, (bias ?? x).storage, (residual ?? x).storage],
-      outputs: [y.storage],
-      workgroups: B * frames * perFrame,
+    VARIANTS[name].run({
+      ...{ x, dtype: w.dtype, padded: w.padded, block, bias, residual, y },
+      ...{ kernel, stride, lead, repeatFirst: leading === "first frame", top, left, enlarge },
     });
   }
   return y;

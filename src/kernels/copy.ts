@@ -4,23 +4,21 @@
  * a repetition (stride 0), patching and unpatching.
  */
 import { UsageError } from "../errors.ts";
-import { recording } from "../gpu/recording.ts";
-import { result, type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
-import { LIGHT_INVOCATIONS } from "./variants.ts";
+import { result, type Shape, showShape, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { kernel } from "./kernel.ts";
 
 const AXES = 8;
 
-const WGSL = /* wgsl */ `
-struct Params { size: u32, readAt: u32, writeAt: u32, axes: u32, box: array<vec4u, 2>, readStride: array<vec4u, 2>, writeStride: array<vec4u, 2> }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
-override WORKGROUP: u32;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (index >= p.size) { return; }
+const copy = kernel({
+  name: "copy",
+  params: {
+    ...{ size: "u32", readAt: "u32", writeAt: "u32", axes: "u32" },
+    ...{ box: "array<vec4u, 2>", readStride: "array<vec4u, 2>", writeStride: "array<vec4u, 2>" },
+  },
+  read: { x: "u32" },
+  write: { y: "u32" },
+  over: "size",
+  main: /* wgsl */ `
   var rest = index;
   var readAt = p.readAt;
   var writeAt = p.writeAt;
@@ -34,9 +32,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   }
   readAt += rest * p.readStride[0][0];
   writeAt += rest * p.writeStride[0][0];
-  y[writeAt] = x[readAt];
-}
-`;
+  y[writeAt] = x[readAt];`,
+});
 
 /** Row-major strides of a shape, in elements. */
 export function strides(shape: Shape): number[] {
@@ -73,30 +70,17 @@ function merged(box: Shape, from: readonly number[], to: readonly number[]): Axi
 export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk): void {
   const axes = merged(box, from.strides, to.strides);
   if (axes.length > AXES) throw new UsageError(`copy: ${axes.length} axes, at most ${AXES} are supported`);
-  const list = recording();
-  const size = box.reduce((a, b) => a * b, 1);
   const filled = (part: keyof Axis): number[] => [
     ...axes.map((axis) => axis[part]),
     ...new Array<number>(AXES - axes.length).fill(0),
   ];
-  list.dispatch({
-    kernel: {
-      name: "copy",
-      key: "",
-      wgsl: () => WGSL,
-      inputs: 1,
-      outputs: 1,
-      constants: { WORKGROUP: LIGHT_INVOCATIONS },
-    },
+  copy({
     params: {
-      u32: [
-        ...[size, from.start ?? 0, to.start ?? 0, axes.length],
-        ...[...filled("extent"), ...filled("from"), ...filled("to")],
-      ],
+      ...{ size: sizeOf(box), readAt: from.start ?? 0, writeAt: to.start ?? 0, axes: axes.length },
+      ...{ box: filled("extent"), readStride: filled("from"), writeStride: filled("to") },
     },
-    inputs: [x.storage],
-    outputs: [y.storage],
-    workgroups: Math.ceil(size / LIGHT_INVOCATIONS),
+    read: { x },
+    write: { y },
   });
 }
 

@@ -9,9 +9,9 @@
  * One invocation an element.
  */
 import { UsageError } from "../errors.ts";
-import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
-import { LIGHT_INVOCATIONS } from "./variants.ts";
+import { kernel } from "./kernel.ts";
+import { BOUNDS } from "./nan.ts";
 
 /** Distinct times and the row of each token. */
 export interface TokenTimes {
@@ -28,53 +28,37 @@ fn timeOf(element: u32) -> f32 {
 }
 `;
 
-const TO_FLOW = /* wgsl */ `
-struct Params { size: u32, tokens: u32, actions: u32, width: u32, epsilon: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> pred: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read> times: array<f32>;
-@group(0) @binding(4) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(5) var<storage, read_write> flow: array<f32>;
-override WORKGROUP: u32;
-override CLEAN: bool;
-${TIME_OF}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (i >= p.size) { return; }
-  let item = i / (p.actions * p.width);
-  var value = pred[i + (item + 1u) * (p.tokens - p.actions) * p.width];
-  if (CLEAN) { value = (value - x[i]) / max(1.0 - timeOf(i), p.epsilon); }
-  flow[i] = value;
-}
-`;
+const flowOf = kernel({
+  name: "to flow",
+  params: { size: "u32", tokens: "u32", actions: "u32", width: "u32", epsilon: "f32" },
+  constants: { CLEAN: "bool" },
+  read: { pred: "f32", x: "f32", times: "f32", rowOf: "u32" },
+  write: { flow: "f32" },
+  over: "size",
+  functions: TIME_OF + BOUNDS,
+  main: /* wgsl */ `
+  let item = index / (p.actions * p.width);
+  var value = pred[index + (item + 1u) * (p.tokens - p.actions) * p.width];
+  if (CLEAN) { value = (value - x[index]) / atLeast(1.0 - timeOf(index), p.epsilon); }
+  flow[index] = value;`,
+});
 
-const ADVANCE = /* wgsl */ `
-struct Params { size: u32, tokens: u32, actions: u32, width: u32, held: u32, delta: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> flow: array<f32>;
-@group(0) @binding(2) var<storage, read> times: array<f32>;
-@group(0) @binding(3) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(4) var<storage, read> step: array<u32>;
-@group(0) @binding(5) var<storage, read_write> x: array<f32>;
-@group(0) @binding(6) var<storage, read_write> iterates: array<f32>;
-@group(0) @binding(7) var<storage, read_write> oneJump: array<f32>;
-override WORKGROUP: u32;
-${TIME_OF}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (i >= p.size) { return; }
-  let before = x[i];
-  let velocity = flow[i];
-  oneJump[step[0] * p.size + i] = before + (1.0 - timeOf(i)) * velocity;
-  let moved = i / p.width % p.actions >= p.held;
+const step = kernel({
+  name: "advance",
+  params: { size: "u32", tokens: "u32", actions: "u32", width: "u32", held: "u32", delta: "f32" },
+  read: { flow: "f32", times: "f32", rowOf: "u32", step: "u32" },
+  write: { x: "f32", iterates: "f32", oneJump: "f32" },
+  over: "size",
+  functions: TIME_OF,
+  main: /* wgsl */ `
+  let before = x[index];
+  let velocity = flow[index];
+  oneJump[step[0] * p.size + index] = before + (1.0 - timeOf(index)) * velocity;
+  let moved = index / p.width % p.actions >= p.held;
   let after = select(before, before + p.delta * velocity, moved);
-  x[i] = after;
-  iterates[(step[0] + 1u) * p.size + i] = after;
-}
-`;
+  x[index] = after;
+  iterates[(step[0] + 1u) * p.size + index] = after;`,
+});
 
 /**
  * The flow (B, n, A) of what the network predicted for all tokens (B, N, A), at the action tokens x (B, n, A).
@@ -88,21 +72,12 @@ export function toFlow(pred: Tensor, x: Tensor, at: TokenTimes, epsilon: number 
       `toFlow: ${showShape(pred.shape)}, ${showShape(x.shape)} and ${at.rowOf.size} tokens do not fit`,
     );
   }
-  const list = recording();
   const flow = result(x.shape, "flow");
-  list.dispatch({
-    kernel: {
-      name: "to flow",
-      key: "",
-      wgsl: () => TO_FLOW,
-      inputs: 4,
-      outputs: 1,
-      constants: { WORKGROUP: LIGHT_INVOCATIONS, CLEAN: epsilon === undefined ? 0 : 1 },
-    },
-    params: { u32: [x.size, tokens, actions, width], f32: [epsilon ?? 0] },
-    inputs: [pred.storage, x.storage, at.times.storage, at.rowOf.storage],
-    outputs: [flow.storage],
-    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
+  flowOf({
+    constants: { CLEAN: epsilon !== undefined },
+    params: { size: x.size, tokens, actions, width, epsilon: epsilon ?? 0 },
+    read: { pred, x, ...at },
+    write: { flow },
   });
   return flow;
 }
@@ -127,19 +102,9 @@ export function advance(
   trace: Trace,
 ): void {
   const [batch, actions, width] = x.shape;
-  const list = recording();
-  list.dispatch({
-    kernel: {
-      name: "advance",
-      key: "",
-      wgsl: () => ADVANCE,
-      inputs: 4,
-      outputs: 3,
-      constants: { WORKGROUP: LIGHT_INVOCATIONS },
-    },
-    params: { u32: [x.size, at.rowOf.size / batch, actions, width, held], f32: [delta] },
-    inputs: [flow.storage, at.times.storage, at.rowOf.storage, trace.step.storage],
-    outputs: [x.storage, trace.iterates.storage, trace.oneJump.storage],
-    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
+  step({
+    params: { size: x.size, tokens: at.rowOf.size / batch, actions, width, held, delta },
+    read: { flow, ...at, step: trace.step },
+    write: { x, iterates: trace.iterates, oneJump: trace.oneJump },
   });
 }

@@ -13,24 +13,23 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
-import { invocations, LIGHT_INVOCATIONS } from "./variants.ts";
+import { kernel } from "./kernel.ts";
+import { invocations } from "./variants.ts";
 
 /** How many of `length` elements fall to part `part` of `parts`. */
 const PARTS = /* wgsl */ `
 fn countOf(part: u32, parts: u32, length: u32) -> u32 { return (length - part + parts - 1u) / parts; }
 `;
 
-const MOMENTS = /* wgsl */ `
-struct Params { rows: u32, dim: u32, parts: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> moments: array<vec2f>;
-override WORKGROUP: u32;
-${PARTS}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (index >= p.rows * p.parts) { return; }
+const momentsOf = kernel({
+  name: "groupNorm moments",
+  params: { count: "u32", dim: "u32", parts: "u32" },
+  read: { x: "f32" },
+  write: { moments: "vec2f" },
+  over: "count",
+  workgroup: invocations,
+  functions: PARTS,
+  main: /* wgsl */ `
   let part = index % p.parts;
   let first = index / p.parts * p.dim + part;
   let count = countOf(part, p.parts, p.dim);
@@ -47,68 +46,57 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     for (var k = k0; k < min(count, k0 + 64u); k++) { let d = x[first + k * p.parts] - mean; run += d * d; }
     squares += run;
   }
-  moments[index] = vec2f(mean, squares);
-}
-`;
+  moments[index] = vec2f(mean, squares);`,
+});
 
-const MERGE = /* wgsl */ `
-struct Params { rows: u32, dim: u32, parts: u32, epsilon: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> moments: array<vec2f>;
-@group(0) @binding(2) var<storage, read_write> statistics: array<vec2f>;
-override LANES: u32;
-var<workgroup> partial: array<f32, LANES>;
+const merge = kernel({
+  name: "groupNorm merge",
+  params: { rows: "u32", dim: "u32", parts: "u32", epsilon: "f32" },
+  read: { moments: "vec2f" },
+  write: { statistics: "vec2f" },
+  functions: /* wgsl */ `
+var<workgroup> partial: array<f32, WORKGROUP>;
 ${PARTS}
 fn added(lane: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (WORKGROUP == 1u) { return value; }
   workgroupBarrier();
   partial[lane] = value;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (lane < half) { partial[lane] += partial[lane + half]; }
   }
   workgroupBarrier();
   return partial[0];
-}
-
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let asked = wg.x + wg.y * grid.x;
+}`,
+  main: /* wgsl */ `
+  let asked = group;
   // A workgroup beyond the end repeats the last row, so that every invocation meets every barrier.
   let row = min(asked, p.rows - 1u);
   var sum = 0.0;
-  for (var i = lane; i < p.parts; i += LANES) { sum += f32(countOf(i, p.parts, p.dim)) * moments[row * p.parts + i].x; }
+  for (var i = lane; i < p.parts; i += WORKGROUP) { sum += f32(countOf(i, p.parts, p.dim)) * moments[row * p.parts + i].x; }
   let mean = added(lane, sum) / f32(p.dim);
   var squares = 0.0;
-  for (var i = lane; i < p.parts; i += LANES) {
+  for (var i = lane; i < p.parts; i += WORKGROUP) {
     let part = moments[row * p.parts + i];
     let d = part.x - mean;
     squares += part.y + f32(countOf(i, p.parts, p.dim)) * d * d;
   }
   let variance = added(lane, squares) / f32(p.dim);
-  if (lane == 0u && asked < p.rows) { statistics[row] = vec2f(mean, inverseSqrt(variance + p.epsilon)); }
-}
-`;
+  if (lane == 0u && asked < p.rows) { statistics[row] = vec2f(mean, inverseSqrt(variance + p.epsilon)); }`,
+});
 
-const APPLY = (activation: Activation): string => /* wgsl */ `
-struct Params { size: u32, dim: u32, channels: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-override WORKGROUP: u32;
-${ACTIVATIONS[activation]}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (i >= p.size) { return; }
-  let s = statistics[i / p.dim];
-  let c = i % p.dim % p.channels;
-  y[i] = activate((x[i] - s.x) * s.y * weight[c] + bias[c]);
-}
-`;
+const apply = kernel({
+  name: "groupNorm",
+  params: { size: "u32", dim: "u32", channels: "u32" },
+  read: { x: "f32", statistics: "vec2f", weight: "f32", bias: "f32" },
+  write: { y: "f32" },
+  over: "size",
+  functions: ({ activation }: { readonly activation: Activation }) => ACTIVATIONS[activation],
+  main: /* wgsl */ `
+  let s = statistics[index / p.dim];
+  let c = index % p.dim % p.channels;
+  y[index] = activate((x[index] - s.x) * s.y * weight[c] + bias[c]);`,
+});
 
 export interface GroupNormOptions {
   /** (C); the row's length is a multiple of C */
@@ -132,43 +120,24 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
       `groupNorm: ${weight.size} gains and ${bias.size} biases do not fit rows of ${showShape(x.shape)}`,
     );
   }
-  const list = recording();
-  const { software } = list.gpu.adapter;
-  const workgroup = invocations(list.gpu);
   const parts = Math.max(1, Math.min(8192, Math.floor(dim / ELEMENTS_PER_PART)));
   const moments = result([rows, parts, 2], "moments");
   const statistics = result([rows, 2], "statistics");
   const y = result(x.shape, "groupNorm");
-  list.dispatch({
-    kernel: {
-      ...{ name: "groupNorm moments", key: "", wgsl: () => MOMENTS },
-      ...{ inputs: 1, outputs: 1, constants: { WORKGROUP: workgroup } },
-    },
-    params: { u32: [rows, dim, parts] },
-    inputs: [x.storage],
-    outputs: [moments.storage],
-    workgroups: Math.ceil((rows * parts) / workgroup),
-  });
-  list.dispatch({
-    kernel: {
-      ...{ name: "groupNorm merge", key: "", wgsl: () => MERGE },
-      // Barriers are dear on a CPU.
-      ...{ inputs: 1, outputs: 1, constants: { LANES: software ? 1 : 64 } },
-    },
-    params: { u32: [rows, dim, parts], f32: [epsilon] },
-    inputs: [moments.storage],
-    outputs: [statistics.storage],
+  momentsOf({ params: { count: rows * parts, dim, parts }, read: { x }, write: { moments } });
+  merge({
+    params: { rows, dim, parts, epsilon },
+    read: { moments },
+    write: { statistics },
+    // Barriers are dear on a CPU.
+    workgroup: recording().gpu.adapter.software ? 1 : 64,
     workgroups: rows,
   });
-  list.dispatch({
-    kernel: {
-      ...{ name: "groupNorm", key: activation, wgsl: () => APPLY(activation) },
-      ...{ inputs: 4, outputs: 1, constants: { WORKGROUP: LIGHT_INVOCATIONS } },
-    },
-    params: { u32: [x.size, dim, weight.size] },
-    inputs: [x.storage, statistics.storage, weight.storage, bias.storage],
-    outputs: [y.storage],
-    workgroups: Math.ceil(x.size / LIGHT_INVOCATIONS),
+  apply({
+    form: { activation },
+    params: { size: x.size, dim, channels: weight.size },
+    read: { x, statistics, weight, bias },
+    write: { y },
   });
   return y;
 }

@@ -15,9 +15,10 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { constant, result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { kernel } from "./kernel.ts";
 import { SIGMOID, TANH } from "./math.ts";
 import { each } from "./text.ts";
-import { choose, invocations } from "./variants.ts";
+import { choose, invocations, type Variant } from "./variants.ts";
 
 export interface GruWeights {
   /** (D, 3, ⌈D/4⌉, 4), see `packRecurrent` */
@@ -26,17 +27,18 @@ export interface GruWeights {
   readonly bias: Tensor;
 }
 
+/** What one dispatch runs over; the operands fit together. */
+interface GruCall {
+  /** (B, n, D) */
+  readonly u: Tensor;
+  readonly a: Tensor;
+  readonly weights: GruWeights;
+  readonly start: Tensor;
+  readonly into: { readonly tensor: Tensor; readonly tokens: number; readonly first: number };
+  readonly lastInto?: Tensor;
+}
+
 const HEADER = /* wgsl */ `
-struct Params { batch: u32, steps: u32, dim: u32, tokens: u32, first: u32, token: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> start: array<f32>;
-@group(0) @binding(5) var<storage, read> u: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
-@group(0) @binding(7) var<storage, read_write> last: array<f32>;
-override WORKGROUP: u32;
 ${SIGMOID}
 ${TANH}
 // The next hidden value of unit d, given its three recurrent sums.
@@ -52,14 +54,17 @@ fn store(b: u32, i: u32, d: u32, h: f32) {
 }
 `;
 
-const FUSED = (items: number): string => {
-  const item = (line: (m: number) => string): string => each(items, line);
-  return /* wgsl */ `
+const BINDINGS = { a: "f32", w: "vec4f", bias: "f32", start: "f32", u: "f32" } as const;
+
+const fused = kernel({
+  name: "gru fused",
+  params: { batch: "u32", steps: "u32", dim: "u32", tokens: "u32", first: "u32" },
+  constants: { DIM: "u32", SLICES: "u32", QUADS: "u32" /* ⌈DIM / 4⌉ */ },
+  read: BINDINGS,
+  write: { y: "f32", last: "f32" },
+  functions: ({ items }: { readonly items: number }) => /* wgsl */ `
 ${HEADER}
-override DIM: u32;
-override SLICES: u32;
 const ITEMS = ${items}u;
-override QUADS: u32; // ⌈DIM / 4⌉
 var<workgroup> hidden: array<f32, ITEMS * DIM>;
 var<workgroup> partial: array<vec4f, SLICES * 3u * ITEMS * QUADS>;
 
@@ -67,11 +72,11 @@ fn sum(gate: u32, m: u32, d: u32) -> f32 {
   var total = 0.0;
   for (var s = 0u; s < SLICES; s++) { total += partial[((s * 3u + gate) * ITEMS + m) * QUADS + d / 4u][d % 4u]; }
   return total;
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first = (wg.x + wg.y * grid.x) * ITEMS;
+}`,
+  main: ({ items }) => {
+    const item = (line: (m: number) => string): string => each(items, line);
+    return /* wgsl */ `
+  let first = group * ITEMS;
   // Items beyond the end follow the last one; they are not stored.
   for (var i = lane; i < ITEMS * DIM; i += WORKGROUP) {
     hidden[i] = start[min(first + i / DIM, p.batch - 1u) * DIM + i % DIM];
@@ -106,16 +111,18 @@ ${item(
       }
     }
     workgroupBarrier();
-  }
-}
-`;
-};
+  }`;
+  },
+});
 
-const NAIVE = /* wgsl */ `
-${HEADER}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+const oneToken = kernel({
+  name: "gru naive",
+  params: { batch: "u32", steps: "u32", dim: "u32", tokens: "u32", first: "u32", token: "u32" },
+  read: BINDINGS,
+  write: { y: "f32", last: "f32" },
+  workgroup: invocations,
+  functions: HEADER,
+  main: /* wgsl */ `
   let b = index / p.dim;
   let d = index % p.dim;
   if (b >= p.batch) { return; }
@@ -128,11 +135,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   }
   let h = next(b, p.token, d, start[b * p.dim + d], sums);
   store(b, p.token, d, h);
-  last[b * p.dim + d] = h;
-}
-`;
+  last[b * p.dim + d] = h;`,
+});
 
-const VARIANTS = { fused: FUSED, naive: NAIVE } as const;
+const VARIANTS = {
+  fused: { run: runFused },
+  naive: { run: runNaive },
+} as const satisfies Record<string, Variant<[GruCall], Tensor>>;
 
 /** torch's weight_hh (3D, D), gates r, z, n, as (D, 3, ⌈D/4⌉, 4) padded with zeros. */
 export function packRecurrent(weight: ArrayLike<number>, dim: number): Float32Array {
@@ -178,38 +187,43 @@ export function gru(
       `gru: ${steps} tokens at ${first} of ${tokens} do not fit into ${showShape(tensor.shape)}`,
     );
   }
-  const list = recording();
   const begin = start ?? constant([batch, dim], new Float32Array(batch * dim), "gru start");
-  const name = choose(list.gpu, "gru", VARIANTS, "fused");
-  const plan = name === "fused" ? planFused(batch, dim) : undefined;
-  const dispatch = (from: Tensor, to: Tensor, token: number): void =>
-    list.dispatch({
-      kernel: {
-        name: "gru",
-        key: plan ? `fused ${plan.items}` : "naive",
-        wgsl: () => (plan ? FUSED(plan.items) : NAIVE),
-        inputs: 5,
-        outputs: 2,
-        constants: plan
-          ? { WORKGROUP: plan.lanes, DIM: dim, QUADS: Math.ceil(dim / 4), SLICES: plan.slices }
-          : { WORKGROUP: invocations(list.gpu) },
-      },
-      params: { u32: [batch, steps, dim, tokens, first, token] },
-      inputs: [a, weights.recurrent, weights.bias, from, u].map((t) => t.storage),
-      outputs: [tensor.storage, to.storage],
-      workgroups: plan ? Math.ceil(batch / plan.items) : Math.ceil((batch * dim) / invocations(list.gpu)),
-    });
-  if (plan) {
-    const last = lastInto ?? result([batch, dim], "gru hidden");
-    dispatch(begin, last, 0);
-    return last;
-  }
-  let state = begin;
+  const name = choose(recording().gpu, "gru", VARIANTS, "fused");
+  return VARIANTS[name].run({ u, a, weights, start: begin, into, lastInto });
+}
+
+function runFused(call: GruCall): Tensor {
+  const { u, a, weights, start, into, lastInto } = call;
+  const [batch, steps, dim] = u.shape;
+  const plan = planFused(batch, dim);
+  if (!plan) return runNaive(call);
+  const { tensor, tokens, first } = into;
+  const last = lastInto ?? result([batch, dim], "gru hidden");
+  fused({
+    form: { items: plan.items },
+    constants: { DIM: dim, QUADS: Math.ceil(dim / 4), SLICES: plan.slices },
+    params: { batch, steps, dim, tokens, first },
+    read: { a, w: weights.recurrent, bias: weights.bias, start, u },
+    write: { y: tensor, last },
+    workgroup: plan.lanes,
+    workgroups: Math.ceil(batch / plan.items),
+  });
+  return last;
+}
+
+function runNaive({ u, a, weights, start, into, lastInto }: GruCall): Tensor {
+  const [batch, steps, dim] = u.shape;
+  const { tensor, tokens, first } = into;
+  let state = start;
   for (let token = 0; token < steps; token++) {
-    const kept = token === steps - 1 ? lastInto : undefined;
-    const after = kept ?? result([batch, dim], "gru hidden");
-    dispatch(state, after, token);
-    state = after;
+    const last = (token === steps - 1 ? lastInto : undefined) ?? result([batch, dim], "gru hidden");
+    oneToken({
+      params: { batch, steps, dim, tokens, first, token },
+      read: { a, w: weights.recurrent, bias: weights.bias, start: state, u },
+      write: { y: tensor, last },
+      invocations: batch * dim,
+    });
+    state = last;
   }
   return state;
 }

@@ -10,8 +10,8 @@
  * before the last, again. One invocation owns the eight bands of one cell and channel: eight reads, eight writes.
  */
 import { UsageError } from "../errors.ts";
-import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { kernel } from "./kernel.ts";
 import { invocations } from "./variants.ts";
 
 const LEVEL = Math.fround(Math.SQRT1_2) ** 3;
@@ -19,15 +19,7 @@ const LEVEL = Math.fround(Math.SQRT1_2) ** 3;
 /** f and g of the equations above */
 export const HAAR_SCALE = { forward: LEVEL / Math.sqrt(8), inverse: LEVEL * Math.sqrt(8) } as const;
 
-const HEADER = /* wgsl */ `
-struct Params {
-  size: u32, frames: u32, height: u32, width: u32, channels: u32, cellsT: u32, cellsH: u32, cellsW: u32, offset: u32, scale: f32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-override WORKGROUP: u32;
-
+const CUBE = /* wgsl */ `
 struct Cube { near: vec4f, far: vec4f }
 
 // Sums and differences along time, height and width; doing it twice gives eight times the same cube.
@@ -40,15 +32,29 @@ fn butterflies(cube: Cube) -> Cube {
 }
 `;
 
-/** offset: how many copies of the first frame stand before the clip */
-const FORWARD = /* wgsl */ `
-${HEADER}
-fn mirrored(i: u32, length: u32) -> u32 { return select(i, length - 2u, i == length); }
+/** A direction; size counts the cells times their channels. */
+const level = (name: string, functions: string, main: string) =>
+  kernel({
+    name,
+    params: {
+      ...{ size: "u32", frames: "u32", height: "u32", width: "u32", channels: "u32" },
+      ...{ cellsT: "u32", cellsH: "u32", cellsW: "u32", offset: "u32", scale: "f32" },
+    },
+    read: { x: "f32" },
+    write: { y: "f32" },
+    over: "size",
+    workgroup: invocations,
+    functions,
+    main,
+  });
 
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (index >= p.size) { return; }
+/** offset: how many copies of the first frame stand before the clip */
+const forward = level(
+  "haar",
+  /* wgsl */ `
+${CUBE}
+fn mirrored(i: u32, length: u32) -> u32 { return select(i, length - 2u, i == length); }`,
+  /* wgsl */ `
   let c = index % p.channels;
   let cell = index / p.channels;
   let w = cell % p.cellsW * 2u;
@@ -66,17 +72,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   for (var e = 0u; e < 4u; e++) {
     y[(cell * 8u + e) * p.channels + c] = bands.near[e] * p.scale;
     y[(cell * 8u + e + 4u) * p.channels + c] = bands.far[e] * p.scale;
-  }
-}
-`;
+  }`,
+);
 
 /** offset: how many of the first frames are dropped; frames counts those that stay */
-const INVERSE = /* wgsl */ `
-${HEADER}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (index >= p.size) { return; }
+const inverse = level(
+  "inverseHaar",
+  CUBE,
+  /* wgsl */ `
   let c = index % p.channels;
   let cell = index / p.channels;
   let w = cell % p.cellsW * 2u;
@@ -94,9 +97,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     if (frame < p.offset) { continue; }
     let pixel = ((b * p.frames + frame - p.offset) * p.height + h + e / 2u % 2u) * p.width + w + e % 2u;
     y[pixel * p.channels + c] = select(cube.near[e % 4u], cube.far[e % 4u], e >= 4u) * p.scale;
-  }
-}
-`;
+  }`,
+);
 
 /**
  * One level: (B, T, H, W, C) → (B, ⌈(T + lead)/2⌉, ⌈H/2⌉, ⌈W/2⌉, 8·C), where the clip begins with `lead` more copies of its
@@ -112,7 +114,15 @@ export function haar(x: Tensor, lead = 0): Tensor {
   }
   const cells = [T + lead, H, W].map((n) => Math.ceil(n / 2));
   const y = result([B, ...cells, 8 * C], "haar");
-  dispatch("haar", FORWARD, x, y, [B * cells[0] * cells[1] * cells[2] * C, T, H, W, C, ...cells, lead]);
+  const [cellsT, cellsH, cellsW] = cells;
+  forward({
+    params: {
+      ...{ size: B * cellsT * cellsH * cellsW * C, frames: T, height: H, width: W, channels: C },
+      ...{ cellsT, cellsH, cellsW, offset: lead, scale: HAAR_SCALE.forward },
+    },
+    read: { x },
+    write: { y },
+  });
   return y;
 }
 
@@ -129,31 +139,13 @@ export function inverseHaar(z: Tensor, drop = 0): Tensor {
   }
   const C = bands / 8;
   const y = result([B, 2 * T - drop, 2 * H, 2 * W, C], "inverseHaar");
-  dispatch("inverseHaar", INVERSE, z, y, [B * T * H * W * C, 2 * T - drop, 2 * H, 2 * W, C, T, H, W, drop]);
-  return y;
-}
-
-function dispatch(
-  name: "haar" | "inverseHaar",
-  wgsl: string,
-  x: Tensor,
-  y: Tensor,
-  u32: readonly number[],
-): void {
-  const list = recording();
-  const workgroup = invocations(list.gpu);
-  list.dispatch({
-    kernel: {
-      name,
-      key: "",
-      wgsl: () => wgsl,
-      inputs: 1,
-      outputs: 1,
-      constants: { WORKGROUP: workgroup },
+  inverse({
+    params: {
+      ...{ size: B * T * H * W * C, frames: 2 * T - drop, height: 2 * H, width: 2 * W, channels: C },
+      ...{ cellsT: T, cellsH: H, cellsW: W, offset: drop, scale: HAAR_SCALE.inverse },
     },
-    params: { u32, f32: [name === "haar" ? HAAR_SCALE.forward : HAAR_SCALE.inverse] },
-    inputs: [x.storage],
-    outputs: [y.storage],
-    workgroups: Math.ceil(u32[0] / workgroup),
+    read: { x: z },
+    write: { y },
   });
+  return y;
 }

@@ -10,8 +10,8 @@
  * channels of a token and all heads, so that an entry is read once. (Repeating the softmax in mix instead of share cost three times
  * the mix itself: SwiftShader 5.0.0, 2026-11-22.)
  */
-import { recording } from "../gpu/recording.ts";
 import { result, type Tensor } from "../tensor/tensor.ts";
+import { type Form, kernel } from "./kernel.ts";
 import { EXP } from "./math.ts";
 import { each } from "./text.ts";
 import { invocations } from "./variants.ts";
@@ -19,22 +19,21 @@ import { invocations } from "./variants.ts";
 /** Entries of the history that one invocation scores: they share what is read of u. */
 const SCORED = 4;
 
-const SCORE = (heads: number): string => {
-  const quads = Math.ceil(heads / 4);
-  const row = (line: (r: number) => string): string => each(SCORED, line);
-  return /* wgsl */ `
-struct Params { count: u32, dim: u32, epsilon: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> history: array<f32>;
-@group(0) @binding(2) var<storage, read> u: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> scores: array<f32>;
-override WORKGROUP: u32;
-const HEADS = ${heads}u;
-const QUADS = ${quads}u;
+const row = (line: (r: number) => string): string => each(SCORED, line);
 
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first = ((wg.x + wg.y * grid.x) * WORKGROUP + lane) * ${SCORED}u;
+const score = kernel({
+  name: "history score",
+  params: { count: "u32", dim: "u32", epsilon: "f32" },
+  read: { history: "f32", u: "vec4f" },
+  write: { scores: "f32" },
+  workgroup: invocations,
+  functions: ({ heads }: { readonly heads: number }) => /* wgsl */ `
+const HEADS = ${heads}u;
+const QUADS = ${Math.ceil(heads / 4)}u;`,
+  main: ({ heads }) => {
+    const quads = Math.ceil(heads / 4);
+    return /* wgsl */ `
+  let first = index * ${SCORED}u;
   if (first >= p.count) { return; }
 ${row((r) => `  let row${r} = min(first + ${r}u, p.count - 1u) * p.dim;`)}
 ${row((r) => each(quads, (q) => `  var dot${r}_${q} = vec4f();`))}
@@ -56,21 +55,20 @@ ${row(
 ${each(heads, (j) => `    scores[at + ${j}u] = factor * dot${r}_${Math.floor(j / 4)}[${j % 4}];`)}
     scores[at + HEADS] = factor;
   }`,
-)}
-}
-`;
-};
+)}`;
+  },
+});
 
-const SHARE = (heads: number): string => /* wgsl */ `
-struct Params { tokens: u32, entries: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> scores: array<f32>;
-override WORKGROUP: u32;
+const share = kernel({
+  name: "history share",
+  params: { tokens: "u32", entries: "u32" },
+  read: {},
+  write: { scores: "f32" },
+  workgroup: invocations,
+  functions: ({ heads }: { readonly heads: number }) => /* wgsl */ `
 const HEADS = ${heads}u;
-${EXP}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+${EXP}`,
+  main: /* wgsl */ `
   let n = index / HEADS;
   let j = index % HEADS;
   if (n >= p.tokens) { return; }
@@ -87,32 +85,32 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   for (var m = 0u; m < p.entries; m++) {
     let row = (m * p.tokens + n) * width;
     scores[row + j] *= scores[row + HEADS] / sum;
-  }
+  }`,
+});
+
+interface MixForm extends Form {
+  readonly heads: number;
+  /** elements that one invocation mixes; they divide the entries */
+  readonly across: number;
+  readonly element: "f32" | "vec4f";
 }
-`;
 
-/** `vectors` × `width`: channels that one invocation mixes; they divide the entries. */
-const MIX = (heads: number, vectors: number, width: 4 | 1): string => {
-  const type = width === 4 ? "vec4f" : "f32";
-  const all = (line: (v: number) => string): string => each(vectors, line);
-  return /* wgsl */ `
-struct Params { tokens: u32, entries: u32, dim: u32 }
-@group(0) @binding(0) var<uniform> p: Params; // dim is counted in ${type}
-@group(0) @binding(1) var<storage, read> history: array<${type}>;
-@group(0) @binding(2) var<storage, read> shares: array<f32>;
-@group(0) @binding(3) var<storage, read_write> even: array<${type}>;
-@group(0) @binding(4) var<storage, read_write> odd: array<${type}>;
-override WORKGROUP: u32;
-const HEADS = ${heads}u;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  let across = p.dim / ${vectors}u;
+/** dim is counted in elements. */
+const mix = kernel({
+  name: "history mix",
+  params: { tokens: "u32", entries: "u32", dim: "u32" },
+  read: ({ element }: MixForm) => ({ history: element, shares: "f32" }),
+  write: ({ element }) => ({ even: element, odd: element }),
+  workgroup: invocations,
+  functions: ({ heads }) => `const HEADS = ${heads}u;`,
+  main: ({ heads, across, element }) => {
+    const all = (line: (v: number) => string): string => each(across, line);
+    return /* wgsl */ `
+  let across = p.dim / ${across}u;
   let n = index / across;
-  let d = (index - n * across) * ${vectors}u;
+  let d = (index - n * across) * ${across}u;
   if (n >= p.tokens) { return; }
-${all((v) => each(heads, (j) => `  var mix${v}_${j} = ${type}();`))}
+${all((v) => each(heads, (j) => `  var mix${v}_${j} = ${element}();`))}
   for (var m = 0u; m < p.entries; m++) {
     let row = m * p.tokens + n;
     let at = row * (HEADS + 1u);
@@ -121,10 +119,9 @@ ${all((v) => `    let x${v} = history[row * p.dim + d + ${v}u];`)}
 ${all((v) => each(heads, (j) => `    mix${v}_${j} += share${j} * x${v};`))}
   }
   let row = n * (HEADS / 2u) * p.dim + d;
-${all((v) => each(heads, (j) => `  ${j % 2 ? "odd" : "even"}[row + ${Math.floor(j / 2)}u * p.dim + ${v}u] = mix${v}_${j};`))}
-}
-`;
-};
+${all((v) => each(heads, (j) => `  ${j % 2 ? "odd" : "even"}[row + ${Math.floor(j / 2)}u * p.dim + ${v}u] = mix${v}_${j};`))}`;
+  },
+});
 
 /**
  * The normalised entries of each token, mixed for every head by its softmax: [y_0, y_1], each (tokens, R/2, D).
@@ -137,54 +134,32 @@ export function mixHistory(
   heads: number,
   epsilon: number,
 ): readonly [Tensor, Tensor] {
-  const list = recording();
   const [entries, tokens, dim] = history.shape;
-  const WORKGROUP = invocations(list.gpu);
   const scores = result([entries, tokens, heads + 1], "scores");
-  list.dispatch({
-    kernel: {
-      name: "history score",
-      key: `${heads}`,
-      wgsl: () => SCORE(heads),
-      inputs: 2,
-      outputs: 1,
-      constants: { WORKGROUP },
-    },
-    params: { u32: [entries * tokens, dim], f32: [epsilon] },
-    inputs: [history.storage, u.storage],
-    outputs: [scores.storage],
-    workgroups: Math.ceil((entries * tokens) / SCORED / WORKGROUP),
+  score({
+    form: { heads },
+    params: { count: entries * tokens, dim, epsilon },
+    read: { history, u },
+    write: { scores },
+    invocations: (entries * tokens) / SCORED,
   });
-  list.dispatch({
-    kernel: {
-      name: "history share",
-      key: `${heads}`,
-      wgsl: () => SHARE(heads),
-      inputs: 0,
-      outputs: 1,
-      constants: { WORKGROUP },
-    },
-    params: { u32: [tokens, entries] },
-    inputs: [],
-    outputs: [scores.storage],
-    workgroups: Math.ceil((tokens * heads) / WORKGROUP),
+  share({
+    form: { heads },
+    params: { tokens, entries },
+    read: {},
+    write: { scores },
+    invocations: tokens * heads,
   });
-  const mixed = [result([tokens, heads / 2, dim], "mix"), result([tokens, heads / 2, dim], "mix")] as const;
-  const [vectors, width] =
-    dim % 8 === 0 ? ([2, 4] as const) : dim % 4 === 0 ? ([1, 4] as const) : ([1, 1] as const);
-  list.dispatch({
-    kernel: {
-      name: "history mix",
-      key: `${heads} ${vectors} ${width}`,
-      wgsl: () => MIX(heads, vectors, width),
-      inputs: 2,
-      outputs: 2,
-      constants: { WORKGROUP },
-    },
-    params: { u32: [tokens, entries, dim / width] },
-    inputs: [history.storage, scores.storage],
-    outputs: mixed.map((m) => m.storage),
-    workgroups: Math.ceil((tokens * dim) / vectors / width / WORKGROUP),
+  const even = result([tokens, heads / 2, dim], "mix");
+  const odd = result([tokens, heads / 2, dim], "mix");
+  const per = dim % 4 === 0 ? 4 : 1;
+  const across = dim % 8 === 0 ? 2 : 1;
+  mix({
+    form: { heads, across, element: per === 4 ? "vec4f" : "f32" },
+    params: { tokens, entries, dim: dim / per },
+    read: { history, shares: scores },
+    write: { even, odd },
+    invocations: (tokens * dim) / across / per,
   });
-  return mixed;
+  return [even, odd];
 }

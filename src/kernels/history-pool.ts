@@ -20,22 +20,47 @@ import { poolNaive } from "./history-pool/naive.ts";
 import type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
 import { modulatedNorm, norm } from "./norm.ts";
 import { tokenShift } from "./token-shift.ts";
-import { choose } from "./variants.ts";
+import { choose, type Variant } from "./variants.ts";
 
 export { FLOAT32_EPSILON, POOL_KV_HEADS } from "./history-pool/pool.ts";
 export type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
 export { foldedSize, foldPool, mixedWeights, projectQuery } from "./history-pool/weights.ts";
+
+interface PoolCall<Kind extends PoolWeights["kind"] = PoolWeights["kind"]> {
+  /** (E, B, N, D) */
+  readonly history: Tensor;
+  readonly entries: number;
+  readonly weights: Extract<PoolWeights, { kind: Kind }>;
+  readonly shape: PoolShape;
+  readonly end: PoolEnd;
+}
+
+const VARIANTS = {
+  fused: {
+    run: ({ history, entries, weights, shape, end }) => {
+      const [most, batch, perItem, dim] = history.shape;
+      const plan = planFused(recording().gpu, shape, most, batch * perItem);
+      if (!plan) throw new UsageError(`historyPool: width ${dim} needs the variant "mixed" on this adapter`);
+      return poolFused(history, entries, weights, shape, end, plan);
+    },
+  },
+  mixed: {
+    run: ({ history, entries, weights, shape, end }) =>
+      finish(poolMixed(first(history, entries), weights, shape), history, end),
+  },
+  naive: {
+    run: ({ history, entries, weights, shape, end }) =>
+      finish(poolNaive(first(history, entries), weights, shape), history, end),
+  },
+} as const satisfies { [Kind in PoolWeights["kind"]]: Variant<[PoolCall<Kind>], Tensor> };
 
 /**
  * Which weights a pool of this shape needs on this device.
  * @throws UsageError when a variant is forced that the device cannot run
  */
 export function poolVariant(gpu: Gpu, shape: PoolShape, mostEntries: number): PoolWeights["kind"] {
-  const variants = {
-    fused: { needs: { workgroupBytes: fusedBytes(gpu, shape, mostEntries, 1) } },
-    mixed: {},
-    naive: {},
-  };
+  const needs = { workgroupBytes: fusedBytes(gpu, shape, mostEntries, 1) };
+  const variants = { ...VARIANTS, fused: { ...VARIANTS.fused, needs } };
   const preferred = gpu.adapter.software ? (["mixed"] as const) : (["fused", "mixed"] as const);
   return choose(gpu, "historyPool", variants, ...preferred);
 }
@@ -52,30 +77,23 @@ export function historyPool(
   shape: PoolShape,
   end: PoolEnd,
 ): Tensor {
-  const [most, batch, perItem, dim] = history.shape;
+  const [most, , , dim] = history.shape;
   if (history.shape.length !== 4 || dim !== shape.dim || entries > most || entries < 1) {
     throw new UsageError(
       `historyPool: ${entries} entries of width ${shape.dim} of a history ${showShape(history.shape)}`,
     );
   }
-  if (entries === 1) return finish(view(history, 1).reshape(batch, perItem, dim), end);
-  if (weights.kind !== "fused") {
-    const entriesOnly = view(history, entries);
-    const pooled =
-      weights.kind === "naive"
-        ? poolNaive(entriesOnly, weights, shape)
-        : poolMixed(entriesOnly, weights, shape);
-    return finish(pooled.reshape(batch, perItem, dim), end);
-  }
-  const plan = planFused(recording().gpu, shape, most, batch * perItem);
-  if (!plan) throw new UsageError(`historyPool: width ${dim} needs the variant "mixed" on this adapter`);
-  return poolFused(history, entries, weights, shape, end, plan);
+  if (entries === 1) return finish(first(history, 1), history, end);
+  const { run } = VARIANTS[weights.kind] as Variant<[PoolCall], Tensor>;
+  return run({ history, entries, weights, shape, end });
 }
 
-const view = (history: Tensor, entries: number): Tensor =>
-  new Tensor([entries, ...history.shape.slice(1)], "f32", history.storage);
+/** The first entries of a history. */
+const first = (history: Tensor, entries: number): Tensor =>
+  new Tensor([entries, ...history.shape.slice(1)], history.dtype, history.storage, history.offset);
 
-function finish(x: Tensor, { norm: n, shiftFrom }: PoolEnd): Tensor {
+function finish(pooled: Tensor, history: Tensor, { norm: n, shiftFrom }: PoolEnd): Tensor {
+  const x = pooled.reshape(...history.shape.slice(1));
   const y =
     n.kind === "l2"
       ? modulatedNorm(x, "l2", n.epsilon, n.modulation, n.at)

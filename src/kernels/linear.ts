@@ -9,9 +9,11 @@ import { recording } from "../gpu/recording.ts";
 import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
-import { HEADER, type LinearVariant } from "./linear/program.ts";
+import type { LinearGate } from "./linear/program.ts";
 import { type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
-import { chooseForClass, invocations } from "./variants.ts";
+import { chooseForClass } from "./variants.ts";
+
+export type { LinearGate } from "./linear/program.ts";
 
 export interface LinearOptions {
   /** (N) */
@@ -25,16 +27,6 @@ export interface LinearOptions {
   readonly into?: RowsOf;
   /** a program by name, for the selection of variants; default: the device's */
   readonly variant?: LinearVariantName;
-}
-
-/** σ(table[rowOf[m], at + n] + shift) */
-export interface LinearGate {
-  /** (R, width) */
-  readonly table: Tensor;
-  /** (rows of x), u32 */
-  readonly rowOf: Tensor;
-  readonly at: number;
-  readonly shift: number;
 }
 
 /** Consecutive rows of a larger tensor, written in place. */
@@ -70,42 +62,15 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
       `linear: ${x.rows} rows of ${w.out} from row ${into.firstRow} do not fit into ${showShape(into.tensor.shape)}`,
     );
   }
-  const list = recording();
   const y = into?.tensor ?? result(shape, "linear");
-  const kind = gate ? "gated" : "open";
-  const light = !gate && (activation === "identity" || activation === "relu");
-  const { program, needs }: LinearVariant =
-    VARIANTS[
-      options.variant ?? chooseForClass(list.gpu, "linear", shapeClass(x.rows), VARIANTS, { ON_CPU, ON_GPU })
-    ];
+  const name =
+    options.variant ??
+    chooseForClass(recording().gpu, "linear", shapeClass(x.rows), VARIANTS, { ON_CPU, ON_GPU });
+  const { in: inner, padded, dtype } = w;
   for (const block of w.blocks) {
-    const plan = program({ rows: x.rows, inner: w.in, columns: block.columns });
-    const workgroup = plan.workgroup ?? invocations(list.gpu);
-    list.dispatch({
-      kernel: {
-        name: "linear",
-        key: `${plan.key} ${w.dtype} ${activation} ${kind}`,
-        wgsl: () => (needs?.enable ?? "") + HEADER(plan.x, activation, kind) + plan.body(w.dtype, light),
-        inputs: 5,
-        outputs: 1,
-        constants: { WORKGROUP: workgroup, BIAS: bias ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
-      },
-      params: {
-        u32: [
-          ...[x.rows, w.in, w.padded, block.columns, block.first, w.out],
-          ...[(into?.firstRow ?? 0) * w.out, gate?.table.dim(-1) ?? 0, gate?.at ?? 0],
-        ],
-        f32: [gate?.shift ?? 0],
-      },
-      inputs: [
-        x.storage,
-        block.data.storage,
-        (bias ?? x).storage,
-        (gate?.table ?? residual ?? x).storage,
-        (gate?.rowOf ?? x).storage,
-      ],
-      outputs: [y.storage],
-      workgroups: Math.ceil(plan.invocations / workgroup),
+    VARIANTS[name].run({
+      ...{ x, inner, padded, dtype, block, activation, bias, residual, gate },
+      ...{ y, firstRow: into?.firstRow ?? 0 },
     });
   }
   return y;

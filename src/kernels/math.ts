@@ -2,6 +2,7 @@
  * Functions that WGSL lacks or leaves loose. Its exp may be off by 3 + 2|x| ulp and it has no erf; these are good to
  * about 2 ulp wherever float32 arithmetic is IEEE.
  */
+import { isAbove, isBelow } from "./nan.ts";
 
 /**
  * e^x = 2^n · e^r with n = ⌊x / ln 2 + ½⌋ and |r| ≤ ln 2 / 2; ln 2 is split in two so that r is exact, and e^r is its
@@ -9,17 +10,17 @@
  * which a product moves to the front (a shift by 23 would be four scalar ones).
  * (SwiftShader 5.0.0, 2026-11-22: 102 instructions; 288 with clamp, round and conversions to and from integers, each of which must
  * sort out NaN or what does not fit. The builtin takes 57.)
- * `expTo88`: x up to 88; `exp_`: any x, above 88 e^88. Below −87 both give e^−87 = 1.6e-38.
+ * `expTo88`: x up to 88; `exp_`: any x, above 88 e^88. Below −87 both give e^−87 = 1.6e-38. NaN passes (nan.ts).
  */
 export const EXP = /* wgsl */ `
 fn expTo88(x: f32) -> f32 {
-  let seen = select(x, -87.0, x < -87.0);
+  let seen = select(x, -87.0, ${isBelow("x", -87)});
   let n = floor(seen * 1.44269504 + 0.5);
   let r = (seen - n * 0.693145752) - n * 1.42860677e-6;
   let series = 1.0 + r * (1.0 + r * (0.5 + r * (0.166666667 + r * (0.0416666667 + r * (0.00833333333 + r * (0.00138888889 + r * 0.000198412698))))));
   return series * bitcast<f32>(bitcast<u32>(n + 12583039.0) * 8388608u);
 }
-fn exp_(x: f32) -> f32 { return expTo88(select(x, 88.0, x > 88.0)); }
+fn exp_(x: f32) -> f32 { return expTo88(select(x, 88.0, ${isAbove("x", 88)})); }
 // Of a softmax: x is at most zero.
 fn exp4(x: vec4f) -> vec4f { return vec4f(expTo88(x.x), expTo88(x.y), expTo88(x.z), expTo88(x.w)); }
 `;
@@ -54,7 +55,7 @@ fn erf(x: f32) -> f32 {
 }
 `;
 
-/** The exact GELU: x · ½(1 + erf(x / √2)) */
+/** The exact GELU: x · ½(1 + erf(x / √2)). NaN passes through the factor x, whatever becomes of it in erf. */
 export const GELU = /* wgsl */ `${ERF}
 fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + erf(x * 0.707106781)); }
 `;

@@ -14,39 +14,52 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { type Form, kernel } from "./kernel.ts";
+import { BOUNDS } from "./nan.ts";
 
 export type NormKind = "layer" | "rms" | "l2";
 
 const STATISTICS: Readonly<Record<NormKind, string>> = {
   layer: /* wgsl */ `
-  let mean = total(row, slot, lane, 0.0, false) / f32(p.size);
-  let factor = inverseSqrt(total(row, slot, lane, mean, true) / f32(p.size) + p.epsilon);`,
+  let mean = total(row, slot, own, 0.0, false) / f32(p.size);
+  let factor = inverseSqrt(total(row, slot, own, mean, true) / f32(p.size) + p.epsilon);`,
   rms: /* wgsl */ `
   let mean = 0.0;
-  let factor = inverseSqrt(total(row, slot, lane, 0.0, true) / f32(p.size) + p.epsilon);`,
+  let factor = inverseSqrt(total(row, slot, own, 0.0, true) / f32(p.size) + p.epsilon);`,
   l2: /* wgsl */ `
   let mean = 0.0;
-  let factor = sqrt(f32(p.size)) / max(sqrt(total(row, slot, lane, 0.0, true)), p.epsilon);`,
+  let factor = sqrt(f32(p.size)) / atLeast(sqrt(total(row, slot, own, 0.0, true)), p.epsilon);`,
 };
 
-/** Widths and places are counted in elements of the buffers, `per` channels each; `size` is counted in channels. */
-const WGSL = (kind: NormKind, per: 1 | 4): string => {
-  const element = per === 4 ? "vec4f" : "f32";
-  return /* wgsl */ `
-struct Params { rows: u32, size: u32, dim: u32, channels: u32, tableWidth: u32, scaleAt: u32, shiftAt: u32, epsilon: f32, weightOffset: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<${element}>;
-@group(0) @binding(2) var<storage, read> weight: array<${element}>;
-@group(0) @binding(3) var<storage, read> bias: array<${element}>;
-@group(0) @binding(4) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<${element}>;
-override LANES: u32;
-override ROWS: u32;
-override WEIGHT: bool;
-override BIAS: bool;
-override MODULATED: bool;
-var<workgroup> partial: array<f32, LANES * ROWS>;
+interface NormForm extends Form {
+  readonly kind: NormKind;
+  readonly element: "f32" | "vec4f";
+}
 
+/** Widths and places are counted in elements; `size` is counted in channels. LANES invocations share a row, ROWS rows a workgroup. */
+const normalize = kernel({
+  name: "norm",
+  params: {
+    ...{
+      rows: "u32",
+      size: "u32",
+      dim: "u32",
+      channels: "u32",
+      tableWidth: "u32",
+      scaleAt: "u32",
+      shiftAt: "u32",
+    },
+    ...{ epsilon: "f32", weightOffset: "f32" },
+  },
+  constants: { LANES: "u32", ROWS: "u32" },
+  read: ({ element }: NormForm) => ({
+    ...{ x: element, "weight?": element, "bias?": element, "table?": element },
+    "rowOf?": "u32",
+  }),
+  write: ({ element }) => ({ y: element }),
+  functions: ({ element }) => /* wgsl */ `
+var<workgroup> partial: array<f32, LANES * ROWS>;
+${BOUNDS}
 // Sum over the row of (x − shift), or of its square; runs of 64 are added up first, for accuracy.
 // The slot is where the row's lanes meet in workgroup memory.
 fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {
@@ -61,7 +74,7 @@ fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {
     }
     sums += part;
   }
-  let sum = ${per === 4 ? "(sums.x + sums.y) + (sums.z + sums.w)" : "sums"};
+  let sum = ${element === "vec4f" ? "(sums.x + sums.y) + (sums.z + sums.w)" : "sums"};
   if (LANES == 1u) { return sum; }
   workgroupBarrier();
   partial[slot + lane] = sum;
@@ -71,29 +84,25 @@ fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {
   }
   workgroupBarrier();
   return partial[slot];
-}
-
-@compute @workgroup_size(LANES, ROWS)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_id) id: vec3u) {
-  let asked = (wg.x + wg.y * grid.x) * ROWS + id.y;
+}`,
+  main: ({ kind }) => /* wgsl */ `
+  let asked = group * ROWS + lane / LANES;
   // Rows beyond the end follow along, so that every invocation meets every barrier.
   let row = min(asked, p.rows - 1u);
-  let lane = id.x;
-  let slot = id.y * LANES;
+  let own = lane % LANES;
+  let slot = lane - own;
   ${STATISTICS[kind]}
   if (asked >= p.rows) { return; }
-  let table = rowOf[select(0u, row, MODULATED)] * p.tableWidth;
-  for (var i = lane; i < p.dim; i += LANES) {
+  let start = rowOf[select(0u, row, HAS_TABLE)] * p.tableWidth;
+  for (var i = own; i < p.dim; i += LANES) {
     var value = (x[row * p.dim + i] - mean) * factor;
     let c = i % p.channels;
-    if (WEIGHT) { value *= weight[c] + p.weightOffset; }
-    if (BIAS) { value += bias[c]; }
-    if (MODULATED) { value = value * (1.0 + weight[table + p.scaleAt + i]) + weight[table + p.shiftAt + i]; }
+    if (HAS_WEIGHT) { value *= weight[c] + p.weightOffset; }
+    if (HAS_BIAS) { value += bias[c]; }
+    if (HAS_TABLE) { value = value * (1.0 + table[start + p.scaleAt + i]) + table[start + p.shiftAt + i]; }
     y[row * p.dim + i] = value;
-  }
-}
-`;
-};
+  }`,
+});
 
 export interface NormOptions {
   readonly kind: NormKind;
@@ -149,37 +158,21 @@ function dispatchNorm(
   table: { channels: number; tableWidth: number; scaleAt: number; shiftAt: number },
   modulation?: Modulation,
 ): Tensor {
-  const list = recording();
   const y = result(x.shape, "norm");
-  const [lanes, rows] = shareRows(list.gpu.adapter.software, x.rows, x.dim(-1));
+  const [lanes, rows] = shareRows(recording().gpu.adapter.software, x.rows, x.dim(-1));
   const counts = [x.dim(-1), table.channels, table.tableWidth, table.scaleAt, table.shiftAt];
   const per = counts.every((n) => n % 4 === 0) ? 4 : 1;
-  list.dispatch({
-    kernel: {
-      name: "norm",
-      key: `${kind} by ${per}`,
-      wgsl: () => WGSL(kind, per),
-      inputs: 4,
-      outputs: 1,
-      constants: {
-        LANES: lanes,
-        ROWS: rows,
-        WEIGHT: weight ? 1 : 0,
-        BIAS: bias ? 1 : 0,
-        MODULATED: modulation ? 1 : 0,
-      },
-    },
+  const [dim, channels, tableWidth, scaleAt, shiftAt] = counts.map((n) => n / per);
+  normalize({
+    form: { kind, element: per === 4 ? "vec4f" : "f32" },
+    constants: { LANES: lanes, ROWS: rows },
     params: {
-      u32: [x.rows, x.dim(-1), ...counts.map((n) => n / per)],
-      f32: [epsilon, weightOffset],
+      ...{ rows: x.rows, size: x.dim(-1), dim, channels, tableWidth, scaleAt, shiftAt },
+      ...{ epsilon, weightOffset },
     },
-    inputs: [
-      x.storage,
-      (modulation?.table ?? weight ?? x).storage,
-      (bias ?? x).storage,
-      (modulation?.rowOf ?? x).storage,
-    ],
-    outputs: [y.storage],
+    read: { x, weight, bias, ...modulation },
+    write: { y },
+    workgroup: lanes * rows,
     workgroups: Math.ceil(x.rows / rows),
   });
   return y;

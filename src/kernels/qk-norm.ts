@@ -7,25 +7,18 @@
  * Layout: x (B, N, H·d), cos and sin (N, d/2). One invocation a head of a token: two passes over d channels.
  */
 import { UsageError } from "../errors.ts";
-import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { kernel } from "./kernel.ts";
 import { invocations } from "./variants.ts";
 
-const WGSL = /* wgsl */ `
-struct Params { count: u32, dim: u32, heads: u32, tokens: u32, epsilon: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> cosine: array<f32>;
-@group(0) @binding(4) var<storage, read> sine: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-override WORKGROUP: u32;
-override ROTATE: bool;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (index >= p.count) { return; }
+const normalizeHeads = kernel({
+  name: "qkNorm",
+  params: { count: "u32", dim: "u32", heads: "u32", tokens: "u32", epsilon: "f32" },
+  read: { x: "f32", gain: "f32", "cosine?": "f32", "sine?": "f32" },
+  write: { y: "f32" },
+  over: "count",
+  workgroup: invocations,
+  main: /* wgsl */ `
   let at = index * p.dim;
   var squares = vec4f();
   let whole = p.dim & ~3u;
@@ -35,7 +28,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   }
   for (var c = whole; c < p.dim; c++) { squares.x += x[at + c] * x[at + c]; }
   let factor = inverseSqrt((squares.x + squares.y + squares.z + squares.w) / f32(p.dim) + p.epsilon);
-  if (!ROTATE) {
+  if (!HAS_COSINE) {
     for (var c = 0u; c < p.dim; c++) { y[at + c] = x[at + c] * factor * gain[c]; }
     return;
   }
@@ -48,9 +41,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     let sin_ = sine[angle + c];
     y[at + c] = a * cos_ - b * sin_;
     y[at + half + c] = b * cos_ + a * sin_;
-  }
-}
-`;
+  }`,
+});
 
 /** cos and sin of every token's angles, each (N, d/2). */
 export interface Rotary {
@@ -72,23 +64,11 @@ export function qkNorm(x: Tensor, heads: number, gain: Tensor, epsilon: number, 
       `qkNorm: rotary table ${showShape(rotary.cos.shape)} for ${tokens} tokens of width ${dim}`,
     );
   }
-  const list = recording();
   const y = result(x.shape, "qkNorm");
-  const workgroup = invocations(list.gpu);
-  const count = batch * tokens * heads;
-  list.dispatch({
-    kernel: {
-      name: "qkNorm",
-      key: "",
-      wgsl: () => WGSL,
-      inputs: 4,
-      outputs: 1,
-      constants: { WORKGROUP: workgroup, ROTATE: rotary ? 1 : 0 },
-    },
-    params: { u32: [count, dim, heads, tokens], f32: [epsilon] },
-    inputs: [x.storage, gain.storage, (rotary?.cos ?? x).storage, (rotary?.sin ?? x).storage],
-    outputs: [y.storage],
-    workgroups: Math.ceil(count / workgroup),
+  normalizeHeads({
+    params: { count: batch * tokens * heads, dim, heads, tokens, epsilon },
+    read: { x, gain, cosine: rotary?.cos, sine: rotary?.sin },
+    write: { y },
   });
   return y;
 }

@@ -7,25 +7,21 @@
  * One invocation an element of the result.
  */
 import { UsageError } from "../errors.ts";
-import { recording } from "../gpu/recording.ts";
 import { result, type Shape, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Triple } from "./conv3d.ts";
 import { copyBox, strides } from "./copy.ts";
-import { LIGHT_INVOCATIONS } from "./variants.ts";
+import { kernel } from "./kernel.ts";
 
-const POOL = /* wgsl */ `
-struct Params {
-  size: u32, frames: u32, height: u32, width: u32, channels: u32, outT: u32, outH: u32, outW: u32, ft: u32, fh: u32, fw: u32, lead: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-override WORKGROUP: u32;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  if (index >= p.size) { return; }
+const pool = kernel({
+  name: "averagePool",
+  params: {
+    ...{ size: "u32", frames: "u32", height: "u32", width: "u32", channels: "u32" },
+    ...{ outT: "u32", outH: "u32", outW: "u32", ft: "u32", fh: "u32", fw: "u32", lead: "u32" },
+  },
+  read: { x: "f32" },
+  write: { y: "f32" },
+  over: "size",
+  main: /* wgsl */ `
   let c = index % p.channels;
   let pixel = index / p.channels;
   let w = pixel % p.outW * p.fw;
@@ -39,9 +35,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       for (var j = 0u; j < p.fw; j++) { sum += x[((frame * p.height + h + i) * p.width + w + j) * p.channels + c]; }
     }
   }
-  y[index] = sum / f32(p.ft * p.fh * p.fw);
-}
-`;
+  y[index] = sum / f32(p.ft * p.fh * p.fw);`,
+});
 
 /**
  * Means over blocks of `factors` frames, rows and columns, after `lead` more copies of the first frame; what does not
@@ -56,21 +51,16 @@ export function averagePool(x: Tensor, factors: Triple, lead = 0): Tensor {
       `averagePool: ${showShape(x.shape)} with ${lead} more frames is smaller than (${factors.join(", ")})`,
     );
   }
-  const list = recording();
   const y = result([B, ...out, C], "averagePool");
-  list.dispatch({
-    kernel: {
-      name: "averagePool",
-      key: "",
-      wgsl: () => POOL,
-      inputs: 1,
-      outputs: 1,
-      constants: { WORKGROUP: LIGHT_INVOCATIONS },
+  const [outT, outH, outW] = out;
+  const [ft, fh, fw] = factors;
+  pool({
+    params: {
+      ...{ size: y.size, frames: T, height: H, width: W, channels: C },
+      ...{ outT, outH, outW, ft, fh, fw, lead },
     },
-    params: { u32: [y.size, T, H, W, C, ...out, ...factors, lead] },
-    inputs: [x.storage],
-    outputs: [y.storage],
-    workgroups: Math.ceil(y.size / LIGHT_INVOCATIONS),
+    read: { x },
+    write: { y },
   });
   return y;
 }

@@ -3,15 +3,20 @@
  * weight, whose rows are padded (packed-weight.ts).
  */
 import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { Element } from "./kernel.ts";
 import { each } from "./text.ts";
+
+/** How a weight is bound whose elements are stored so. */
+export const WEIGHT_ELEMENT = { f32: "vec4f", bf16: "vec2u", f16: "vec2u" } as const satisfies Record<
+  WeightDtype,
+  Element
+>;
 
 /** `w4(i)`: the terms 4i to 4i + 3 of all that is stored. */
 export const READ_WEIGHT = {
   f32: /* wgsl */ `
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
 fn w4(i: u32) -> vec4f { return w[i]; }`,
   bf16: /* wgsl */ `
-@group(0) @binding(2) var<storage, read> w: array<vec2u>;
 fn w4(i: u32) -> vec4f {
   // A shift by 16, which SwiftShader would make of four scalar ones.
   let even = bitcast<vec2f>(w[i] * 65536u);
@@ -20,7 +25,6 @@ fn w4(i: u32) -> vec4f {
 }`,
   // A builtin of plain WGSL: no adapter needs shader-f16 to read halves.
   f16: /* wgsl */ `
-@group(0) @binding(2) var<storage, read> w: array<vec2u>;
 fn w4(i: u32) -> vec4f { return vec4f(unpack2x16float(w[i].x), unpack2x16float(w[i].y)); }`,
 } as const satisfies Record<WeightDtype, string>;
 

@@ -20,11 +20,21 @@ export interface Needs {
   readonly subgroupMatrix?: string;
 }
 
+/** A way to compute an operation: what it needs of a device, and what records a call of it. */
+export interface Variant<Call extends readonly unknown[], Result = void> {
+  readonly needs?: Needs;
+  readonly run: (...call: Call) => Result;
+}
+
 export const SUBGROUPS: Needs = { features: ["subgroups"], enable: "enable subgroups;\n" };
 
+/** Of a variant, all that matters for whether it runs. */
+type Demanding = Variant<never[], unknown>;
+
+type Variants = Readonly<Record<string, Demanding>>;
+
 /** What a variant lacks on a device, in words; undefined when it runs there. */
-export function lacks(gpu: Gpu, variant: unknown): string | undefined {
-  const needs = typeof variant === "object" && variant ? (variant as { needs?: Needs }).needs : undefined;
+export function lacks(gpu: Gpu, { needs }: Demanding): string | undefined {
   const { features, limits } = gpu.device;
   const missing = needs?.features?.find((f) => !features.has(f));
   if (missing) return missing;
@@ -42,7 +52,7 @@ export function lacks(gpu: Gpu, variant: unknown): string | undefined {
  * that the device can run. It is noted in `gpu.variantsRan`.
  * @throws UsageError when the forced name does not exist or does not run on this device
  */
-export function choose<T extends object>(
+export function choose<T extends Variants>(
   gpu: Gpu,
   kernel: KernelName,
   variants: T,
@@ -64,7 +74,7 @@ export function choose<T extends object>(
     );
   }
   gpu.noteVariant(kernel, forced);
-  return forced as keyof T & string;
+  return forced;
 }
 
 /**
@@ -91,7 +101,7 @@ export interface Preferences<T extends object, Class extends string> {
 }
 
 /** As `choose`, for kernels whose variant depends on the shape: what was selected for the class (selection.ts), else the likeliest. */
-export function chooseForClass<T extends object, Class extends string>(
+export function chooseForClass<T extends Variants, Class extends string>(
   gpu: Gpu,
   kernel: KernelName,
   kind: Class,

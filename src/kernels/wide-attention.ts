@@ -13,8 +13,9 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { HeadSlice } from "./attention.ts";
+import { kernel } from "./kernel.ts";
 import { EXP } from "./math.ts";
-import { choose, invocations } from "./variants.ts";
+import { choose, invocations, type Variant } from "./variants.ts";
 
 export interface WideAttentionOptions {
   /** factor on q·k; default C^−½ */
@@ -28,22 +29,26 @@ export interface WideAttentionOptions {
 // 3,495 of the 4,800 queries of a frame of 480 × 640 at once.
 const LOGIT_BYTES = 64 * 2 ** 20;
 
-const HEADER = /* wgsl */ `
-struct Params {
-  batch: u32, rows: u32, columns: u32, inner: u32,
-  leftAt: u32, leftBatch: u32, leftRow: u32,
-  rightAt: u32, rightBatch: u32, rightColumn: u32, rightInner: u32,
-  outAt: u32, outBatch: u32, outRow: u32, scale: f32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> left: array<f32>;
-@group(0) @binding(2) var<storage, read> right: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-override WORKGROUP: u32;
-`;
+/** A product of two operands read by strides. */
+const product = (name: string, functions: string, main: string) =>
+  kernel({
+    name: `wideAttention ${name}`,
+    params: {
+      ...{ batch: "u32", rows: "u32", columns: "u32", inner: "u32" },
+      ...{ leftAt: "u32", leftBatch: "u32", leftRow: "u32" },
+      ...{ rightAt: "u32", rightBatch: "u32", rightColumn: "u32", rightInner: "u32" },
+      ...{ outAt: "u32", outBatch: "u32", outRow: "u32", scale: "f32" },
+    },
+    read: { left: "f32", right: "f32" },
+    write: { out: "f32" },
+    workgroup: invocations,
+    functions,
+    main,
+  });
 
-const TILE = /* wgsl */ `
-${HEADER}
+const tiles = product(
+  "tile",
+  /* wgsl */ `
 // Four rows (a) times four columns (b): column i of the result is row i of the tile.
 fn outer(a: vec4f, b: vec4f) -> mat4x4f {
   return mat4x4f(b * a.x, b * a.y, b * a.z, b * a.w);
@@ -59,11 +64,8 @@ fn left4(at: vec4u, k: u32) -> vec4f { return vec4f(left[at.x + k], left[at.y + 
 fn right4(at: vec4u, k: u32) -> vec4f {
   let step = k * p.rightInner;
   return vec4f(right[at.x + step], right[at.y + step], right[at.z + step], right[at.w + step]);
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+}`,
+  /* wgsl */ `
   let across = (p.columns + 7u) / 8u;
   let down = (p.rows + 7u) / 8u;
   let n = index % across * 8u;
@@ -93,16 +95,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     sum10 += part10; sum11 += part11;
   }
   storeTile(b, m, n, sum00); storeTile(b, m, n + 4u, sum01);
-  storeTile(b, m + 4u, n, sum10); storeTile(b, m + 4u, n + 4u, sum11);
-}
-`;
+  storeTile(b, m + 4u, n, sum10); storeTile(b, m + 4u, n + 4u, sum11);`,
+);
 
 /** One invocation an output: the second reference. */
-const NAIVE = /* wgsl */ `
-${HEADER}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+const outputs = product(
+  "naive",
+  "",
+  /* wgsl */ `
   let n = index % p.columns;
   let m = index / p.columns % p.rows;
   let b = index / p.columns / p.rows;
@@ -111,20 +111,34 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let r = p.rightAt + b * p.rightBatch + n * p.rightColumn;
   var sum = 0.0;
   for (var k = 0u; k < p.inner; k++) { sum += left[l + k] * right[r + k * p.rightInner]; }
-  out[p.outAt + b * p.outBatch + m * p.outRow + n] = sum * p.scale;
-}
-`;
+  out[p.outAt + b * p.outBatch + m * p.outRow + n] = sum * p.scale;`,
+);
 
-const VARIANTS = { tile: TILE, naive: NAIVE } as const;
+type ProductCall = Omit<Parameters<typeof tiles>[0], "invocations">;
+
+const VARIANTS = {
+  tile: {
+    run: (call) => {
+      const { batch, rows, columns } = call.params;
+      tiles({ ...call, invocations: batch * Math.ceil(rows / 8) * Math.ceil(columns / 8) });
+    },
+  },
+  naive: {
+    run: (call) => {
+      const { batch, rows, columns } = call.params;
+      outputs({ ...call, invocations: batch * rows * columns });
+    },
+  },
+} as const satisfies Record<string, Variant<[ProductCall]>>;
 
 /** Each row becomes its softmax; ROWS rows a workgroup with LANES invocations each, which add up in workgroup memory. */
-const SOFTMAX = /* wgsl */ `
-struct Params { rows: u32, queries: u32, firstQuery: u32, keys: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> logits: array<f32>;
-override LANES: u32;
-override ROWS: u32;
-override CAUSAL: bool;
+const softmaxRows = kernel({
+  name: "softmax",
+  params: { rows: "u32", queries: "u32", firstQuery: "u32", keys: "u32" },
+  constants: { LANES: "u32", ROWS: "u32", CAUSAL: "bool" },
+  read: {},
+  write: { logits: "f32" },
+  functions: /* wgsl */ `
 const LOWEST = -0x1.fffffep+127f;
 var<workgroup> partial: array<f32, LANES * ROWS>;
 ${EXP}
@@ -141,32 +155,29 @@ fn shared_(slot: u32, lane: u32, value: f32, maximum: bool) -> f32 {
   }
   workgroupBarrier();
   return partial[slot];
-}
-
-@compute @workgroup_size(LANES, ROWS)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_id) id: vec3u) {
-  let asked = (wg.x + wg.y * grid.x) * ROWS + id.y;
+}`,
+  main: /* wgsl */ `
+  let asked = group * ROWS + lane / LANES;
   // Rows beyond the end follow along, so that every invocation meets every barrier.
   let row = min(asked, p.rows - 1u);
-  let lane = id.x;
+  let own = lane % LANES;
   let start = row * p.keys;
   let seen = select(p.keys, min(p.keys, p.firstQuery + row % p.queries + 1u), CAUSAL);
   var highest = LOWEST;
-  for (var j = lane; j < seen; j += LANES) { highest = max(highest, logits[start + j]); }
-  highest = shared_(id.y * LANES, lane, highest, true);
+  for (var j = own; j < seen; j += LANES) { highest = max(highest, logits[start + j]); }
+  highest = shared_(lane - own, own, highest, true);
   var sum = 0.0;
-  for (var j0 = lane; j0 < seen; j0 += LANES * 64u) {
+  for (var j0 = own; j0 < seen; j0 += LANES * 64u) {
     var part = 0.0;
     for (var j = j0; j < min(seen, j0 + LANES * 64u); j += LANES) { part += exp_(logits[start + j] - highest); }
     sum += part;
   }
-  sum = shared_(id.y * LANES, lane, sum, false);
+  sum = shared_(lane - own, own, sum, false);
   if (asked >= p.rows) { return; }
-  for (var j = lane; j < p.keys; j += LANES) {
+  for (var j = own; j < p.keys; j += LANES) {
     logits[start + j] = select(0.0, exp_(logits[start + j] - highest) / sum, j < seen);
-  }
-}
-`;
+  }`,
+});
 
 /**
  * Scaled dot-product attention of one wide head: q (B, N, C), k and v (B, S, C) → (B, N, C), C = `width`, which is given because the
@@ -196,8 +207,9 @@ export function wideAttention(
     }
   }
   const out = result([B, N, width], "wideAttention");
-  const from = (s: HeadSlice) => ({ storage: s.tensor.storage, at: s.offset ?? 0, row: s.tensor.dim(-1) });
-  const [left, keys, values] = [from(q), from(k), from(v)];
+  const [qAt = 0, kAt = 0, vAt = 0] = [q.offset, k.offset, v.offset];
+  const [qRow, kRow, vRow] = [q, k, v].map(({ tensor }) => tensor.dim(-1));
+  const variant = VARIANTS[choose(recording().gpu, "wideAttention", VARIANTS, "tile")];
   // As many queries as fit, of as many clips as fit where all queries do.
   const queries = Math.max(1, Math.min(N, Math.floor(logitBytes / (4 * S))));
   const clips = Math.max(1, Math.min(B, Math.floor(logitBytes / (4 * S * queries))));
@@ -205,89 +217,43 @@ export function wideAttention(
     for (let i = 0; i < N; i += queries) {
       const [batch, rows] = [Math.min(clips, B - b), Math.min(queries, N - i)];
       const logits = result([batch, rows, S], "logits");
-      product({ batch, rows, columns: S, inner: width, scale }, [
-        {
-          storage: left.storage,
-          at: left.at + (b * N + i) * left.row,
-          batch: N * left.row,
-          steps: [left.row],
+      variant.run({
+        params: {
+          ...{ batch, rows, columns: S, inner: width, scale },
+          ...{ leftAt: qAt + (b * N + i) * qRow, leftBatch: N * qRow, leftRow: qRow },
+          ...{ rightAt: kAt + b * S * kRow, rightBatch: S * kRow, rightColumn: kRow, rightInner: 1 },
+          ...{ outAt: 0, outBatch: rows * S, outRow: S },
         },
-        { storage: keys.storage, at: keys.at + b * S * keys.row, batch: S * keys.row, steps: [keys.row, 1] },
-        { storage: logits.storage, at: 0, batch: rows * S, steps: [S] },
-      ]);
+        read: { left: q.tensor, right: k.tensor },
+        write: { out: logits },
+      });
       softmax(logits, i, causal);
-      product({ batch, rows, columns: width, inner: S, scale: 1 }, [
-        { storage: logits.storage, at: 0, batch: rows * S, steps: [S] },
-        {
-          storage: values.storage,
-          at: values.at + b * S * values.row,
-          batch: S * values.row,
-          steps: [1, values.row],
+      variant.run({
+        params: {
+          ...{ batch, rows, columns: width, inner: S, scale: 1 },
+          ...{ leftAt: 0, leftBatch: rows * S, leftRow: S },
+          ...{ rightAt: vAt + b * S * vRow, rightBatch: S * vRow, rightColumn: 1, rightInner: vRow },
+          ...{ outAt: (b * N + i) * width, outBatch: N * width, outRow: width },
         },
-        { storage: out.storage, at: (b * N + i) * width, batch: N * width, steps: [width] },
-      ]);
+        read: { left: logits, right: v.tensor },
+        write: { out },
+      });
     }
   }
   return out;
 }
 
-interface Operand {
-  readonly storage: Tensor["storage"];
-  /** where it begins, and how far apart its batch items are */
-  readonly at: number;
-  readonly batch: number;
-  /** how far apart its rows are; for the right operand its columns, then its rows */
-  readonly steps: readonly number[];
-}
-
-function product(
-  size: { batch: number; rows: number; columns: number; inner: number; scale: number },
-  [left, right, out]: readonly [Operand, Operand, Operand],
-): void {
-  const { batch, rows, columns, inner, scale } = size;
-  const list = recording();
-  const name = choose(list.gpu, "wideAttention", VARIANTS, "tile");
-  const workgroup = invocations(list.gpu);
-  const outputs = name === "naive" ? rows * columns : Math.ceil(rows / 8) * Math.ceil(columns / 8);
-  list.dispatch({
-    kernel: {
-      name: "wideAttention",
-      key: name,
-      wgsl: () => VARIANTS[name],
-      inputs: 2,
-      outputs: 1,
-      constants: { WORKGROUP: workgroup },
-    },
-    params: {
-      u32: [
-        ...[batch, rows, columns, inner],
-        ...[left, right, out].flatMap(({ at, batch: item, steps }) => [at, item, ...steps]),
-      ],
-      f32: [scale],
-    },
-    inputs: [left.storage, right.storage],
-    outputs: [out.storage],
-    workgroups: Math.ceil((batch * outputs) / workgroup),
-  });
-}
-
 function softmax(logits: Tensor, firstQuery: number, causal: boolean): void {
-  const list = recording();
   const [batch, queries, keys] = logits.shape;
+  const { software } = recording().gpu.adapter;
   // One lane a row on a CPU, where barriers are dear, and for short rows; norm.ts has the same rule.
-  const [lanes, rows] = list.gpu.adapter.software ? [1, 8] : keys <= 32 ? [1, 64] : [128, 1];
-  list.dispatch({
-    kernel: {
-      name: "softmax",
-      key: "",
-      wgsl: () => SOFTMAX,
-      inputs: 0,
-      outputs: 1,
-      constants: { LANES: lanes, ROWS: rows, CAUSAL: causal ? 1 : 0 },
-    },
-    params: { u32: [batch * queries, queries, firstQuery, keys] },
-    inputs: [],
-    outputs: [logits.storage],
+  const [lanes, rows] = software ? [1, 8] : keys <= 32 ? [1, 64] : [128, 1];
+  softmaxRows({
+    constants: { LANES: lanes, ROWS: rows, CAUSAL: causal },
+    params: { rows: batch * queries, queries, firstQuery, keys },
+    read: {},
+    write: { logits },
+    workgroup: lanes * rows,
     workgroups: Math.ceil((batch * queries) / rows),
   });
 }

@@ -1,10 +1,10 @@
 /**
- * Tensors on the GPU: a shape and an element type over storage, row-major, last axis fastest. Nothing here knows a
- * model.
+ * Tensors on the GPU: a shape and an element type over a part of a storage, row-major, last axis fastest. Nothing here
+ * knows a model.
  */
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Storage } from "../gpu/memory.ts";
+import { bufferOf, type Storage, type View, VIEW_ALIGNMENT } from "../gpu/memory.ts";
 import { recording } from "../gpu/recording.ts";
 
 export type Shape = readonly number[];
@@ -20,19 +20,26 @@ export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1)
 /** "(2, 33, 64)" */
 export const showShape = (shape: Shape): string => `(${shape.join(", ")})`;
 
-export class Tensor {
+export class Tensor implements View {
   readonly shape: Shape;
   readonly dtype: DType;
   readonly storage: Storage;
+  /** where the first element stands in the storage, in bytes */
+  readonly offset: number;
 
-  constructor(shape: Shape, dtype: DType, storage: Storage) {
+  constructor(shape: Shape, dtype: DType, storage: Storage, offset = 0) {
     this.shape = shape;
     this.dtype = dtype;
     this.storage = storage;
+    this.offset = offset;
   }
 
   get size(): number {
     return sizeOf(this.shape);
+  }
+
+  get bytes(): number {
+    return this.size * BYTES_PER_ELEMENT[this.dtype];
   }
 
   /** length of axis `i`; negative counts from the end */
@@ -55,25 +62,66 @@ export class Tensor {
         `cannot reshape ${showShape(this.shape)} to ${showShape(shape)} (${this.storage.label})`,
       );
     }
-    return new Tensor(full, this.dtype, this.storage);
+    return new Tensor(full, this.dtype, this.storage, this.offset);
   }
 }
 
-/** A tensor with memory of its own, zero-filled or holding `data`; free it with `release`. */
-export function createTensor(
-  gpu: Gpu,
-  shape: Shape,
-  data?: Float32Array | Uint32Array | Uint16Array,
-  label = "tensor",
-): Tensor {
+/**
+ * Rows `from` to `to` (exclusive) of a tensor whose axes but the last are flattened, as a view of the same memory:
+ * (to − from, width). Kernels bind only what a view covers, so a tensor larger than one binding is worked on in row blocks. It has
+ * no memory of its own: release the tensor, not the view.
+ * @throws UsageError when there are no such rows, or they begin where no binding may: at no multiple of 256 bytes
+ */
+export function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
+  const width = tensor.dim(-1);
+  const { label } = tensor.storage;
+  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || from >= to || to > tensor.rows)
+    throw new UsageError(
+      `rows ${from} to ${to} of ${showShape(tensor.shape)}, ${tensor.rows} rows (${label})`,
+    );
+  const offset = tensor.offset + from * width * BYTES_PER_ELEMENT[tensor.dtype];
+  if (offset % VIEW_ALIGNMENT !== 0) {
+    throw new UsageError(
+      `row ${from} of ${showShape(tensor.shape)} begins at byte ${offset} of "${label}"; a view begins at a multiple of ${VIEW_ALIGNMENT}: begin at a multiple of ${rowStep(tensor)} rows`,
+    );
+  }
+  return new Tensor([to - from, width], tensor.dtype, tensor.storage, offset);
+}
+
+/** The fewest rows after which another view may begin. */
+export function rowStep(tensor: Tensor): number {
+  const rowBytes = tensor.dim(-1) * BYTES_PER_ELEMENT[tensor.dtype];
+  let step = 1;
+  while ((step * rowBytes) % VIEW_ALIGNMENT !== 0) step *= 2;
+  return step;
+}
+
+const checkShape = (shape: Shape, label: string): void => {
+  if (shape.every((n) => Number.isInteger(n) && n >= 0)) return;
+  throw new UsageError(
+    `${label}: ${showShape(shape)} is no shape; its axes are whole numbers, none negative`,
+  );
+};
+
+/** Values as they are written: float32, words, or the bit patterns of halves. */
+export type Values = Float32Array | Uint32Array | Uint16Array;
+
+/**
+ * A tensor with memory of its own, zero-filled or holding `data`; free it with `releaseTensor`.
+ * @throws UsageError for a shape that is none, or data of another number of elements
+ */
+export function createTensor(gpu: Gpu, shape: Shape, data?: Values, label = "tensor"): Tensor {
+  checkShape(shape, label);
   const dtype: DType = data instanceof Uint32Array ? "u32" : data instanceof Uint16Array ? "bf16" : "f32";
   const bytes = sizeOf(shape) * BYTES_PER_ELEMENT[dtype];
-  const storage: Storage = { bytes, label, buffer: gpu.memory.acquire(bytes, label) };
+  const storage: Storage = { bytes, label };
   const tensor = new Tensor(shape, dtype, storage);
+  if (data) checkValues(tensor, data);
+  storage.buffer = gpu.memory.acquire(bytes, label);
   if (data) writeTensor(gpu, tensor, data);
   else {
     const encoder = gpu.device.createCommandEncoder();
-    encoder.clearBuffer(storage.buffer!);
+    encoder.clearBuffer(storage.buffer);
     gpu.device.queue.submit([encoder.finish()]);
   }
   return tensor;
@@ -89,39 +137,61 @@ export function constant(shape: Shape, data: Float32Array | Uint32Array, label =
 
 /** Space for the result of an operation in the current recording. */
 export function result(shape: Shape, name: string, dtype: DType = "f32"): Tensor {
+  checkShape(shape, name);
   const bytes = sizeOf(shape) * BYTES_PER_ELEMENT[dtype];
   return new Tensor(shape, dtype, recording().transient(bytes, name));
 }
 
-/** Overwrites all elements. @throws UsageError when the number of elements differs */
-export function writeTensor(gpu: Gpu, tensor: Tensor, data: Float32Array | Uint32Array | Uint16Array): void {
-  if (data.length !== tensor.size) {
-    throw new UsageError(
-      `${tensor.storage.label} ${showShape(tensor.shape)} holds ${tensor.size} elements, got ${data.length}`,
-    );
-  }
-  gpu.assertAlive(`writing ${tensor.storage.label}`);
-  if (data.length === 0) return;
-  let source = data;
-  if (data.byteLength % 4 !== 0) {
-    source = new Uint16Array(data.length + 1);
-    source.set(data);
-  }
-  gpu.device.queue.writeBuffer(
-    tensor.storage.buffer!,
-    0,
-    source.buffer,
-    source.byteOffset,
-    source.byteLength,
+/** Which arrays hold the elements of a tensor. */
+const HOLDS = { f32: Float32Array, u32: Uint32Array, bf16: Uint16Array, f16: Uint16Array } as const;
+
+function checkValues({ shape, size, dtype, storage: { label } }: Tensor, data: Values): void {
+  if (data.length !== size)
+    throw new UsageError(`${label} ${showShape(shape)} holds ${size} elements, got ${data.length}`);
+  if (data instanceof HOLDS[dtype]) return;
+  throw new UsageError(
+    `${label} holds ${dtype}, which is written as ${HOLDS[dtype].name}, got ${data.constructor.name}`,
   );
 }
 
-/** Reads all elements back. @throws DeviceLostError */
-export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
-  return new Float32Array(await gpu.readBytes(tensor.storage.buffer!, tensor.size * 4, tensor.storage.label));
+/**
+ * Overwrites all elements.
+ * @throws UsageError when the number of elements or their type differs, or the tensor was released
+ */
+export function writeTensor(gpu: Gpu, tensor: Tensor, data: Values): void {
+  checkValues(tensor, data);
+  gpu.assertAlive(`writing ${tensor.storage.label}`);
+  if (data.length === 0) return;
+  const buffer = bufferOf(tensor, "writing");
+  let source = data;
+  if (data.byteLength % 4 !== 0) {
+    // WebGPU writes whole words; what the last one holds besides must be nobody's.
+    if (tensor.offset + tensor.bytes < tensor.storage.bytes)
+      throw new UsageError(
+        `${tensor.storage.label}: an odd number of halves cannot be written into the middle`,
+      );
+    source = new Uint16Array(data.length + 1);
+    source.set(data);
+  }
+  gpu.device.queue.writeBuffer(buffer, tensor.offset, source.buffer, source.byteOffset, source.byteLength);
 }
 
-/** Gives the tensor's memory back to the allocator. */
+/**
+ * Reads all elements back.
+ * @throws DeviceLostError; UsageError when the tensor does not hold float32, or was released
+ */
+export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
+  const { dtype, bytes, offset, storage } = tensor;
+  gpu.assertAlive(`reading ${storage.label}`);
+  if (dtype !== "f32") {
+    throw new UsageError(
+      `${storage.label} holds ${dtype}; readTensor gives float32, read it with gpu.readBytes`,
+    );
+  }
+  return new Float32Array(await gpu.readBytes(bufferOf(tensor, "reading"), bytes, storage.label, offset));
+}
+
+/** Gives the memory of the tensor, and of every view of it, back to the allocator. */
 export function releaseTensor(gpu: Gpu, tensor: Tensor): void {
   gpu.memory.release(tensor.storage);
 }
@@ -145,10 +215,10 @@ export function copyTensor(
   const each = BYTES_PER_ELEMENT[from.dtype];
   const encoder = gpu.device.createCommandEncoder();
   encoder.copyBufferToBuffer(
-    from.storage.buffer!,
-    start * each,
-    to.storage.buffer!,
-    target * each,
+    bufferOf(from, "copying"),
+    from.offset + start * each,
+    bufferOf(to, "copying"),
+    to.offset + target * each,
     count * each,
   );
   gpu.submit(encoder.finish(), `copy of ${from.storage.label}`, 0);

@@ -72,6 +72,8 @@ interface Plan {
   readonly ignored: RegExp[];
   /** tensors worked out from others after these have been read */
   readonly computed: (() => void)[];
+  /** small weights for the CPU, as zeros, where nothing is read */
+  readonly zeroed: (() => void)[];
   /** all GPU memory that is taken */
   readonly storages: Storage[];
 }
@@ -88,7 +90,7 @@ export class WeightLoader {
 
   static from(gpu: Gpu, source: TensorSource, options: LoaderOptions = {}): WeightLoader {
     return new WeightLoader(
-      { gpu, source, options, requests: [], ignored: [], computed: [], storages: [] },
+      { gpu, source, options, requests: [], ignored: [], computed: [], zeroed: [], storages: [] },
       "",
     );
   }
@@ -182,6 +184,7 @@ export class WeightLoader {
   /** A small weight for the CPU, float32 values. */
   host(key: string, shape: Shape): HostWeight {
     const weight: HostWeight = { data: new Float32Array(0) };
+    this.#plan.zeroed.push(() => (weight.data = new Float32Array(sizeOf(shape))));
     this.#request(key, shape, {
       unit: sizeOf(shape),
       write: (bytes, dtype) => {
@@ -269,6 +272,13 @@ export class WeightLoader {
     }
     for (const compute of computed) compute();
     await this.gpu.idle();
+  }
+
+  /** Takes the memory that `load` would take and reads nothing, weights being zero: for a device that only counts. */
+  reserve(): void {
+    for (const zero of this.#plan.zeroed) zero();
+    for (const storage of this.#plan.storages)
+      storage.buffer ??= this.gpu.memory.acquire(storage.bytes, storage.label);
   }
 
   /** Frees what `load` has put on the GPU. */

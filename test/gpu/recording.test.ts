@@ -4,7 +4,8 @@ import { type Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/gpu/open.node.ts";
 import { fold, record, recording, scope } from "../../src/gpu/recording.ts";
 import { add, affine, multiply } from "../../src/kernels/elementwise.ts";
-import { createTensor, readTensor, releaseTensor, writeTensor } from "../../src/tensor/tensor.ts";
+import { kernel } from "../../src/kernels/kernel.ts";
+import { createTensor, readTensor, releaseTensor, result, writeTensor } from "../../src/tensor/tensor.ts";
 import { testGpu, upload } from "../support/gpu.ts";
 
 describe("record and replay", () => {
@@ -72,18 +73,17 @@ describe("record and replay", () => {
 describe("errors", () => {
   it("prints the line of a shader that is refused", async () => {
     const gpu = await testGpu();
-    const kernel = {
+    const broken = kernel({
       name: "broken",
-      key: "",
-      wgsl: () => "fn main() {\n  let x = nothing;\n}",
-      inputs: 0,
-      outputs: 1,
-    };
-    const refused = record(gpu, "broken", () => {
-      const list = recording();
-      list.dispatch({ kernel, params: {}, inputs: [], outputs: [list.transient(16, "y")], workgroups: 1 });
+      params: {},
+      read: {},
+      write: { y: "f32" },
+      main: "\n  let x = nothing;\n",
     });
-    await expect(refused).rejects.toThrow(/line 2: .*nothing[^]*let x = nothing/);
+    const refused = record(gpu, "broken", () =>
+      broken({ params: {}, read: {}, write: { y: result([4], "y") }, workgroups: 1 }),
+    );
+    await expect(refused).rejects.toThrow(/line \d+: .*nothing[^]*let x = nothing/);
   });
 
   it("names the first tensor that is not finite", async () => {
@@ -116,7 +116,7 @@ describe("errors", () => {
   it("refuses a tensor that exceeds a binding, with the numbers", async () => {
     const gpu: Gpu = await testGpu({ maxBindingBytes: 4096 });
     const x = createTensor(gpu, [1024]);
-    await expect(record(gpu, "large", () => add(createTensor(gpu, [1025]), x))).rejects.toThrow(
+    await expect(record(gpu, "large", () => affine(createTensor(gpu, [1025]), 2))).rejects.toThrow(
       /4100 bytes.*4096/,
     );
     releaseTensor(gpu, x);

@@ -5,7 +5,6 @@
  */
 import { create, globals } from "webgpu";
 import { describe, expect, it } from "vitest";
-import { HEADER } from "../../src/kernels/linear/program.ts";
 import { ON_CPU, ON_GPU, VARIANTS } from "../../src/kernels/linear/variants.ts";
 import { READ_WEIGHT } from "../../src/kernels/terms.ts";
 
@@ -31,14 +30,14 @@ async function errors(device: GPUDevice, code: string): Promise<string[]> {
 }
 
 describe.each(NAMES)("%s", (name) => {
-  const { program, needs } = VARIANTS[name];
+  const { plan, source, needs } = VARIANTS[name];
 
   it.each(dtypes)("compiles for weights in %s", async (dtype) => {
     const device = await nullDevice();
     for (const inner of [64, 7]) {
-      const plan = program({ rows: 130, inner, columns: 200 });
-      for (const [activation, gate] of [["identity", "gated"] as const, ["gelu", "open"] as const]) {
-        const text = needs!.enable + HEADER(plan.x, activation, gate) + plan.body(dtype, true);
+      const { form, element } = plan({ rows: 130, inner, columns: 200 });
+      for (const [activation, gated] of [["identity", true] as const, ["gelu", false] as const]) {
+        const text = source({ dtype, activation, gated, element, ...form });
         expect(await errors(device, text)).toEqual([]);
         // The compiler does look: with one name misspelt it refuses.
         expect(
@@ -50,7 +49,7 @@ describe.each(NAMES)("%s", (name) => {
   });
 
   it("keeps within the workgroup memory it asks for", () => {
-    const text = program({ rows: 1, inner: 64, columns: 1 }).body("f32", true);
+    const text = source({ dtype: "f32", activation: "identity", gated: false, element: "vec4f" });
     const [size, side] = [name === "subgroupMatrix" ? 2 : 4, name === "subgroupMatrix" ? 16 : 8];
     const depth = Number(/const DEPTH = (\d+)u/.exec(text)![1]);
     const pitch = depth + Number(/const PITCH = DEPTH \+ (\d+)u/.exec(text)![1]);

@@ -10,15 +10,29 @@
  * Not timed on a real GPU yet. (On SwiftShader 5.0.0 it is right, but takes 10 s to build, 2026-11-22: never chosen there.)
  */
 import { ADD_OUTER } from "../terms.ts";
-import { type AttentionVariant, FOUR_QUERIES, HEADER, type Reading } from "./program.ts";
 import { each } from "../text.ts";
+import { attentionVariant, FOUR_QUERIES } from "./program.ts";
+
+/** Rows of a matrix times the four numbers of a vector. */
+const rows = (name: string, factor: string): string =>
+  `mat4x4f(${name}[0] * ${factor}.x, ${name}[1] * ${factor}.y, ${name}[2] * ${factor}.z, ${name}[3] * ${factor}.w)`;
 
 /** `per`: vec4s of a query's output that one invocation owns. */
-const FLASH = (per: number, reading: Reading): string => {
-  const rows = (name: string, factor: string): string =>
-    `mat4x4f(${name}[0] * ${factor}.x, ${name}[1] * ${factor}.y, ${name}[2] * ${factor}.z, ${name}[3] * ${factor}.w)`;
-  return /* wgsl */ `
-${HEADER(reading)}
+export const flash = attentionVariant<{ readonly per: number }>({
+  name: "flash",
+  needs: { workgroupBytes: 25_600 },
+  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+    const per = headDim <= 64 ? 1 : 2;
+    const chunks = Math.ceil(headDim / (64 * per));
+    const element = quadAligned ? "vec4f" : "f32";
+    return {
+      form: { source, element, guarded: true, options: "uniform", per },
+      chunks,
+      invocations: batch * heads * chunks * Math.ceil(queries / 64) * 128,
+      workgroup: 128,
+    };
+  },
+  functions: ({ per }) => /* wgsl */ `
 ${FOUR_QUERIES}
 ${ADD_OUTER}
 const TILE = 64u; // queries of a workgroup, and keys of a step
@@ -56,16 +70,13 @@ fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
   let at = p.kAt + g * p.dim;
   return transpose(mat4x4f(key4(j.x, elements(rowAt(b, j.x, p.kWidth) + at), n), key4(j.y, elements(rowAt(b, j.y, p.kWidth) + at), n),
                            key4(j.z, elements(rowAt(b, j.z, p.kWidth) + at), n), key4(j.w, elements(rowAt(b, j.w, p.kWidth) + at), n)));
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = wg.x + wg.y * grid.x;
+}`,
+  main: ({ per }) => /* wgsl */ `
   let across = (p.queries + TILE - 1u) / TILE;
-  let i0 = index % across * TILE;
-  let chunk = index / across % p.chunks;
-  let h = index / across / p.chunks % p.heads;
-  let b = index / across / p.chunks / p.heads;
+  let i0 = group % across * TILE;
+  let chunk = group / across % p.chunks;
+  let h = group / across / p.chunks % p.heads;
+  let b = group / across / p.chunks / p.heads;
   if (b >= p.batch) { return; }
   let first = chunk * WIDE;
   let g = h % p.kvHeads;
@@ -149,24 +160,5 @@ ${each(
   }
   let i = i0 + 4u * row;
   let nearGate = gates4(b, i, h); let farGate = gates4(b, i + 32u, h);
-${each(per, (n) => `  storeRows(b, i, h, first + column + ${16 * n}u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + column + ${16 * n}u, far${n}, farSum, farGate);`)}
-}
-`;
-};
-
-export const flash: AttentionVariant = {
-  needs: { workgroupBytes: 25_600 },
-  program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
-    const per = headDim <= 64 ? 1 : 2;
-    const chunks = Math.ceil(headDim / (64 * per));
-    const element = quadAligned ? "vec4f" : "f32";
-    return {
-      key: `flash ${per} ${source} ${element}`,
-      wgsl: () => FLASH(per, { source, element, guarded: true, options: "uniform" }),
-      chunks,
-      options: "uniform",
-      invocations: batch * heads * chunks * Math.ceil(queries / 64) * 128,
-      workgroup: 128,
-    };
-  },
-};
+${each(per, (n) => `  storeRows(b, i, h, first + column + ${16 * n}u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + column + ${16 * n}u, far${n}, farSum, farGate);`)}`,
+});

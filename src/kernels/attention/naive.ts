@@ -1,5 +1,5 @@
 /** One invocation an output channel; it repeats the logits for each: the second reference. */
-import { type AttentionVariant, HEADER } from "./program.ts";
+import { attentionVariant } from "./program.ts";
 
 /** One float of a row of keys, or of values. */
 const SCALARS = {
@@ -17,12 +17,15 @@ fn valueOf(j: u32, at: u32) -> f32 {
 }`,
 } as const;
 
-const NAIVE = (source: "own" | "memory"): string => /* wgsl */ `
-${HEADER({ source, element: "f32", guarded: false, options: "override" })}
-${SCALARS[source]}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+export const naive = attentionVariant({
+  name: "naive",
+  plan: ({ batch, queries, heads, headDim, source }) => ({
+    form: { source, element: "f32", guarded: false, options: "override" },
+    chunks: 1,
+    invocations: batch * queries * heads * headDim,
+  }),
+  functions: ({ source }) => SCALARS[source],
+  main: () => /* wgsl */ `
   let c = index % p.dim;
   let h = index / p.dim % p.heads;
   let i = index / p.dim / p.heads % p.queries;
@@ -45,16 +48,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     sum = sum * shrink + weight;
     value = value * shrink + weight * valueOf(j, rowAt(b, j, p.vWidth) + p.vAt + g * p.dim + c);
   }
-  out[index] = value / sum * gate(b, i, h);
-}
-`;
-
-export const naive: AttentionVariant = {
-  program: ({ batch, queries, heads, headDim, source }) => ({
-    key: `naive ${source}`,
-    wgsl: () => NAIVE(source),
-    chunks: 1,
-    options: "override",
-    invocations: batch * queries * heads * headDim,
-  }),
-};
+  out[index] = value / sum * gate(b, i, h);`,
+});

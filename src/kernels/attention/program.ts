@@ -1,9 +1,12 @@
 /**
- * What the programs behind attention.ts share: their bindings, how they read rows of a head, and what is done to a logit.
+ * What the programs behind attention.ts share: their declaration, how they read rows of a head, and what is done to a logit.
  * b batch, i query, j key, h query head, g key-value head, d head width, c channel.
  */
+import { recording } from "../../gpu/recording.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { type Form, kernel } from "../kernel.ts";
 import { SIGMOID } from "../math.ts";
-import type { Needs } from "../variants.ts";
+import { invocations, type Needs, type Variant } from "../variants.ts";
 
 export interface AttentionShape {
   readonly batch: number;
@@ -17,28 +20,33 @@ export interface AttentionShape {
   readonly quadAligned: boolean;
 }
 
-/** What runs for one shape: a program and how many invocations of it. */
-export interface AttentionProgram {
-  /** changes whenever the text does */
-  readonly key: string;
-  readonly wgsl: () => string;
-  /** how many parts the channels of an output are split into; each repeats the logits */
-  readonly chunks: number;
-  readonly invocations: number;
-  /** invocations a workgroup, when the program is written for a number of its own */
-  readonly workgroup?: number;
-  /** see `Reading` */
-  readonly options: Reading["options"];
+/** Columns `offset` to `offset + heads·d` of rows of a (B, S, width) tensor. */
+export interface HeadSlice {
+  readonly tensor: Tensor;
+  readonly offset?: number;
 }
 
-/** A way to compute attention. */
-export interface AttentionVariant {
-  readonly needs?: Needs;
-  readonly program: (shape: AttentionShape) => AttentionProgram;
+/** One call; the operands fit together. */
+export interface AttentionCall {
+  readonly q: HeadSlice;
+  readonly k: HeadSlice;
+  readonly v: HeadSlice;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  readonly scale: number;
+  readonly mask?: Tensor;
+  readonly bias?: Tensor;
+  readonly causal: boolean;
+  readonly gateAt?: number;
+  readonly memory?: Tensor;
+  readonly out: Tensor;
 }
 
-/** How rows are read. */
-export interface Reading {
+export type AttentionVariant = Variant<[AttentionCall]>;
+
+/** How rows are read: what every text depends on. */
+export interface Reading extends Form {
   readonly source: "own" | "memory";
   /** how queries, keys, values and memory are bound */
   readonly element: "f32" | "vec4f";
@@ -51,15 +59,81 @@ export interface Reading {
   readonly options: "override" | "uniform";
 }
 
-/** Bits of `Params.options`, and the override constants of the same name. */
-export const OPTIONS = { MASK: 1, BIAS: 2, CAUSAL: 4, GATE: 8 } as const;
+/** How a shape is shared out. */
+export interface AttentionPlan<Own extends Form> {
+  readonly form: Reading & Own;
+  /** how many parts the channels of an output are split into; each repeats the logits */
+  readonly chunks: number;
+  readonly invocations: number;
+  /** invocations a workgroup, when the program is written for a number of its own */
+  readonly workgroup?: number;
+}
+
+/** Bits of the parameter `options`. */
+const BITS = { mask: 1, bias: 2, causal: 4, gated: 8 } as const;
+
+/** A variant of attention: what is its own of the text, and how many invocations a shape takes. */
+export function attentionVariant<Own extends Form>(own: {
+  readonly name: string;
+  readonly needs?: Needs;
+  readonly plan: (shape: AttentionShape) => AttentionPlan<Own>;
+  readonly functions?: (form: Reading & Own) => string;
+  readonly main: (form: Reading & Own) => string;
+}): AttentionVariant {
+  const { name, needs, plan } = own;
+  const attend = kernel({
+    name: `attention ${name}`,
+    params: {
+      ...{ batch: "u32", queries: "u32", keys: "u32", heads: "u32", kvHeads: "u32", dim: "u32" },
+      ...{ qWidth: "u32", qAt: "u32", kWidth: "u32", kAt: "u32", vWidth: "u32", vAt: "u32", chunks: "u32" },
+      ...{ gateAt: "u32", memory: "u32", options: "u32", scale: "f32" },
+    },
+    constants: { CAUSAL: "bool", GATED: "bool" },
+    read: ({ element }: Reading) => ({
+      ...{ q: element, k: element, v: element, "memory?": element },
+      ...{ "mask?": "u32", "bias?": "f32" },
+    }),
+    write: { out: "f32" },
+    enable: needs?.enable,
+    functions: (form) => HEADER(form) + (own.functions?.(form as Reading & Own) ?? ""),
+    main: (form) => own.main(form as Reading & Own),
+  });
+  const run = (call: AttentionCall): void => {
+    const { q, k, v, heads, keyValueHeads: kvHeads, headDim: dim, scale, mask, bias, causal, gateAt } = call;
+    const [batch, queries, qWidth] = q.tensor.shape;
+    const [, keys, kWidth] = k.tensor.shape;
+    const vWidth = v.tensor.dim(-1);
+    const [qAt = 0, kAt = 0, vAt = 0] = [q.offset, k.offset, v.offset];
+    const gated = gateAt !== undefined;
+    const { form, chunks, ...share } = plan({
+      ...{ batch, queries, heads, headDim: dim },
+      source: call.memory ? "memory" : "own",
+      quadAligned: [dim, qWidth, qAt, kWidth, kAt, vWidth, vAt].every((n) => n % 4 === 0),
+    });
+    const bits =
+      (mask ? BITS.mask : 0) | (bias ? BITS.bias : 0) | (causal ? BITS.causal : 0) | (gated ? BITS.gated : 0);
+    attend({
+      form,
+      constants: { CAUSAL: causal, GATED: gated },
+      params: {
+        ...{ batch, queries, keys, heads, kvHeads, dim, qWidth, qAt, kWidth, kAt, vWidth, vAt, chunks },
+        ...{ gateAt: gateAt ?? 0, memory: call.memory?.dim(1) ?? 0, options: bits, scale },
+      },
+      read: { q: q.tensor, k: k.tensor, v: v.tensor, memory: call.memory, mask, bias },
+      write: { out: call.out },
+      workgroup: share.workgroup ?? invocations(recording().gpu),
+      invocations: share.invocations,
+    });
+  };
+  return { needs, run };
+}
 
 /**
- * Bindings; `query4(at, n)`, `key4(j, at, n)`, `value4(j, at, n)`: channels 4n to 4n + 3 of the row that begins at element `at` of the
+ * `query4(at, n)`, `key4(j, at, n)`, `value4(j, at, n)`: channels 4n to 4n + 3 of the row that begins at element `at` of the
  * buffer; `rowAt`: at which float key j stands; `elements`: that counted in elements, a division once a row, not once a read. Only a
  * program with a memory looks into two buffers: the branch in the innermost loop would cost every other one.
  */
-export const HEADER = ({ source, element, guarded, options }: Reading): string => {
+const HEADER = ({ source, element, guarded, options }: Reading): string => {
   const one = (name: string, buffer: string): string =>
     `fn ${name}(at: u32) -> f32 { return ${buffer}[${element === "f32" ? "at" : "at / 4u][at % 4u"}]; }`;
   const whole = (buffer: string): string =>
@@ -79,10 +153,10 @@ fn ${name}(at: u32, n: u32) -> vec4f {
   ${guarded ? guard(buffer) : ""}
   return ${whole(buffer)};
 }`;
-  const asked = (name: string, option: keyof typeof OPTIONS): string =>
+  const asked = (name: string, constant: string, bit: number): string =>
     options === "override"
-      ? `override ${option}: bool;\nfn ${name}() -> bool { return ${option}; }`
-      : `fn ${name}() -> bool { return (p.options & ${OPTIONS[option]}u) != 0u; }`;
+      ? `fn ${name}() -> bool { return ${constant}; }`
+      : `fn ${name}() -> bool { return (p.options & ${bit}u) != 0u; }`;
   const rows =
     source === "own"
       ? /* wgsl */ `
@@ -104,24 +178,10 @@ fn value4(j: u32, at: u32, n: u32) -> vec4f {
   return ownValue4(at, n);
 }`;
   return /* wgsl */ `
-struct Params {
-  batch: u32, queries: u32, keys: u32, heads: u32, kvHeads: u32, dim: u32,
-  qWidth: u32, qAt: u32, kWidth: u32, kAt: u32, vWidth: u32, vAt: u32, chunks: u32,
-  gateAt: u32, memory: u32, options: u32, scale: f32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> q: array<${element}>;
-@group(0) @binding(2) var<storage, read> k: array<${element}>;
-@group(0) @binding(3) var<storage, read> v: array<${element}>;
-@group(0) @binding(4) var<storage, read> mask: array<u32>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;
-@group(0) @binding(6) var<storage, read> memory: array<${element}>;
-@group(0) @binding(7) var<storage, read_write> out: array<f32>;
-override WORKGROUP: u32;
-${asked("hasMask", "MASK")}
-${asked("hasBias", "BIAS")}
-${asked("isCausal", "CAUSAL")}
-${asked("isGated", "GATE")}
+${asked("hasMask", "HAS_MASK", BITS.mask)}
+${asked("hasBias", "HAS_BIAS", BITS.bias)}
+${asked("isCausal", "CAUSAL", BITS.causal)}
+${asked("isGated", "GATED", BITS.gated)}
 const LOWEST = -0x1.fffffep+127f;
 ${SIGMOID}
 ${one("query1", "q")}

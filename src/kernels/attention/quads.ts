@@ -10,9 +10,10 @@
  * shrunk at every step, needed or not. What happens once, reading queries and storing outputs, goes through arrays in memory, so
  * that one piece of text serves every row: a third of the time to build, for a few percent of a small shape's time.
  */
-import { SUBGROUPS } from "../variants.ts";
-import { type AttentionVariant, HEADER, type Reading } from "./program.ts";
+import type { Form } from "../kernel.ts";
 import { each, list } from "../text.ts";
+import { SUBGROUPS } from "../variants.ts";
+import { attentionVariant } from "./program.ts";
 
 /** How much one invocation holds: vec4s of queries, queries, vec4s of one output. */
 const HELD = 128;
@@ -21,25 +22,21 @@ const WIDEST = 32;
 /** What four keys cost besides the rows, in rows (from the counts above). */
 const OVERHEAD = 2.5;
 
-/** `rows`: queries an invocation; `quads`, `wide`: vec4s of a query, and of the part of its output that one invocation owns. */
-const QUADS = (rows: number, quads: number, wide: number, reading: Reading): string => {
+interface QuadsForm extends Form {
+  /** queries an invocation */
+  readonly rows: number;
+  /** vec4s of a query */
+  readonly quads: number;
+  /** vec4s of the part of its output that one invocation owns */
+  readonly wide: number;
+}
+
+const MAIN = ({ rows, quads, wide }: QuadsForm): string => {
   const row = (line: (r: number) => string): string => each(rows, line);
   return /* wgsl */ `
-${HEADER(reading)}
-// What all four lanes hold, one column each: this one, its neighbour in x, in y, and across.
-fn lanes4(v: vec4f) -> mat4x4f { return mat4x4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
-fn biased4(logits: vec4f, b: u32, h: u32, i: u32, j: vec4u) -> vec4f {
-  return vec4f(biased(logits.x, b, h, i, j.x), biased(logits.y, b, h, i, j.y), biased(logits.z, b, h, i, j.z), biased(logits.w, b, h, i, j.w));
-}
-// max would sort out NaN, at twice the price.
-fn higher(a: f32, b: f32) -> f32 { return select(a, b, b > a); }
-fn highestOf(v: vec4f) -> f32 { return higher(higher(v.x, v.y), higher(v.z, v.w)); }
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
-  let lane = index % 4u;
+  let corner = index % 4u; // of the quad
   let across = (p.queries + ${4 * rows - 1}u) / ${4 * rows}u;
-  let quad = (wg.x + wg.y * grid.x) * (WORKGROUP / 4u) + index / 4u;
+  let quad = index / 4u;
   let total = across * p.chunks * p.heads * p.batch;
   // Quads beyond the end repeat the last one, as all must take part in the swaps; they store nothing.
   let tile = min(quad, total - 1u);
@@ -49,7 +46,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let first = chunk * ${wide}u;
   let g = h % p.kvHeads;
   let keys = p.memory + p.keys;
-  let i = (tile % across * 4u + lane) * ${rows}u;
+  let i = (tile % across * 4u + corner) * ${rows}u;
   // Queries past the end repeat the last one.
   var held: array<vec4f, ${rows * quads}>;
   for (var x = 0u; x < ${rows * quads}u; x++) {
@@ -61,10 +58,10 @@ ${row((r) => each(wide, (n) => `  var o${r}_${n} = vec4f();`))}
 ${row((r) => `  var highest${r} = LOWEST; var sum${r} = 0.0;`)}
   for (var j = 0u; j < keys; j += 4u) {
     // Each lane reads the key and the value of its own position; those beyond the end weigh nothing.
-    let own = min(j + lane, keys - 1u);
+    let own = min(j + corner, keys - 1u);
     let key = elements(rowAt(b, own, p.kWidth) + p.kAt + g * p.dim);
     let value = elements(rowAt(b, own, p.vWidth) + p.vAt + g * p.dim);
-    let position = vec4u(j) + (vec4u(lane) ^ vec4u(0u, 1u, 2u, 3u));
+    let position = vec4u(j) + (vec4u(corner) ^ vec4u(0u, 1u, 2u, 3u));
     let inside = select(vec4f(), vec4f(1.0), position < vec4u(keys));
 ${row((r) => `    var logits${r} = vec4f();`)}
 ${each(quads, (n) => `    { let k4 = lanes4(key4(own, key, ${n}u));\n${row((r) => `      logits${r} += q${r}_${n} * k4;`)} }`)}
@@ -94,9 +91,7 @@ ${each(wide, (n) => `    { let v4 = lanes4(value4(own, value, first + ${n}u));\n
         if (c + e < p.dim) { out[at + c + e] = values[e]; }
       }
     }
-  }
-}
-`;
+  }`;
 };
 
 /** Queries an invocation: as many as can be held, fewer where the last quad would go half empty. */
@@ -107,21 +102,29 @@ function rowsOf(queries: number, quads: number): number {
   return candidates.reduce((best, rows) => (cost(rows) <= cost(best) ? rows : best));
 }
 
-export const quads: AttentionVariant = {
+export const quads = attentionVariant<QuadsForm>({
+  name: "quads",
   needs: SUBGROUPS,
-  program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
     const quads = Math.ceil(headDim / 4);
     const rows = rowsOf(queries, quads);
     const wide = Math.min(quads, WIDEST);
     const chunks = Math.ceil(quads / wide);
-    const guarded = headDim % (4 * wide) !== 0;
-    const element = quadAligned ? "vec4f" : "f32";
+    const reading = { source, element: quadAligned ? "vec4f" : "f32", options: "override" } as const;
     return {
-      key: `quads ${rows} ${quads} ${wide} ${guarded} ${source} ${element}`,
-      wgsl: () => QUADS(rows, quads, wide, { source, element, guarded, options: "override" }),
+      form: { ...reading, guarded: headDim % (4 * wide) !== 0, rows, quads, wide },
       chunks,
-      options: "override",
       invocations: batch * heads * chunks * Math.ceil(queries / (4 * rows)) * 4,
     };
   },
-};
+  functions: () => /* wgsl */ `
+// What all four lanes hold, one column each: this one, its neighbour in x, in y, and across.
+fn lanes4(v: vec4f) -> mat4x4f { return mat4x4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
+fn biased4(logits: vec4f, b: u32, h: u32, i: u32, j: vec4u) -> vec4f {
+  return vec4f(biased(logits.x, b, h, i, j.x), biased(logits.y, b, h, i, j.y), biased(logits.z, b, h, i, j.z), biased(logits.w, b, h, i, j.w));
+}
+// max would sort out NaN, at twice the price.
+fn higher(a: f32, b: f32) -> f32 { return select(a, b, b > a); }
+fn highestOf(v: vec4f) -> f32 { return higher(higher(v.x, v.y), higher(v.z, v.w)); }`,
+  main: MAIN,
+});

@@ -2,15 +2,32 @@
  * One invocation owns four queries of one head, as the four rows of 4×4 matrices: Q and the accumulated output are d/4 matrices each,
  * a key costs d/4 vec4 reads of k and of v for 8·d multiply-adds. Outputs wider than 64 are split over invocations.
  */
-import { type AttentionVariant, FOUR_QUERIES, HEADER, type Reading } from "./program.ts";
+import type { Form } from "../kernel.ts";
 import { each } from "../text.ts";
+import { attentionVariant, FOUR_QUERIES } from "./program.ts";
 
-const TILE = (quads: number, wide: number, reading: Reading): string => /* wgsl */ `
-${HEADER(reading)}
-${FOUR_QUERIES}
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
+interface TileForm extends Form {
+  /** vec4s of a row */
+  readonly quads: number;
+  /** vec4s of the output that one invocation owns */
+  readonly wide: number;
+}
+
+export const tile = attentionVariant<TileForm>({
+  name: "tile",
+  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+    const quads = Math.ceil(headDim / 4);
+    const wide = Math.min(quads, 16);
+    const chunks = Math.ceil(quads / wide);
+    const reading = { source, element: quadAligned ? "vec4f" : "f32", options: "override" } as const;
+    return {
+      form: { ...reading, guarded: headDim % (4 * wide) !== 0, quads, wide },
+      chunks,
+      invocations: batch * heads * chunks * Math.ceil(queries / 4),
+    };
+  },
+  functions: () => FOUR_QUERIES,
+  main: ({ quads, wide }) => /* wgsl */ `
   let tiles = (p.queries + 3u) / 4u;
   let i = index % tiles * 4u;
   let chunk = index / tiles % p.chunks;
@@ -44,27 +61,5 @@ ${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink,
 ${each(wide, (n) => `    { let v4 = value4(j, value, first + ${n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
   }
   let open = gates4(b, i, h);
-${each(wide, (n) => `  storeRows(b, i, h, first + ${n}u, transpose(o${n}), sum, open);`)}
-}
-`;
-
-/** How a head is divided: vec4s of a row, vec4s of the output that one invocation owns, and in how many parts. */
-function inQuads(headDim: number): { quads: number; wide: number; chunks: number; guarded: boolean } {
-  const quads = Math.ceil(headDim / 4);
-  const wide = Math.min(quads, 16);
-  return { quads, wide, chunks: Math.ceil(quads / wide), guarded: headDim % (4 * wide) !== 0 };
-}
-
-export const tile: AttentionVariant = {
-  program: ({ batch, queries, heads, headDim, source, quadAligned }) => {
-    const { quads, wide, chunks, guarded } = inQuads(headDim);
-    const element = quadAligned ? "vec4f" : "f32";
-    return {
-      key: `tile ${quads} ${wide} ${guarded} ${source} ${element}`,
-      wgsl: () => TILE(quads, wide, { source, element, guarded, options: "override" }),
-      chunks,
-      options: "override",
-      invocations: batch * heads * chunks * Math.ceil(queries / 4),
-    };
-  },
-};
+${each(wide, (n) => `  storeRows(b, i, h, first + ${n}u, transpose(o${n}), sum, open);`)}`,
+});

@@ -1,13 +1,14 @@
 /** One invocation an output: the second reference, and the floor every other variant must beat. */
-import type { ConvolutionVariant } from "./program.ts";
+import { convolutionVariant } from "./program.ts";
 
-const NAIVE = /* wgsl */ `
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let frame = outFrameOf(wg, grid);
-  let index = indexInFrame(wg, grid, lane);
-  let n = index % p.columns;
-  let m = index / p.columns;
+export const naive = convolutionVariant({
+  name: "naive",
+  plan: ({ pixels, channels }) => ({ form: {}, perFrame: pixels * channels }),
+  main: () => /* wgsl */ `
+  let frame = outFrameOf(group);
+  let at = indexInFrame(group, lane);
+  let n = at % p.columns;
+  let m = at / p.columns;
   if (frame >= p.batch * p.outFrames || m >= p.outHeight * p.outWidth) { return; }
   let row = m / p.outWidth * p.strideH;
   let column = m % p.outWidth * p.strideW;
@@ -25,10 +26,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       }
     }
   }
-  store(frame, m, n, sum);
-}
-`;
-
-export const naive: ConvolutionVariant = {
-  program: ({ pixels, channels }) => ({ key: "naive", body: NAIVE, perFrame: pixels * channels }),
-};
+  store(frame, m, n, sum);`,
+});

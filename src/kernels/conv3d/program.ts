@@ -1,10 +1,13 @@
 /**
- * What the programs behind conv3d.ts share: their bindings, where a pixel of the padded and enlarged frame lies, and how a sum
+ * What the programs behind conv3d.ts share: their declaration, where a pixel of the padded and enlarged frame lies, and how a sum
  * becomes an output. m output pixel of a frame, n output channel, c input channel.
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { READ_WEIGHT, readX, ROW_OF_W } from "../terms.ts";
-import type { Needs } from "../variants.ts";
+import { recording } from "../../gpu/recording.ts";
+import type { WeightBlock, WeightDtype } from "../../tensor/packed-weight.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { type Form, kernel } from "../kernel.ts";
+import { bindX, READ_WEIGHT, readX, ROW_OF_W, WEIGHT_ELEMENT } from "../terms.ts";
+import { invocations, type Needs, type Variant } from "../variants.ts";
 
 /** What decides how many invocations a frame takes. */
 export interface FrameShape {
@@ -13,42 +16,99 @@ export interface FrameShape {
   readonly channels: number;
 }
 
-export interface ConvolutionProgram {
-  /** changes whenever the text does */
-  readonly key: string;
-  readonly body: string;
-  /** invocations an output frame */
-  readonly perFrame: number;
+/** A convolution with one block of a weight; the operands fit together. */
+export interface ConvolutionCall {
+  /** (B, T, H, W, C) */
+  readonly x: Tensor;
+  readonly dtype: WeightDtype;
+  /** terms of a row of W with its zeros */
+  readonly padded: number;
+  readonly block: WeightBlock;
+  readonly bias?: Tensor;
+  readonly residual?: Tensor;
+  /** (B, T', H', W', O) */
+  readonly y: Tensor;
+  readonly kernel: readonly [number, number, number];
+  readonly stride: readonly [number, number, number];
+  readonly lead: number;
+  /** the frames before the first are copies of it, not zeros */
+  readonly repeatFirst: boolean;
+  readonly top: number;
+  readonly left: number;
+  readonly enlarge: number;
 }
 
-/** A way to compute a convolution. */
-export interface ConvolutionVariant {
+export type ConvolutionVariant = Variant<[ConvolutionCall]>;
+
+/** What every text depends on. */
+export interface ConvolutionForm extends Form {
+  readonly dtype: WeightDtype;
+  /** how x is bound */
+  readonly element: "f32" | "vec4f";
+}
+
+/** A variant of conv3d: what is its own of the text, and how many invocations an output frame takes. */
+export function convolutionVariant<Own extends Form>(own: {
+  readonly name: string;
   readonly needs?: Needs;
-  readonly program: (shape: FrameShape) => ConvolutionProgram;
+  readonly plan: (shape: FrameShape) => { readonly form: Own; readonly perFrame: number };
+  readonly functions?: (form: ConvolutionForm & Own) => string;
+  readonly main: (form: ConvolutionForm & Own) => string;
+}): ConvolutionVariant {
+  const { name, needs, plan } = own;
+  const convolve = kernel({
+    name: `conv3d ${name}`,
+    params: {
+      ...{ frames: "u32", height: "u32", width: "u32", channels: "u32" },
+      ...{ batch: "u32", outFrames: "u32", outHeight: "u32", outWidth: "u32", outChannels: "u32" },
+      ...{ kernelT: "u32", kernelH: "u32", kernelW: "u32", strideT: "u32", strideH: "u32", strideW: "u32" },
+      ...{ lead: "u32", top: "u32", left: "u32", enlarge: "u32" },
+      ...{ columns: "u32", padded: "u32", first: "u32", perFrame: "u32" },
+    },
+    constants: { REPEAT_FIRST: "bool" },
+    read: ({ element, dtype }: ConvolutionForm) => ({
+      ...{ x: element, w: WEIGHT_ELEMENT[dtype] },
+      ...{ "bias?": "f32", "residual?": "f32" },
+    }),
+    write: { y: "f32" },
+    enable: needs?.enable,
+    functions: (form) => HEADER(form) + (own.functions?.(form as ConvolutionForm & Own) ?? ""),
+    main: (form) => own.main(form as ConvolutionForm & Own),
+  });
+  const run = (call: ConvolutionCall): void => {
+    const { x, dtype, block, bias, residual, y, repeatFirst, padded, lead, top, left, enlarge } = call;
+    const [batch, frames, height, width, channels] = x.shape;
+    const [, outFrames, outHeight, outWidth, outChannels] = y.shape;
+    const [kernelT, kernelH, kernelW] = call.kernel;
+    const [strideT, strideH, strideW] = call.stride;
+    const { columns, first, data } = block;
+    const workgroup = invocations(recording().gpu);
+    const { form, ...share } = plan({ pixels: outHeight * outWidth, channels: columns });
+    const perFrame = Math.ceil(share.perFrame / workgroup);
+    convolve({
+      form: { dtype, element: bindX(channels), ...form },
+      constants: { REPEAT_FIRST: repeatFirst },
+      params: {
+        ...{ frames, height, width, channels, batch, outFrames, outHeight, outWidth, outChannels },
+        ...{ kernelT, kernelH, kernelW, strideT, strideH, strideW, lead, top, left, enlarge },
+        ...{ columns, padded, first, perFrame },
+      },
+      read: { x, w: data, bias, residual },
+      write: { y },
+      workgroup,
+      workgroups: batch * outFrames * perFrame,
+    });
+  };
+  return { needs, run };
 }
 
-export const HEADER = (x: "f32" | "vec4f", dtype: WeightDtype): string => /* wgsl */ `
-struct Params {
-  frames: u32, height: u32, width: u32, channels: u32,
-  batch: u32, outFrames: u32, outHeight: u32, outWidth: u32, outChannels: u32,
-  kernelT: u32, kernelH: u32, kernelW: u32, strideT: u32, strideH: u32, strideW: u32,
-  lead: u32, top: u32, left: u32, enlarge: u32, columns: u32, padded: u32, first: u32, perFrame: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<${x}>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-override WORKGROUP: u32;
-override BIAS: bool;
-override RESIDUAL: bool;
-override REPEAT_FIRST: bool;
+const HEADER = ({ dtype, element }: ConvolutionForm): string => /* wgsl */ `
 ${READ_WEIGHT[dtype]}
-${readX(x, "p.channels")}
+${readX(element, "p.channels")}
 
 // Every workgroup works on one output frame, so that frames of zeros are skipped in uniform control flow.
-fn outFrameOf(wg: vec3u, grid: vec3u) -> u32 { return (wg.x + wg.y * grid.x) / p.perFrame; }
-fn indexInFrame(wg: vec3u, grid: vec3u, lane: u32) -> u32 { return (wg.x + wg.y * grid.x) % p.perFrame * WORKGROUP + lane; }
+fn outFrameOf(group: u32) -> u32 { return group / p.perFrame; }
+fn indexInFrame(group: u32, lane: u32) -> u32 { return group % p.perFrame * WORKGROUP + lane; }
 
 // The input frame that tap a of output frame t reads; negative: a frame of zeros.
 fn frameOf(t: u32, a: u32) -> i32 {
@@ -76,8 +136,8 @@ fn store(frame: u32, m: u32, n: u32, sum: f32) {
   let column = p.first + n;
   let at = (frame * p.outHeight * p.outWidth + m) * p.outChannels + column;
   var value = sum;
-  if (BIAS) { value += bias[column]; }
-  if (RESIDUAL) { value += residual[at]; }
+  if (HAS_BIAS) { value += bias[column]; }
+  if (HAS_RESIDUAL) { value += residual[at]; }
   y[at] = value;
 }
 fn store4(frame: u32, m: u32, n: u32, sum: vec4f) {

@@ -5,28 +5,35 @@
 import { ADD_OUTER, addQuads, QUAD, quadBlocks } from "../terms.ts";
 import { each, list } from "../text.ts";
 import { SUBGROUPS } from "../variants.ts";
-import type { ConvolutionVariant } from "./program.ts";
+import { convolutionVariant } from "./program.ts";
 
-const QUADS = (blocks: number): string => {
-  return /* wgsl */ `
+export const quads = convolutionVariant<{ readonly blocks: number }>({
+  name: "quads",
+  needs: SUBGROUPS,
+  plan: ({ pixels, channels }) => {
+    const blocks = quadBlocks(pixels);
+    return {
+      form: { blocks },
+      perFrame: Math.ceil(pixels / (4 * blocks)) * Math.ceil(channels / 16) * 4,
+    };
+  },
+  functions: () => /* wgsl */ `
 ${ADD_OUTER}
 ${QUAD}
 
-fn x4Of(pixel: Pixel, i: u32) -> vec4f { return select(vec4f(), xEnd(pixel.at, i), pixel.inside); }
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
-  let frame = outFrameOf(wg, grid);
+fn x4Of(pixel: Pixel, i: u32) -> vec4f { return select(vec4f(), xEnd(pixel.at, i), pixel.inside); }`,
+  main: ({ blocks }) => /* wgsl */ `
+  let frame = outFrameOf(group);
   if (frame >= p.batch * p.outFrames) { return; }
-  let lane = index % 4u;
-  let tile = indexInFrame(wg, grid, index) / 4u;
+  let corner = lane % 4u; // of the quad
+  let tile = indexInFrame(group, lane) / 4u;
   let groups = (p.columns + 15u) / 16u;
-  let n = tile % groups * 16u + lane * 4u;
+  let n = tile % groups * 16u + corner * 4u;
   let m = tile / groups * ${4 * blocks}u;
   let w0 = rowOfW(n); let w1 = rowOfW(n + 1u); let w2 = rowOfW(n + 2u); let w3 = rowOfW(n + 3u);
 ${each(
   blocks,
-  (i) => `  let pixel${i} = pixelIndex(m + ${4 * i}u + lane);
+  (i) => `  let pixel${i} = pixelIndex(m + ${4 * i}u + corner);
   let row${i} = pixel${i} / p.outWidth * p.strideH;
   let column${i} = pixel${i} % p.outWidth * p.strideW;
   var sum${i} = mat4x4f();`,
@@ -57,20 +64,6 @@ ${each(blocks, (i) => `        sum${i} += part${i};`)}
   // In memory, so that one piece of text stores every pixel.
   var tiles = array(${list(blocks, (i) => `sum${i}`)});
   for (var r = 0u; r < ${4 * blocks}u; r++) {
-    store4(frame, m + r / 4u * 4u + (lane ^ (r % 4u)), n, tiles[r / 4u][r % 4u]);
-  }
-}
-`;
-};
-
-export const quads: ConvolutionVariant = {
-  needs: SUBGROUPS,
-  program: ({ pixels, channels }) => {
-    const blocks = quadBlocks(pixels);
-    return {
-      key: `quads ${blocks}`,
-      body: QUADS(blocks),
-      perFrame: Math.ceil(pixels / (4 * blocks)) * Math.ceil(channels / 16) * 4,
-    };
-  },
-};
+    store4(frame, m + r / 4u * 4u + (corner ^ (r % 4u)), n, tiles[r / 4u][r % 4u]);
+  }`,
+});

@@ -3,9 +3,12 @@
  * channels of it, go to a second accumulator.
  */
 import { FOUR_OF_W } from "../terms.ts";
-import type { ConvolutionVariant } from "./program.ts";
+import { convolutionVariant } from "./program.ts";
 
-const TILE = /* wgsl */ `
+export const tile = convolutionVariant({
+  name: "tile",
+  plan: ({ pixels, channels }) => ({ form: {}, perFrame: Math.ceil(pixels / 8) * Math.ceil(channels / 8) }),
+  functions: () => /* wgsl */ `
 ${FOUR_OF_W}
 struct Four { at: array<Pixel, 4> }
 
@@ -29,15 +32,13 @@ fn fourOfX(frame: u32, m: u32, i: u32, j: u32) -> Four {
 }
 fn storeTile(frame: u32, m: u32, n: u32, tile: mat4x4f) {
   for (var i = 0u; i < 4u; i++) { store4(frame, m + i, n, tile[i]); }
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+}`,
+  main: () => /* wgsl */ `
   let groups = (p.columns + 7u) / 8u;
-  let frame = outFrameOf(wg, grid);
-  let index = indexInFrame(wg, grid, lane);
-  let n = index % groups * 8u;
-  let m = index / groups * 8u;
+  let frame = outFrameOf(group);
+  let tile = indexInFrame(group, lane);
+  let n = tile % groups * 8u;
+  let m = tile / groups * 8u;
   if (frame >= p.batch * p.outFrames || m >= p.outHeight * p.outWidth) { return; }
   let left = fourOfW(n); let right = fourOfW(n + 4u);
   let depth = (p.channels + 3u) / 4u; // groups of four channels
@@ -66,14 +67,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     }
   }
   storeTile(frame, m, n, sum00); storeTile(frame, m, n + 4u, sum01);
-  storeTile(frame, m + 4u, n, sum10); storeTile(frame, m + 4u, n + 4u, sum11);
-}
-`;
-
-export const tile: ConvolutionVariant = {
-  program: ({ pixels, channels }) => ({
-    key: "tile",
-    body: TILE,
-    perFrame: Math.ceil(pixels / 8) * Math.ceil(channels / 8),
-  }),
-};
+  storeTile(frame, m + 4u, n, sum10); storeTile(frame, m + 4u, n + 4u, sum11);`,
+});

@@ -7,9 +7,10 @@
  * lanes × 4 tokens 130 ms; 4 lanes 134, 16 lanes 127, 32 lanes 170, 1 lane 439, 2 tokens 163. Not yet timed on a real GPU.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
-import { recording } from "../../gpu/recording.ts";
 import { result, type Tensor } from "../../tensor/tensor.ts";
+import { type Form, kernel } from "../kernel.ts";
 import { EXP } from "../math.ts";
+import { BOUNDS } from "../nan.ts";
 import { each } from "../text.ts";
 import {
   FLOAT32_EPSILON,
@@ -22,47 +23,54 @@ import {
 
 const NORMS = {
   l2: {
-    factor: "sqrt(f32(DIM)) / max(sqrt(square[t]), p.normEpsilon)",
+    factor: "sqrt(f32(DIM)) / atLeast(sqrt(square[t]), p.normEpsilon)",
     value: "x * (1.0 + table[at + p.scaleAt + d]) + table[at + p.shiftAt + d]",
   },
   rms: { factor: "inverseSqrt(square[t] / f32(DIM) + p.normEpsilon)", value: "x * table[d]" },
 } as const;
 
-const FUSED = (kind: keyof typeof NORMS, heads: number, tokens: number): string => {
-  const heads4 = up4(heads);
-  return /* wgsl */ `
-struct Params { tokens: u32, entries: u32, perItem: u32, shiftFrom: u32, tableWidth: u32, scaleAt: u32, shiftAt: u32, epsilon: f32, normEpsilon: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> history: array<f32>;
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
-@group(0) @binding(3) var<storage, read> table: array<f32>;
-@group(0) @binding(4) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+interface PoolForm extends Form {
+  readonly kind: keyof typeof NORMS;
+  readonly heads: number;
+  /** a workgroup */
+  readonly tokens: number;
+}
+
+const pool = kernel({
+  name: "history pool",
+  params: {
+    ...{ tokens: "u32", entries: "u32", perItem: "u32", shiftFrom: "u32" },
+    ...{ tableWidth: "u32", scaleAt: "u32", shiftAt: "u32", epsilon: "f32", normEpsilon: "f32" },
+  },
+  constants: {
+    ...{ GROUP: "u32", DIM: "u32", DIM4: "u32", WIDTH: "u32" /* r */, WIDTH4: "u32", SHIFT: "bool" },
+    /** most entries that a pool of this model sees */
+    ENTRIES: "u32",
+    /** of k in the value projection */
+    SLICES: "u32",
+  },
+  read: { history: "f32", w: "vec4f", table: "f32", "rowOf?": "u32" },
+  write: { y: "f32" },
+  functions: ({ heads, tokens }: PoolForm) => {
+    const heads4 = up4(heads);
+    return /* wgsl */ `
 const HEADS = ${heads}u;
 const HEADS4 = ${heads4}u;
 const TOKENS = ${tokens}u;
-override LANES: u32;
-override GROUP: u32;
-override DIM: u32;
-override DIM4: u32;
-override WIDTH: u32; // r
-override WIDTH4: u32;
-override ENTRIES: u32; // most entries that a pool of this model sees
-override SLICES: u32; // of k in the value projection
-override SHIFT: bool;
 var<workgroup> weight: array<f32, TOKENS * ENTRIES * HEADS>;
 var<workgroup> scale: array<f32, TOKENS * ENTRIES>;
 var<workgroup> mixed: array<f32, TOKENS * DIM>; // of one head; later z
 var<workgroup> values: array<f32, TOKENS * HEADS * WIDTH4 * 4u>;
-var<workgroup> partial: array<vec4f, LANES * ${Math.max(tokens, heads4 + 1)}u>;
+var<workgroup> partial: array<vec4f, WORKGROUP * ${Math.max(tokens, heads4 + 1)}u>;
 ${EXP}
+${BOUNDS}
 fn entry(t: u32, m: u32, first: u32) -> u32 { return (m * p.tokens + min(first + t, p.tokens - 1u)) * DIM; }
 
 // Logits of every (token, entry) pair, and the entry's own norm factor.
 fn logits(first: u32, lane: u32) {
   let pairs = TOKENS * p.entries;
   let member = lane % GROUP;
-  for (var base = 0u; base < pairs; base += LANES / GROUP) {
+  for (var base = 0u; base < pairs; base += WORKGROUP / GROUP) {
     let pair = base + lane / GROUP;
     let start = entry(pair / p.entries, pair % p.entries, first);
 ${each(heads4, (h) => `    var dot${h} = vec4f();`)}
@@ -93,7 +101,7 @@ ${each(heads4, (h) => `    partial[slot + ${h}u] = dot${h};`)}
 
 // Softmax over the entries; the entry's norm factor goes into its weight.
 fn softmax(lane: u32) {
-  for (var i = lane; i < TOKENS * HEADS; i += LANES) {
+  for (var i = lane; i < TOKENS * HEADS; i += WORKGROUP) {
     let pair = i / HEADS * p.entries;
     let j = i % HEADS;
     var highest = weight[pair * HEADS + j];
@@ -111,7 +119,7 @@ fn softmax(lane: u32) {
 
 // The value of head j: its mix of entries, projected.
 fn valueOf(j: u32, first: u32, lane: u32) {
-  for (var i = lane; i < TOKENS * DIM; i += LANES) {
+  for (var i = lane; i < TOKENS * DIM; i += WORKGROUP) {
     let t = i / DIM;
     var sum = 0.0;
     for (var m = 0u; m < p.entries; m++) {
@@ -121,7 +129,7 @@ fn valueOf(j: u32, first: u32, lane: u32) {
   }
   workgroupBarrier();
   let start = DIM * HEADS4 + j % ${POOL_KV_HEADS}u * WIDTH4;
-  for (var base = 0u; base < WIDTH4 * SLICES; base += LANES) {
+  for (var base = 0u; base < WIDTH4 * SLICES; base += WORKGROUP) {
     let quad = (base + lane) % WIDTH4;
     let slice = (base + lane) / WIDTH4;
 ${each(tokens, (t) => `    var sum${t} = vec4f();`)}
@@ -148,7 +156,7 @@ ${each(tokens, (t) => `    partial[lane * TOKENS + ${t}u] = sum${t};`)}
 // z = W_out · values, and the sum of its squares a token.
 fn project(lane: u32) {
   let start = DIM * (HEADS4 + ${POOL_KV_HEADS}u * WIDTH4);
-  for (var quad = lane; quad < DIM4; quad += LANES) {
+  for (var quad = lane; quad < DIM4; quad += WORKGROUP) {
 ${each(tokens, (t) => `    var sum${t} = vec4f();`)}
     for (var j = 0u; j < HEADS; j++) {
       for (var e = 0u; e < WIDTH; e++) {
@@ -168,38 +176,35 @@ fn place(token: u32, d: u32, value: f32) {
   if (!SHIFT || d < (DIM + 1u) / 2u || position < p.shiftFrom) { y[token * DIM + d] = value; return; }
   if (position == p.shiftFrom) { y[token * DIM + d] = 0.0; }
   if (position + 1u < p.perItem) { y[(token + 1u) * DIM + d] = value; }
-}
-
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first = (wg.x + wg.y * grid.x) * TOKENS;
+}`;
+  },
+  main: ({ kind }) => /* wgsl */ `
+  let first = group * TOKENS;
   logits(first, lane);
   softmax(lane);
   for (var j = 0u; j < HEADS; j++) { valueOf(j, first, lane); }
   project(lane);
   for (var t = 0u; t < TOKENS; t++) {
     var squares = 0.0;
-    for (var d = lane; d < DIM; d += LANES) { squares += mixed[t * DIM + d] * mixed[t * DIM + d]; }
+    for (var d = lane; d < DIM; d += WORKGROUP) { squares += mixed[t * DIM + d] * mixed[t * DIM + d]; }
     partial[lane * TOKENS + t] = vec4f(squares);
   }
   workgroupBarrier();
   var square: array<f32, TOKENS>;
   for (var t = 0u; t < TOKENS; t++) {
-    for (var l = 0u; l < LANES; l++) { square[t] += partial[l * TOKENS + t].x; }
+    for (var l = 0u; l < WORKGROUP; l++) { square[t] += partial[l * TOKENS + t].x; }
   }
   for (var t = 0u; t < TOKENS; t++) {
     let token = first + t;
     if (token >= p.tokens) { return; }
     let factor = ${NORMS[kind].factor};
     let at = rowOf[${kind === "l2" ? "token" : "0u"}] * p.tableWidth;
-    for (var d = lane; d < DIM; d += LANES) {
+    for (var d = lane; d < DIM; d += WORKGROUP) {
       let x = mixed[t * DIM + d] * factor;
       place(token, d, ${NORMS[kind].value});
     }
-  }
-}
-`;
-};
+  }`,
+});
 
 /** The first `entries` of the history (E, B, N, D), pooled and normalised: (B, N, D). */
 export function poolFused(
@@ -215,39 +220,27 @@ export function poolFused(
   const y = result([batch, perItem, dim], "pool");
   const { norm: n, shiftFrom } = end;
   const l2 = n.kind === "l2" ? n : undefined;
-  recording().dispatch({
-    kernel: {
-      name: "history pool",
-      key: `${n.kind} ${shape.heads} ${plan.tokens}`,
-      wgsl: () => FUSED(n.kind, shape.heads, plan.tokens),
-      inputs: 4,
-      outputs: 1,
-      constants: {
-        LANES: plan.lanes,
-        GROUP: plan.group,
-        DIM: dim,
-        DIM4: up4(dim),
-        WIDTH: shape.headDim,
-        WIDTH4: up4(shape.headDim),
-        ENTRIES: most,
-        SLICES: plan.slices,
-        SHIFT: shiftFrom === undefined ? 0 : 1,
-      },
+  pool({
+    form: { kind: n.kind, heads: shape.heads, tokens: plan.tokens },
+    constants: {
+      ...{ GROUP: plan.group, DIM: dim, DIM4: up4(dim), WIDTH: shape.headDim, WIDTH4: up4(shape.headDim) },
+      ...{ ENTRIES: most, SLICES: plan.slices, SHIFT: shiftFrom !== undefined },
     },
     params: {
-      u32: [
-        ...[tokens, entries, perItem, shiftFrom ?? 0],
-        ...[l2?.modulation.table.dim(-1) ?? 0, l2?.at.scale ?? 0, l2?.at.shift ?? 0],
-      ],
-      f32: [FLOAT32_EPSILON, n.epsilon],
+      ...{ tokens, entries, perItem, shiftFrom: shiftFrom ?? 0 },
+      ...{
+        tableWidth: l2?.modulation.table.dim(-1) ?? 0,
+        scaleAt: l2?.at.scale ?? 0,
+        shiftAt: l2?.at.shift ?? 0,
+      },
+      ...{ epsilon: FLOAT32_EPSILON, normEpsilon: n.epsilon },
     },
-    inputs: [
-      history.storage,
-      weights.folded.storage,
-      (n.kind === "l2" ? n.modulation.table : n.weight).storage,
-      (l2?.modulation.rowOf ?? weights.folded).storage,
-    ],
-    outputs: [y.storage],
+    read: {
+      ...{ history, w: weights.folded, rowOf: l2?.modulation.rowOf },
+      table: n.kind === "l2" ? n.modulation.table : n.weight,
+    },
+    write: { y },
+    workgroup: plan.lanes,
     workgroups: Math.ceil(tokens / plan.tokens),
   });
   return y;

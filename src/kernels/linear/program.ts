@@ -1,12 +1,15 @@
 /**
- * What the programs behind linear.ts share: their bindings, how they read x and W, and how a sum becomes an output.
+ * What the programs behind linear.ts share: their declaration, how they read x and W, and how a sum becomes an output.
  * m row, n output column, k term; W (N, K padded to 8) is read along K, four terms at a time.
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
+import type { WeightBlock, WeightDtype } from "../../tensor/packed-weight.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { recording } from "../../gpu/recording.ts";
 import { ACTIVATIONS, type Activation } from "../activations.ts";
+import { type Form, kernel } from "../kernel.ts";
 import { SIGMOID } from "../math.ts";
-import { readX, ROW_OF_W } from "../terms.ts";
-import type { Needs } from "../variants.ts";
+import { READ_WEIGHT, readX, ROW_OF_W, WEIGHT_ELEMENT } from "../terms.ts";
+import { invocations, type Needs, type Variant } from "../variants.ts";
 
 export interface LinearShape {
   readonly rows: number;
@@ -16,71 +19,140 @@ export interface LinearShape {
   readonly columns: number;
 }
 
-/** What runs for one shape: a program and how many invocations of it. */
-export interface LinearProgram {
-  /** changes whenever the text does */
-  readonly key: string;
-  /** @param light what becomes of a sum is little text: no gate, no activation longer than a comparison */
-  readonly body: (dtype: WeightDtype, light: boolean) => string;
+/** σ(table[rowOf[m], at + n] + shift) */
+export interface LinearGate {
+  /** (R, width) */
+  readonly table: Tensor;
+  /** (rows of x), u32 */
+  readonly rowOf: Tensor;
+  readonly at: number;
+  readonly shift: number;
+}
+
+/** The product with one block of a weight; the operands fit together. */
+export interface LinearCall {
+  readonly x: Tensor;
+  /** K, and the terms of a row of W with its zeros */
+  readonly inner: number;
+  readonly padded: number;
+  readonly dtype: WeightDtype;
+  readonly block: WeightBlock;
+  readonly activation: Activation;
+  readonly bias?: Tensor;
+  readonly residual?: Tensor;
+  readonly gate?: LinearGate;
+  readonly y: Tensor;
+  /** the row of y that the first row of x goes to */
+  readonly firstRow: number;
+}
+
+export type LinearVariant = Variant<[LinearCall]>;
+
+/** What every text depends on. */
+export interface LinearForm extends Form {
+  readonly dtype: WeightDtype;
+  readonly activation: Activation;
+  readonly gated: boolean;
+  /** how x is bound */
+  readonly element: "f32" | "vec4f";
+}
+
+/** How a shape is shared out. */
+export interface LinearPlan<Own extends Form> {
+  /** what the text depends on besides */
+  readonly form: Own;
   /** how x is bound: four terms at a time, when K is a multiple of four */
-  readonly x: "f32" | "vec4f";
+  readonly element: "f32" | "vec4f";
   readonly invocations: number;
   /** invocations a workgroup, when the program is written for a number of its own */
   readonly workgroup?: number;
 }
 
-/** A way to compute a linear map. */
-export interface LinearVariant {
+/** A variant of linear: what is its own of the text, and how many invocations a shape takes. */
+export function linearVariant<Own extends Form>(own: {
+  readonly name: string;
   readonly needs?: Needs;
-  readonly program: (shape: LinearShape) => LinearProgram;
+  readonly plan: (shape: LinearShape) => LinearPlan<Own>;
+  readonly builtins?: string;
+  readonly functions?: (form: LinearForm & Own) => string;
+  readonly main: (form: LinearForm & Own) => string;
+}) {
+  const { name, needs, plan, builtins } = own;
+  const product = kernel({
+    name: `linear ${name}`,
+    params: {
+      ...{
+        rows: "u32",
+        inner: "u32",
+        padded: "u32",
+        columns: "u32",
+        first: "u32",
+        width: "u32",
+        start: "u32",
+      },
+      ...{ gateWidth: "u32", gateAt: "u32", gateShift: "f32" },
+    },
+    read: ({ element, dtype }: LinearForm) => ({
+      ...{ x: element, w: WEIGHT_ELEMENT[dtype] },
+      ...{ "bias?": "f32", "residual?": "f32", "table?": "f32", "rowOf?": "u32" },
+    }),
+    write: { y: "f32" },
+    enable: needs?.enable,
+    builtins,
+    functions: (form) => HEADER(form) + (own.functions?.(form as LinearForm & Own) ?? ""),
+    main: (form) => own.main(form as LinearForm & Own),
+  });
+  const run = (call: LinearCall): void => {
+    const { x, inner, padded, dtype, block, activation, bias, residual, gate, y, firstRow } = call;
+    const { columns, first, data } = block;
+    const width = y.dim(-1);
+    const { form, element, ...share } = plan({ rows: x.rows, inner, columns });
+    product({
+      form: { dtype, activation, gated: gate !== undefined, element, ...form },
+      params: {
+        ...{ rows: x.rows, inner, padded, columns, first, width, start: firstRow * width },
+        ...{ gateWidth: gate?.table.dim(-1) ?? 0, gateAt: gate?.at ?? 0, gateShift: gate?.shift ?? 0 },
+      },
+      read: { x, w: data, bias, residual, table: gate?.table, rowOf: gate?.rowOf },
+      write: { y },
+      workgroup: share.workgroup ?? invocations(recording().gpu),
+      invocations: share.invocations,
+    });
+  };
+  return { needs, plan, run, source: product.source };
 }
 
-/** Where the gates of row m begin, and a gate; their table is bound in the place of the residual. */
+/** Where the gates of row m begin, and a gate. */
 const GATE = {
   open: /* wgsl */ `
 fn gatesOf(m: u32) -> u32 { return 0u; }
 fn gate(at: u32) -> f32 { return 1.0; }`,
   gated: /* wgsl */ `${SIGMOID}
 fn gatesOf(m: u32) -> u32 { return rowOf[m] * p.gateWidth + p.gateAt; }
-fn gate(at: u32) -> f32 { return sigmoid(residual[at] + p.gateShift); }`,
+fn gate(at: u32) -> f32 { return sigmoid(table[at] + p.gateShift); }`,
 } as const;
 
-/** Bindings, and how a sum becomes an output. */
-export const HEADER = (
-  x: "f32" | "vec4f",
-  activation: Activation,
-  gate: "open" | "gated",
-): string => /* wgsl */ `
-struct Params {
-  rows: u32, inner: u32, padded: u32, columns: u32, first: u32, width: u32, start: u32, gateWidth: u32, gateAt: u32, gateShift: f32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<${x}>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read> rowOf: array<u32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
-override WORKGROUP: u32;
-override BIAS: bool;
-override RESIDUAL: bool;
+/** How x and W are read, and how a sum becomes an output. */
+const HEADER = ({ dtype, activation, gated, element }: LinearForm): string => /* wgsl */ `
 ${ACTIVATIONS[activation]}
-${GATE[gate]}
-${readX(x, "p.inner")}
+${GATE[gated ? "gated" : "open"]}
+${readX(element, "p.inner")}
 
 // Where row m of x begins. Rows beyond the end repeat the last one; their results are not stored.
 fn rowOfX(m: u32) -> u32 { return beginOf(min(m, p.rows - 1u)); }
 ${ROW_OF_W}
+${READ_WEIGHT[dtype]}
 
 // What is added to column n, or to columns n to n + 3, of every row; some value where there are fewer.
 fn bias1(n: u32) -> f32 {
-  if (!BIAS) { return 0.0; }
+  if (!HAS_BIAS) { return 0.0; }
   return bias[p.first + min(n, p.columns - 1u)];
 }
 fn bias4(n: u32) -> vec4f { return vec4f(bias1(n), bias1(n + 1u), bias1(n + 2u), bias1(n + 3u)); }
 fn put(m: u32, column: u32, gates: u32, biased: f32) {
   let at = m * p.width + column;
   var value = activate(biased);
-  if (RESIDUAL) { value += residual[at]; }
+  if (HAS_RESIDUAL) { value += residual[at]; }
   y[p.start + at] = value * gate(gates + column);
 }
 fn store(m: u32, n: u32, sum: f32) {

@@ -14,24 +14,27 @@
  * see open.node.ts), a multiply-add or a swap 1 ns, an accumulator carried round a loop 1 ns, and text beyond the
  * instruction cache slows everything.
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { SUBGROUPS } from "../variants.ts";
-import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks, READ_WEIGHT } from "../terms.ts";
+import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks } from "../terms.ts";
 import { each, list } from "../text.ts";
-import type { LinearVariant } from "./program.ts";
+import { SUBGROUPS } from "../variants.ts";
+import type { Form } from "../kernel.ts";
+import { type LinearForm, linearVariant } from "./program.ts";
 
 /** Terms of a part. */
 const PART = 128;
 
-/**
- * `ragged`: K is no multiple of four, fewer terms are left at the end of a row; `parts`: K is more than one part; `light`: see
- * LinearProgram.
- */
-const QUADS = (
-  dtype: WeightDtype,
-  blocks: number,
-  { ragged, parts, light }: { ragged: boolean; parts: boolean; light: boolean },
-): string => {
+export interface QuadsForm extends Form {
+  /** groups of four rows that a quad owns */
+  readonly blocks: number;
+  /** K is no multiple of four: fewer terms are left at the end of a row */
+  readonly ragged: boolean;
+  /** K is more than one part */
+  readonly parts: boolean;
+}
+
+const MAIN = ({ blocks, ragged, parts, activation, gated }: LinearForm & QuadsForm): string => {
+  // What becomes of a sum is little text: no gate, no activation longer than a comparison.
+  const light = !gated && (activation === "identity" || activation === "relu");
   const block = (line: (i: number) => string): string => each(blocks, line);
   const terms = (read: "x4" | "xEnd", sums: string): string => /* wgsl */ `
       let b0 = w4(w0 + i); let b1 = w4(w1 + i); let b2 = w4(w2 + i); let b3 = w4(w3 + i);
@@ -56,19 +59,13 @@ ${block((n) => `    sum${n} += part${n};`)}
   }`
     : "";
   return /* wgsl */ `
-${READ_WEIGHT[dtype]}
-${ADD_OUTER}
-${QUAD}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) index: u32) {
-  let lane = index % 4u;
-  let tile = (wg.x + wg.y * grid.x) * (WORKGROUP / 4u) + index / 4u;
+  let corner = index % 4u; // of the quad
+  let tile = index / 4u;
   let groups = (p.columns + 15u) / 16u;
   let m = tile / groups * ${4 * blocks}u;
-  let n = tile % groups * 16u + lane * 4u;
+  let n = tile % groups * 16u + corner * 4u;
   let w0 = rowOfW(n); let w1 = rowOfW(n + 1u); let w2 = rowOfW(n + 2u); let w3 = rowOfW(n + 3u);
-${block((i) => `  let row${i} = rowOfX(m + ${4 * i}u + lane);`)}
+${block((i) => `  let row${i} = rowOfX(m + ${4 * i}u + corner);`)}
 ${block((i) => `  var sum${i} = mat4x4f();`)}
   let whole = p.inner / 4u;
 ${wholeTerms}
@@ -77,7 +74,7 @@ ${lastTerms}
 ${
   light
     ? /* wgsl */ `  if (m + ${4 * blocks}u <= p.rows && n + 4u <= p.columns) {
-${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (lane ^ ${r % 4}u), n, sum${r >> 2}[${r % 4}], added);`)}
+${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (corner ^ ${r % 4}u), n, sum${r >> 2}[${r % 4}], added);`)}
     return;
   }`
     : ""
@@ -85,22 +82,21 @@ ${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (lane ^ ${r % 4}u), n, sum$
   // In memory, so that one piece of text stores every row.
   var tiles = array(${list(blocks, (i) => `sum${i}`)});
   for (var r = 0u; r < ${4 * blocks}u; r++) {
-    store4(m + r / 4u * 4u + (lane ^ (r % 4u)), n, tiles[r / 4u][r % 4u], added);
-  }
-}
-`;
+    store4(m + r / 4u * 4u + (corner ^ (r % 4u)), n, tiles[r / 4u][r % 4u], added);
+  }`;
 };
 
-export const quads: LinearVariant = {
+export const quads = linearVariant<QuadsForm>({
+  name: "quads",
   needs: SUBGROUPS,
-  program: ({ rows, inner, columns }) => {
+  plan: ({ rows, inner, columns }) => {
     const blocks = quadBlocks(rows);
-    const form = { ragged: inner % 4 !== 0, parts: inner > PART };
     return {
-      key: `quads ${blocks}${form.ragged ? " ragged" : ""}${form.parts ? " parts" : ""}`,
-      body: (dtype, light) => QUADS(dtype, blocks, { ...form, light }),
-      x: bindX(inner),
+      form: { blocks, ragged: inner % 4 !== 0, parts: inner > PART },
+      element: bindX(inner),
       invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
     };
   },
-};
+  functions: () => `${ADD_OUTER}${QUAD}`,
+  main: MAIN,
+});

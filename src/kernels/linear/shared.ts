@@ -4,12 +4,19 @@
  * read as they lie and turned in registers, so that what is multiplied lies side by side; the next items are read while
  * these are multiplied. Written after the shapes that win in public measurements; not timed on a real GPU yet.
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { ADD_OUTER, bindX, READ_WEIGHT } from "../terms.ts";
-import type { LinearVariant } from "./program.ts";
+import { ADD_OUTER, bindX } from "../terms.ts";
+import { linearVariant } from "./program.ts";
 
-const SHARED = (dtype: WeightDtype, side: 8 | 16): string => /* wgsl */ `
-${READ_WEIGHT[dtype]}
+const shared = (side: 8 | 16) =>
+  linearVariant({
+    name: `shared${8 * side}`,
+    plan: ({ rows, inner, columns }) => ({
+      form: {},
+      element: bindX(inner),
+      invocations: Math.ceil(rows / (8 * side)) * Math.ceil(columns / (8 * side)) * side * side,
+      workgroup: side * side,
+    }),
+    functions: () => /* wgsl */ `
 ${ADD_OUTER}
 const SIDE = ${side}u;
 const QUADS = 2u * SIDE; // groups of four rows, or columns, across the tile
@@ -23,21 +30,18 @@ var<workgroup> ws: array<vec4f, DEPTH * QUADS>; // [k][four columns]
 fn item(i: u32, m0: u32, n0: u32, k0: u32) -> mat4x4f {
   let four = k0 / 4u + i % 4u;
   if (4u * four >= p.inner) { return mat4x4f(); }
-  let group = i / 4u % QUADS * 4u;
+  let begin = i / 4u % QUADS * 4u;
   if (i < ITEMS / 2u) {
-    let m = m0 + group;
+    let m = m0 + begin;
     return transpose(mat4x4f(xEnd(rowOfX(m), four), xEnd(rowOfX(m + 1u), four), xEnd(rowOfX(m + 2u), four), xEnd(rowOfX(m + 3u), four)));
   }
-  let n = n0 + group;
+  let n = n0 + begin;
   return transpose(mat4x4f(w4(rowOfW(n) + four), w4(rowOfW(n + 1u) + four), w4(rowOfW(n + 2u) + four), w4(rowOfW(n + 3u) + four)));
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+}`,
+    main: () => /* wgsl */ `
   let across = (p.columns + 4u * QUADS - 1u) / (4u * QUADS);
-  let tile = wg.x + wg.y * grid.x;
-  let m0 = tile / across * 4u * QUADS;
-  let n0 = tile % across * 4u * QUADS;
+  let m0 = group / across * 4u * QUADS;
+  let n0 = group % across * 4u * QUADS;
   if (m0 >= p.rows) { return; }
   let row = lane / SIDE;
   let column = lane % SIDE;
@@ -67,22 +71,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let n = n0 + column * 4u;
   let far = 4u * SIDE;
   storeTile(m, n, sum00); storeTile(m, n + far, sum01);
-  storeTile(m + far, n, sum10); storeTile(m + far, n + far, sum11);
-}
-`;
-
-const shared = (side: 8 | 16): LinearVariant => ({
-  program: ({ rows, inner, columns }) => {
-    const tiles = Math.ceil(rows / (8 * side)) * Math.ceil(columns / (8 * side));
-    return {
-      key: `shared ${side} ${inner % 4 === 0}`,
-      body: (dtype) => SHARED(dtype, side),
-      x: bindX(inner),
-      invocations: tiles * side * side,
-      workgroup: side * side,
-    };
-  },
-});
+  storeTile(m + far, n, sum10); storeTile(m + far, n + far, sum11);`,
+  });
 
 export const shared64 = shared(8);
 export const shared128 = shared(16);

@@ -3,21 +3,24 @@
  * neighbours share the terms of four columns, so that they read 128 bytes of W in a row, and meet in workgroup memory.
  * Not timed on a real GPU yet.
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { bindX, READ_WEIGHT } from "../terms.ts";
-import type { LinearVariant } from "./program.ts";
+import { bindX } from "../terms.ts";
+import { linearVariant } from "./program.ts";
 
-const SPLIT = (dtype: WeightDtype): string => /* wgsl */ `
-${READ_WEIGHT[dtype]}
+export const split = linearVariant({
+  name: "split",
+  plan: ({ rows, inner, columns }) => ({
+    form: {},
+    element: bindX(inner),
+    invocations: Math.ceil(rows / 4) * Math.ceil(columns / 32) * 64,
+    workgroup: 64,
+  }),
+  functions: () => /* wgsl */ `
 const SLICES = 8u;
-var<workgroup> partial: array<vec4f, SLICES * 32u>; // [slice][row][four columns]
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+var<workgroup> partial: array<vec4f, SLICES * 32u>; // [slice][row][four columns]`,
+  main: () => /* wgsl */ `
   let across = (p.columns + 31u) / 32u;
-  let tile = wg.x + wg.y * grid.x;
-  let m = tile / across * 4u;
-  let n = tile % across * 32u;
+  let m = group / across * 4u;
+  let n = group % across * 32u;
   if (m >= p.rows) { return; }
   let slice = lane % SLICES;
   let four = lane / SLICES;
@@ -35,16 +38,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var total = vec4f();
   for (var i = 0u; i < SLICES; i++) { total += partial[i * 32u + lane]; }
   let column = n + lane % 8u * 4u;
-  store4(m + lane / 8u, column, total, bias4(column));
-}
-`;
-
-export const split: LinearVariant = {
-  program: ({ rows, inner, columns }) => ({
-    key: `split ${inner % 4 === 0}`,
-    body: SPLIT,
-    x: bindX(inner),
-    invocations: Math.ceil(rows / 4) * Math.ceil(columns / 32) * 64,
-    workgroup: 64,
-  }),
-};
+  store4(m + lane / 8u, column, total, bias4(column));`,
+});

@@ -9,10 +9,9 @@
  *
  * Neither has run on a real GPU yet: the text is only known to compile (test/kernels/subgroup-matrix.test.ts).
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { bindX, READ_WEIGHT } from "../terms.ts";
+import { bindX } from "../terms.ts";
 import { each } from "../text.ts";
-import type { LinearVariant } from "./program.ts";
+import { linearVariant } from "./program.ts";
 
 interface Units {
   readonly component: "f16" | "f32";
@@ -20,12 +19,30 @@ interface Units {
   readonly side: 8 | 16;
 }
 
-const MATRICES = (dtype: WeightDtype, { component, side }: Units): string => {
+const matrices = (name: string, { component, side }: Units) => {
   const [down, right] = [32 / side, 64 / side];
   const sums = (line: (i: number, j: number) => string): string =>
     each(down, (i) => each(right, (j) => line(i, j)));
-  return /* wgsl */ `
-${READ_WEIGHT[dtype]}
+  return linearVariant({
+    name,
+    needs: {
+      features: [
+        "subgroups",
+        "chromium-experimental-subgroup-matrix" as GPUFeatureName,
+        ...(component === "f16" ? (["shader-f16"] as const) : []),
+      ],
+      enable: `${component === "f16" ? "enable f16;\n" : ""}enable subgroups;\nenable chromium_experimental_subgroup_matrix;\n`,
+      workgroupBytes: component === "f16" ? 28_672 : 22_528,
+      subgroupMatrix: `${component} ${side}×${side}×${side} → f32`,
+    },
+    plan: ({ rows, inner, columns }) => ({
+      form: {},
+      element: bindX(inner),
+      invocations: Math.ceil(rows / 128) * Math.ceil(columns / 128) * 256,
+      workgroup: 256,
+    }),
+    builtins: "@builtin(subgroup_id) subgroup: u32",
+    functions: () => /* wgsl */ `
 alias Four = vec4<${component}>;
 alias Left = subgroup_matrix_left<${component}, SIDE, SIDE>;
 alias Right = subgroup_matrix_right<${component}, SIDE, SIDE>;
@@ -47,17 +64,11 @@ fn item(i: u32, m0: u32, n0: u32, k0: u32) -> Four {
   let row = i / QUADS % TILE;
   if (i < TILE * QUADS) { return Four(xEnd(rowOfX(m0 + row), four)); }
   return Four(w4(rowOfW(n0 + row) + four));
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32,
-) {
+}`,
+    main: () => /* wgsl */ `
   let across = (p.columns + TILE - 1u) / TILE;
-  let tile = wg.x + wg.y * grid.x;
-  let m0 = tile / across * TILE;
-  let n0 = tile % across * TILE;
+  let m0 = group / across * TILE;
+  let n0 = group % across * TILE;
   if (m0 >= p.rows) { return; }
   let upper = subgroup / 2u * 32u * PITCH;
   let left = subgroup % 2u * 64u * PITCH;
@@ -92,33 +103,9 @@ ${sums(
     store(m + ${i}u * SIDE + e / SIDE, n + ${j}u * SIDE + e % SIDE, ready[part * SIDE * SIDE + e]);
   }
   workgroupBarrier();`,
-)}
-}
-`;
+)}`,
+  });
 };
 
-const matrices = (units: Units): LinearVariant => {
-  const { component, side } = units;
-  return {
-    needs: {
-      features: [
-        "subgroups",
-        "chromium-experimental-subgroup-matrix" as GPUFeatureName,
-        ...(component === "f16" ? (["shader-f16"] as const) : []),
-      ],
-      enable: `${component === "f16" ? "enable f16;\n" : ""}enable subgroups;\nenable chromium_experimental_subgroup_matrix;\n`,
-      workgroupBytes: component === "f16" ? 28_672 : 22_528,
-      subgroupMatrix: `${component} ${side}×${side}×${side} → f32`,
-    },
-    program: ({ rows, inner, columns }) => ({
-      key: `matrices ${component} ${side} ${inner % 4 === 0}`,
-      body: (dtype) => MATRICES(dtype, units),
-      x: bindX(inner),
-      invocations: Math.ceil(rows / 128) * Math.ceil(columns / 128) * 256,
-      workgroup: 256,
-    }),
-  };
-};
-
-export const subgroupMatrix = matrices({ component: "f16", side: 16 });
-export const subgroupMatrixF32 = matrices({ component: "f32", side: 8 });
+export const subgroupMatrix = matrices("subgroupMatrix", { component: "f16", side: 16 });
+export const subgroupMatrixF32 = matrices("subgroupMatrixF32", { component: "f32", side: 8 });

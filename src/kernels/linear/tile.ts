@@ -2,24 +2,26 @@
  * For adapters without subgroups: one invocation owns 8 rows × 8 columns as four 4×4 matrices, which matrix products of four
  * terms fill. Sums of 64 terms go to a second accumulator, as in quads.ts.
  */
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { bindX, FOUR_OF_W, READ_WEIGHT } from "../terms.ts";
-import type { LinearVariant } from "./program.ts";
+import { bindX, FOUR_OF_W } from "../terms.ts";
+import { linearVariant } from "./program.ts";
 
-const TILE = (dtype: WeightDtype): string => /* wgsl */ `
-${READ_WEIGHT[dtype]}
+export const tile = linearVariant({
+  name: "tile",
+  plan: ({ rows, inner, columns }) => ({
+    form: {},
+    element: bindX(inner),
+    invocations: Math.ceil(rows / 8) * Math.ceil(columns / 8),
+  }),
+  functions: () => /* wgsl */ `
 ${FOUR_OF_W}
 
 // Four terms of four rows of x, one row a column.
 fn rows4(at: vec4u, i: u32) -> mat4x4f { return mat4x4f(xEnd(at.x, i), xEnd(at.y, i), xEnd(at.z, i), xEnd(at.w, i)); }
-fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u)); }
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u)); }`,
+  main: () => /* wgsl */ `
   let groups = (p.columns + 7u) / 8u;
-  let tile = (wg.x + wg.y * grid.x) * WORKGROUP + lane;
-  let m = tile / groups * 8u;
-  let n = tile % groups * 8u;
+  let m = index / groups * 8u;
+  let n = index % groups * 8u;
   if (m >= p.rows) { return; }
   let upper = fourOfX(m); let lower = fourOfX(m + 4u);
   let left = fourOfW(n); let right = fourOfW(n + 4u);
@@ -40,15 +42,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     sum10 += part10; sum11 += part11;
   }
   storeTile(m, n, sum00); storeTile(m, n + 4u, sum01);
-  storeTile(m + 4u, n, sum10); storeTile(m + 4u, n + 4u, sum11);
-}
-`;
-
-export const tile: LinearVariant = {
-  program: ({ rows, inner, columns }) => ({
-    key: `tile ${inner % 4 === 0}`,
-    body: TILE,
-    x: bindX(inner),
-    invocations: Math.ceil(rows / 8) * Math.ceil(columns / 8),
-  }),
-};
+  storeTile(m + 4u, n, sum10); storeTile(m + 4u, n + 4u, sum11);`,
+});

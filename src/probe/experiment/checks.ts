@@ -22,7 +22,7 @@ export interface MeasurementShape {
 /**
  * @throws UsageError if an array has the wrong size.
  * @throws NonFiniteError naming the first array with a value that is not finite.
- * @throws MimicVideoError if two seeds gave the same actions at the last probe step.
+ * @throws MimicVideoError if two seeds gave the same actions at every probe step.
  */
 export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
   const { videoSeeds, actionSeeds, probeSteps: K, actionSteps: M, positions: T, dimensions: D } = shape;
@@ -36,7 +36,8 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     ["oracle", episode.oracle, seeds * K * size],
     ["iterates", episode.iterates, seeds * K * (M + 1) * size],
     ["oneJump", episode.oneJump, seeds * K * M * size],
-    ["zeroedContext", episode.zeroedContext, seeds * size],
+    // Empty where there is no such control.
+    ["zeroedContext", episode.zeroedContext.length === 0 ? undefined : episode.zeroedContext, seeds * size],
     ["otherContext", episode.otherContext.length === 0 ? undefined : episode.otherContext, seeds * size],
   ];
   for (const [name, array, expected] of arrays) {
@@ -56,18 +57,18 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
   checkSeedsDiffer(shape, episode);
 }
 
-// Compared at the last probe step, where a video seed has had the whole video to make a difference.
+// Compared over all probe steps: where a flow ends in one point, seeds may well agree at the last.
 function checkSeedsDiffer(shape: MeasurementShape, { episode, actions }: EpisodeMeasurement): void {
   const { videoSeeds, actionSeeds, probeSteps: K, positions, dimensions } = shape;
   const size = positions * dimensions;
   const chunk = (v: number, s: number) => {
-    const start = ((v * readSeeds({ actionSeeds }) + s) * K + K - 1) * size;
-    return actions.subarray(start, start + size);
+    const run = v * readSeeds({ actionSeeds }) + s;
+    return actions.subarray(run * K * size, (run + 1) * K * size);
   };
   const refuseEqual = (kind: string, one: number, two: number, a: Float32Array, b: Float32Array) => {
     if (!a.every((value, i) => value === b[i])) return;
     throw new MimicVideoError(
-      `Episode ${episode}: ${kind} seeds ${one} and ${two} gave the same ${size} action values at the last video step, so ` +
+      `Episode ${episode}: ${kind} seeds ${one} and ${two} gave the same ${size} values at each of ${K} probe steps, so ` +
         `the ${kind} noise does not reach the actions and an interval over seeds would be a lie. Use distinct noise ` +
         `for each seed, or measure one ${kind} seed (--${kind}-seeds 1).`,
     );

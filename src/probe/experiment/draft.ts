@@ -27,6 +27,7 @@ export class Draft {
       iterates: new Float32Array(decodes * (M + 1)),
       oneJump: new Float32Array(decodes * M),
       oracle: oracle && subject.oracle ? new Float32Array(decodes) : undefined,
+      dataOracle: oracle && subject.oracle ? new Float32Array(decodes) : undefined,
       zeroedContext: new Float32Array("zeroed" in subject.controls ? runs * size : 0),
       otherContext: new Float32Array(hasOther ? runs * size : 0),
     };
@@ -34,14 +35,14 @@ export class Draft {
 
   /** Readings of probe step k, one for each action seed, each of the trajectories with these video seeds. */
   put(name: "actions" | "oracle", k: number, seeds: readonly number[], readings: readonly Reading[]): void {
-    const { actions, dataActions, iterates, oneJump, oracle } = this.measurement;
+    const { actions, dataActions, iterates, oneJump, oracle, dataOracle } = this.measurement;
     this.#each(seeds, readings, (run, reading, own) => {
       const store = (into: Float32Array, values: Float32Array): void =>
         into.set(values, (run * this.#steps + k) * values.length);
       const inData = this.#subject.toData(own, this.item);
-      if (name === "oracle") return store(oracle!, inData);
-      store(actions, own);
-      store(dataActions, inData);
+      store(name === "oracle" ? oracle! : actions, own);
+      store(name === "oracle" ? dataOracle! : dataActions, inData);
+      if (name === "oracle") return;
       store(iterates, reading.iterates ?? own);
       if (reading.oneJump) store(oneJump, reading.oneJump);
     });

@@ -88,9 +88,11 @@ export interface EpisodeMeasurement {
   iterates: Float32Array;
   /** (V, S, K, M, T, D) the clean estimate of each iterate x_n, n = 0..M−1. */
   oneJump: Float32Array;
-  /** (V, S, K, T, D) the decode from the recorded future instead of the imagined one, in the data's units, where that was asked. */
+  /** (V, S, K, T, D) the decode from the recorded future instead of the imagined one, where that was asked. */
   oracle?: Float32Array;
-  /** (V, S, T, D) the decode at the last probe step with hidden states set to zero. */
+  /** The same in the data's units. */
+  dataOracle?: Float32Array;
+  /** (V, S, T, D) the decode at the last probe step with hidden states set to zero; empty where the system has no such control. */
   zeroedContext: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with another episode's hidden states of that step; empty when there is only one episode. */
   otherContext: Float32Array;

@@ -123,7 +123,7 @@ export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint
   const tensors = [
     ...tensor("actions", [E, V, S, K, T, D], (e) => e.dataActions),
     ...tensor("actions_normalised", [E, V, S, K, T, D], (e) => e.actions),
-    ...tensor("oracle_actions", [E, V, S, K, T, D], (e) => e.oracle),
+    ...tensor("oracle_actions", [E, V, S, K, T, D], (e) => e.dataOracle),
     ...tensor("iterates", [E, V, S, K, M + 1, T, D], (e) => e.iterates),
     ...tensor("one_jump", [E, V, S, K, M, T, D], (e) => e.oneJump),
     ...tensor("zeroed_context", [E, V, S, T, D], (e) => e.zeroedContext),

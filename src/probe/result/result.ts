@@ -127,7 +127,10 @@ export interface ProbeResult {
     dataset_mean: Levels | null;
   };
   /** The decode at the last video step with a context that knows nothing of this episode. */
-  controls: { zeroed_context: Levels; other_episode_context: Levels | null };
+  controls: { zeroed_context: Levels | null; other_episode_context: Levels | null };
+  /** (K) decodes from the recorded future, noised as at each probe step; null where that was not asked. */
+  oracle_axis: VideoAxis<number[]> | null;
+  oracle_axis_interval: VideoAxis<Interval[] | null> | null;
   /** Mean squared difference of the last actions of two seeds; null with one seed. */
   between_seeds: { video: number | null; action: number | null };
   /** The smallest probed step whose interval of MSE(k) − MSE(N) to the truth lies within ±`tolerance`. */
@@ -193,12 +196,14 @@ export function probeResult(
   const { settings, timing } = measurement;
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
-  const { videoAxis, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } = statistics;
+  const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } =
+    statistics;
 
-  const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => ({
-    mse_to_last: view(videoAxis.toLast),
-    mse_to_truth: videoAxis.toTruth && view(videoAxis.toTruth),
+  const axisOf = <T>(axis: TwoReferences, view: (curve: Curve) => T): VideoAxis<T> => ({
+    mse_to_last: view(axis.toLast),
+    mse_to_truth: axis.toTruth && view(axis.toTruth),
   });
+  const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => axisOf(videoAxis, view);
   const action = <T>(view: (curve: Curve) => T): ActionAxis<T> => ({
     iterate_to_final: view(actionAxis.iterate.toFinal),
     iterate_to_truth: actionAxis.iterate.toTruth && view(actionAxis.iterate.toTruth),
@@ -265,9 +270,11 @@ export function probeResult(
       dataset_mean: levelsOf(floors.datasetMean),
     },
     controls: {
-      zeroed_context: levelsOf(controls.zeroedContext)!,
+      zeroed_context: levelsOf(controls.zeroedContext),
       other_episode_context: levelsOf(controls.otherEpisode),
     },
+    oracle_axis: oracle && axisOf(oracle, (curve) => curve.mean),
+    oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
     between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
     sufficient_step: {
       step: sufficient.step,

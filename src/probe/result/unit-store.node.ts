@@ -23,9 +23,10 @@ const ARRAYS = [
   "truth",
   "holdStill",
   "oracle",
+  "dataOracle",
 ] as const;
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
-const OPTIONAL: readonly string[] = ["truth", "holdStill", "oracle"];
+const OPTIONAL: readonly string[] = ["truth", "holdStill", "oracle", "dataOracle"];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */
 export interface FolderStore extends UnitStore {

@@ -39,7 +39,9 @@ export interface ProbeStatistics {
   /** One-point curves; null where the data or the model define no such chunk. */
   floors: { holdStill: TwoReferences | null; datasetMean: TwoReferences | null };
   /** One-point curves at the last video step; `otherEpisode` is null with one episode. */
-  controls: { zeroedContext: TwoReferences; otherEpisode: TwoReferences | null };
+  controls: { zeroedContext: TwoReferences | null; otherEpisode: TwoReferences | null };
+  /** K points of decodes from the recorded future; null where there are none. */
+  oracle: TwoReferences | null;
   /** Mean squared difference between two seeds' last actions: how far apart equally good answers lie; null with one seed. */
   betweenSeeds: { video: number | null; action: number | null };
   sufficient: SufficientStep;
@@ -117,8 +119,13 @@ export function probeStatistics(
     : null;
   const mean = measurement.datasetMean;
   const datasetMean = mean ? twoReferences(1, () => () => ({ data: mean, offset: 0 })) : null;
-  const control = (name: "zeroedContext" | "otherContext"): TwoReferences =>
-    twoReferences(1, () => (episode, run) => ({ data: episode[name], offset: run * size }));
+  const control = (name: "zeroedContext" | "otherContext"): TwoReferences | null =>
+    episodes.every((episode) => episode[name].length > 0)
+      ? twoReferences(1, () => (episode, run) => ({ data: episode[name], offset: run * size }))
+      : null;
+  const oracle = episodes.every((episode) => episode.oracle)
+    ? twoReferences(K, (k) => (episode, run) => ({ data: episode.oracle!, offset: (run * K + k) * size }))
+    : null;
 
   const fraction = fractions(measurement.actionTimes);
   const straightToTruth = (): number[] => {
@@ -155,8 +162,9 @@ export function probeStatistics(
     floors: { holdStill, datasetMean },
     controls: {
       zeroedContext: control("zeroedContext"),
-      otherEpisode: episodes.every((e) => e.otherContext.length > 0) ? control("otherContext") : null,
+      otherEpisode: control("otherContext"),
     },
+    oracle,
     betweenSeeds: {
       video: betweenSeeds(V, S, (v, s) => v * S + s),
       action: betweenSeeds(S, V, (s, v) => v * S + s),

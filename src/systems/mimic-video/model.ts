@@ -42,6 +42,8 @@ export interface ModelPlan {
   readonly model: MimicVideo;
   /** Reads the weights, and closes their files. @throws AdapterError when memory runs out */
   load(options?: LoadOptions): Promise<MimicVideo>;
+  /** Takes the memory of the weights, on a device that only counts. */
+  reserve(): void;
   /** Closes the files of a plan that is not carried out. */
   close(): Promise<void>;
 }
@@ -134,6 +136,7 @@ export class MimicVideo {
           await loadAll(all, options).finally(close);
           return model;
         },
+        reserve: () => all.forEach((loader) => loader.reserve()),
         close,
       };
     } catch (error) {
