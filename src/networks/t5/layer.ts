@@ -1,5 +1,5 @@
 /**
- * One layer of the T5 encoder, and the buckets of its relative positions (transformers' `modeling_t5.py`).
+ * One layer of the T5 encoder (transformers' `modeling_t5.py`), whether all layers lie on the GPU or one at a time.
  *
  * Axes: B batch, S tokens, d model width, H heads of width d_kv.
  */
@@ -59,19 +59,4 @@ export class T5Layer {
     const hidden = norm(z, { kind: "rms", epsilon, weight: this.#feedForwardNorm });
     return linear(linear(hidden, this.#wi, { activation: "relu" }), this.#wo, { residual: z });
   }
-}
-
-/** Bucket of every relative position key − query from −(S−1) to S−1, bidirectional, in the reference's float32. */
-export function relativeBuckets(config: T5Config, tokens: number): Uint32Array<ArrayBuffer> {
-  const f32 = Math.fround;
-  const half = Math.floor(config.buckets / 2);
-  const exact = Math.floor(half / 2);
-  const span = Math.log(config.maxDistance / exact);
-  return Uint32Array.from({ length: 2 * tokens - 1 }, (_, i) => {
-    const delta = i - (tokens - 1);
-    const n = Math.abs(delta);
-    const log = f32(Math.log(f32(n / exact)));
-    const far = exact + Math.trunc(f32(f32(log / f32(span)) * (half - exact)));
-    return (delta > 0 ? half : 0) + (n < exact ? n : Math.min(half - 1, far));
-  });
 }

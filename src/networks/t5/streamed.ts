@@ -15,7 +15,8 @@ import { WeightLoader } from "../../weights/loader.ts";
 import { asFloat32, piecesOf } from "../../weights/pieces.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import type { T5Config } from "./encoder.ts";
-import { relativeBuckets, T5Layer } from "./layer.ts";
+import { relativeBuckets } from "./buckets.ts";
+import { T5Layer } from "./layer.ts";
 
 export interface EncodeOptions {
   /** after each layer, with the layers done and in all */
@@ -93,7 +94,8 @@ export class StreamedT5 {
           await loader.load({ signal: options.signal });
           await this.#each(batches, `T5 layer ${i}`, ({ x, mask }) => {
             const [, S] = x.shape;
-            const buckets = constant([2 * S - 1], relativeBuckets(this.config, S), "buckets");
+            const { buckets: count, maxDistance } = this.config;
+            const buckets = constant([2 * S - 1], relativeBuckets(S, count, maxDistance), "buckets");
             assign(x, layer.forward(x, { relativeBias: gather(relativeBias, buckets), mask }));
           });
         } finally {
