@@ -32,12 +32,16 @@ const PUBLISHED = { frame_size: [480, 640], future_frames: 56 };
 /** Positions that the rotary tables of the release have along each axis, in tokens. */
 const MOST_TOKENS = 128;
 
+/** What `clip.json` says; undefined where there is none. */
+export const clipFile = async (files: ModelFiles): Promise<unknown> =>
+  files.paths.includes("clip.json") ? files.json("clip.json") : undefined;
+
 /**
- * @throws FormatError for a `clip.json` that is malformed or does not divide
+ * @param given what `clipFile` says
+ * @param where its name, for messages
+ * @throws FormatError for one that is malformed or does not divide
  */
-export async function readClip(files: ModelFiles, by: Compression): Promise<Clip> {
-  const given = files.paths.includes("clip.json") ? await files.json("clip.json") : PUBLISHED;
-  const where = `${files.name}/clip.json`;
+export function clipOf(given: unknown = PUBLISHED, where: string, by: Compression): Clip {
   if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new FormatError(`${where} is not a JSON object.`);
   const { frame_size: size = PUBLISHED.frame_size, future_frames: future = PUBLISHED.future_frames } =

@@ -7,7 +7,7 @@
 import { WeightsError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { record, scope } from "../../gpu/recording.ts";
-import { expand } from "../../kernels/copy.ts";
+import { concat, expand } from "../../kernels/copy.ts";
 import { widthOf } from "../../networks/cosmos/config.ts";
 import { cosmosConfigFromShapes } from "../../networks/cosmos/original-config.ts";
 import { cosmosWeights } from "../../networks/cosmos/original-keys.ts";
@@ -20,12 +20,12 @@ import { world2ActionConfig, world2ActionWeights } from "../../networks/world2ac
 import { World2ActionDecoder } from "../../networks/world2action/decoder.ts";
 import type { WeightDtype } from "../../tensor/packed-weight.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
-import { copyTensor, createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
+import { constant, copyTensor, createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { roundedToBf16 } from "../../weights/rounded.ts";
 import type { TensorSource } from "../../weights/source.ts";
-import { type Clip, readClip } from "./clip.ts";
+import { type Clip, clipFile, clipOf, type Compression } from "./clip.ts";
 import { mergeAdapters } from "./lora.ts";
 import { productOnGpu } from "./lora-product.ts";
 import type { Policy } from "./policies.ts";
@@ -47,6 +47,13 @@ export interface ModelOptions extends LoaderOptions {
   readonly dtype: WeightDtype;
 }
 
+/** The files of one policy, opened by their headers, under the names that the networks ask for. */
+export interface Checkpoints {
+  readonly tokenizer: TensorSource;
+  readonly backbone: TensorSource;
+  readonly decoder: TensorSource;
+}
+
 export class ReleaseModel {
   readonly gpu: Gpu;
   readonly policy: Policy;
@@ -56,24 +63,26 @@ export class ReleaseModel {
   readonly transformer: CosmosTransformer;
   readonly decoder: World2ActionDecoder;
   readonly #loaders: readonly WeightLoader[];
-  readonly #sources: readonly TensorSource[];
+  readonly #checkpoints: Checkpoints;
+  readonly #options: ModelOptions;
 
-  private constructor(
-    parts: Pick<ReleaseModel, "gpu" | "policy" | "clip" | "statistics" | "vae" | "transformer" | "decoder">,
-    loaders: readonly WeightLoader[],
-    sources: readonly TensorSource[],
-  ) {
-    ({
-      gpu: this.gpu,
-      policy: this.policy,
-      clip: this.clip,
-      statistics: this.statistics,
-      vae: this.vae,
-      transformer: this.transformer,
-      decoder: this.decoder,
-    } = parts);
+  private constructor(gpu: Gpu, checkpoints: Checkpoints, options: ModelOptions, surroundings: Surroundings) {
+    const { tokenizer, backbone, decoder } = checkpoints;
+    const loaderOf = (weights: TensorSource): WeightLoader => WeightLoader.from(gpu, weights, options);
+    const loaders = [loaderOf(tokenizer), loaderOf(backbone), loaderOf(decoder)];
+    this.gpu = gpu;
+    this.vae = new WanVae(wanConfigFromShapes(tokenizer.tensors, tokenizer.name), loaders[0], "encoder");
+    this.transformer = new CosmosTransformer(
+      cosmosConfigFromShapes(backbone.tensors, backbone.name),
+      loaders[1],
+    );
+    this.decoder = new World2ActionDecoder(world2ActionConfig(decoder.tensors, decoder.name), loaders[2]);
+    this.policy = surroundings.policy;
+    this.clip = surroundings.clip(this);
+    this.statistics = surroundings.statistics(this);
     this.#loaders = loaders;
-    this.#sources = sources;
+    this.#checkpoints = checkpoints;
+    this.#options = options;
   }
 
   /**
@@ -86,53 +95,58 @@ export class ReleaseModel {
     policy: Policy,
     options: ModelOptions,
   ): Promise<ReleaseModel> {
-    const sources: TensorSource[] = [];
-    const loaders: WeightLoader[] = [];
-    const source = async (path: string): Promise<TensorSource> => {
-      const opened = await files.weights(path);
-      sources.push(opened);
-      return opened;
-    };
-    const loaderOf = (weights: TensorSource): WeightLoader => {
-      const loader = WeightLoader.from(gpu, weights, options);
-      loaders.push(loader);
-      return loader;
+    const opened: TensorSource[] = [];
+    const open = async (path: string): Promise<TensorSource> => {
+      const source = await files.weights(path);
+      opened.push(source);
+      return source;
     };
     try {
-      // The release casts the tokenizer's float32 weights to bfloat16 once, when it loads them.
-      const tokenizer = roundedToBf16(wanWeights(await source(TOKENIZER)));
-      const vae = new WanVae(
-        wanConfigFromShapes(tokenizer.tensors, tokenizer.name),
-        loaderOf(tokenizer),
-        "encoder",
-      );
-      const backbone = cosmosWeights(mergeAdapters(await source(policy.backbone), productOnGpu(gpu)));
-      const config = cosmosConfigFromShapes(backbone.tensors, backbone.name);
-      const transformer = new CosmosTransformer(config, loaderOf(backbone));
-      const actions = world2ActionWeights(await source(policy.decoder));
-      const decoder = new World2ActionDecoder(
-        world2ActionConfig(actions.tensors, actions.name),
-        loaderOf(actions),
-      );
-      for (const loader of loaders) loader.compare();
-      checkPair(policy, transformer, decoder);
-      const largest = loaders
-        .map((loader) => loader.largest)
-        .reduce((most, one) => (one.bytes > most.bytes ? one : most));
-      gpu.checkBinding(largest.bytes, largest.label, SMALLER_WEIGHTS);
-      const clip = await readClip(files, {
-        spatial: 2 ** (vae.config.encoderWidths.length - 1) * vae.config.patchSize,
-        temporal: 2 ** vae.config.halvesTime.filter(Boolean).length,
-        patch: config.patchSize[1],
+      const checkpoints = {
+        // The release casts the tokenizer's float32 weights to bfloat16 once, when it loads them.
+        tokenizer: roundedToBf16(wanWeights(await open(TOKENIZER))),
+        backbone: cosmosWeights(mergeAdapters(await open(policy.backbone), productOnGpu(gpu))),
+        decoder: world2ActionWeights(await open(policy.decoder)),
+      };
+      const [clip, statistics] = [await clipFile(files), await files.json(policy.statistics)];
+      return ReleaseModel.of(gpu, checkpoints, options, {
+        policy,
+        clip: (model) => clipOf(clip, `${files.name}/clip.json`, compression(model)),
+        statistics: ({ decoder }) =>
+          readStatistics(statistics, `${files.name}/${policy.statistics}`, {
+            ...{ state: 1, action: decoder.chunkLength },
+          }),
       });
-      const horizon = { state: 1, action: decoder.chunkLength };
-      const name = `${files.name}/${policy.statistics}`;
-      const statistics = readStatistics(await files.json(policy.statistics), name, horizon);
-      return new ReleaseModel({ gpu, policy, clip, statistics, vae, transformer, decoder }, loaders, sources);
     } catch (error) {
-      for (const opened of sources) await opened.close();
+      for (const source of opened) await source.close();
       throw error;
     }
+  }
+
+  /** The networks of checkpoints that are open. @throws WeightsError or AdapterError naming what does not fit */
+  static of(
+    gpu: Gpu,
+    checkpoints: Checkpoints,
+    options: ModelOptions,
+    surroundings: Surroundings,
+  ): ReleaseModel {
+    const model = new ReleaseModel(gpu, checkpoints, options, surroundings);
+    for (const loader of model.#loaders) loader.compare();
+    checkPair(model);
+    const largest = model.#loaders
+      .map((loader) => loader.largest)
+      .reduce((most, one) => (one.bytes > most.bytes ? one : most));
+    gpu.checkBinding(largest.bytes, largest.label, SMALLER_WEIGHTS);
+    return model;
+  }
+
+  /** The same model on a device that only counts, with the memory of its weights taken. */
+  counted(gpu: Gpu): ReleaseModel {
+    const { policy, clip, statistics } = this;
+    const surroundings = { policy, clip: () => clip, statistics: () => statistics };
+    const model = new ReleaseModel(gpu, this.#checkpoints, this.#options, surroundings);
+    for (const loader of model.#loaders) loader.reserve();
+    return model;
   }
 
   /** bytes of GPU memory that the weights take */
@@ -145,6 +159,12 @@ export class ReleaseModel {
     const [T, H, W] = this.clip.latents;
     const [, ph, pw] = this.transformer.config.patchSize;
     return (T * H * W) / (ph * pw);
+  }
+
+  /** d of the text that the transformer reads */
+  get textWidth(): number {
+    const { textDim, textProjectionFrom = textDim } = this.transformer.config;
+    return textProjectionFrom;
   }
 
   /** (C, T, H, W) of one clip's latents */
@@ -180,17 +200,19 @@ export class ReleaseModel {
   async prepare(frames: Float32Array<ArrayBuffer>, text: Float32Array, copies: number): Promise<Prepared> {
     const { gpu, vae, transformer, clip } = this;
     const [rows, columns] = clip.frameSize;
-    const width = transformer.config.textProjectionFrom ?? transformer.config.textDim;
-    // Rows of zeros behind the prompt are attended to like any other.
-    const padded = new Float32Array(MOST_TEXT_ROWS * width);
-    padded.set(text);
+    const width = this.textWidth;
     const video = createTensor(
       gpu,
       [1, 3, frames.length / (3 * rows * columns), rows, columns],
       frames,
       "frames",
     );
-    const prompt = createTensor(gpu, [1, MOST_TEXT_ROWS, width], padded, "text");
+    // A projection has a bias, so that rows of zeros do not stay zeros.
+    const projected = transformer.config.textProjectionFrom !== undefined;
+    const textRows = projected ? MOST_TEXT_ROWS : text.length / width;
+    const padded = new Float32Array(textRows * width);
+    padded.set(text);
+    const prompt = createTensor(gpu, [1, textRows, width], padded, "text");
     try {
       const encoded = await record(gpu, "encode frames", () => {
         const { mean } = vae.encode(video);
@@ -205,9 +227,7 @@ export class ReleaseModel {
       encoded.dispose();
       // What the tokenizer needed is of no size that anything else has.
       gpu.memory.trim();
-      const context = await record(gpu, "prepare text", () =>
-        scope("transformer", () => transformer.textContext(expand(prompt, copies, MOST_TEXT_ROWS, width))),
-      );
+      const context = await record(gpu, "prepare text", () => this.#textContext(prompt, copies));
       await context.run();
       return {
         latents,
@@ -223,9 +243,24 @@ export class ReleaseModel {
     }
   }
 
+  /**
+   * Records: keys and values of a prompt (1, L, d) for V copies. Rows of zeros behind it are attended to like any other: without a bias
+   * their keys and values are zeros, so they are not computed.
+   */
+  #textContext(prompt: Tensor, copies: number): TextContext {
+    const { keys, values } = scope("transformer", () => this.transformer.textContext(prompt));
+    const padding = MOST_TEXT_ROWS - prompt.dim(1);
+    const padded = (x: Tensor): Tensor => {
+      const zeros =
+        padding > 0 ? [constant([1, padding, x.dim(2)], new Float32Array(padding * x.dim(2)))] : [];
+      return expand(concat([x, ...zeros], 1), copies, MOST_TEXT_ROWS, x.dim(2));
+    };
+    return { keys: keys.map(padded), values: values.map(padded) };
+  }
+
   /** Closes the files of weights. */
   async close(): Promise<void> {
-    await Promise.all(this.#sources.map((source) => source.close()));
+    await Promise.all(Object.values<TensorSource>({ ...this.#checkpoints }).map((source) => source.close()));
   }
 
   /** Frees the weights. */
@@ -234,22 +269,35 @@ export class ReleaseModel {
   }
 }
 
+/** What of a model does not stand in its networks' files. */
+export interface Surroundings {
+  readonly policy: Policy;
+  readonly clip: (model: Pick<ReleaseModel, "vae" | "transformer">) => Clip;
+  readonly statistics: (model: Pick<ReleaseModel, "decoder">) => Statistics;
+}
+
+/** Pixels of a latent, frames of one, latents of a token's side. */
+function compression({ vae, transformer }: Pick<ReleaseModel, "vae" | "transformer">): Compression {
+  return {
+    spatial: 2 ** (vae.config.encoderWidths.length - 1) * vae.config.patchSize,
+    temporal: 2 ** vae.config.halvesTime.filter(Boolean).length,
+    patch: transformer.config.patchSize[1],
+  };
+}
+
 /** @throws WeightsError when the decoder reads other hidden states than the backbone has */
-function checkPair(
-  { backbone, decoder: path, layer }: Policy,
-  video: CosmosTransformer,
-  action: World2ActionDecoder,
-): void {
-  const [width, expected] = [widthOf(video.config), action.config.contextDim];
+function checkPair({ policy, transformer, decoder }: ReleaseModel): void {
+  const { backbone, decoder: path, layer } = policy;
+  const [width, expected] = [widthOf(transformer.config), decoder.config.contextDim];
   if (width !== expected) {
     throw new WeightsError(
       `${path} reads hidden states of width ${expected}, ${backbone} has ${width}. A decoder cannot read another backbone's ` +
         "hidden states; the two are not of one policy.",
     );
   }
-  if (layer > video.config.layers) {
+  if (layer > transformer.config.layers) {
     throw new WeightsError(
-      `${path} was trained on the hidden states behind ${layer} blocks; ${backbone} has ${video.config.layers}. ` +
+      `${path} was trained on the hidden states behind ${layer} blocks; ${backbone} has ${transformer.config.layers}. ` +
         "The two are not of one policy.",
     );
   }

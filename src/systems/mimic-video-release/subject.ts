@@ -7,7 +7,6 @@
 import { UsageError } from "../../errors.ts";
 import { record } from "../../gpu/recording.ts";
 import { combine } from "../../kernels/combine.ts";
-import { widthOf } from "../../networks/cosmos/config.ts";
 import { videoTime } from "../../networks/world2action/times.ts";
 import type {
   Control,
@@ -37,7 +36,7 @@ import { ACTION_STEPS, actionScheduler } from "./action-denoiser.ts";
 import { CONTEXT_LATENTS } from "./clip.ts";
 import type { Episode, Episodes } from "./episodes.ts";
 import type { Prepared, ReleaseModel } from "./model.ts";
-import type { MemoryPlan } from "./plan.ts";
+import { type MemoryPlan, readingBytes } from "./plan.ts";
 import { readOut } from "./read-out.ts";
 import type { Family } from "./statistics.ts";
 import type { TextEmbeddings } from "./text-file.ts";
@@ -221,14 +220,8 @@ export class ReleaseSubject implements Subject<Encoded> {
   /** valid until the next one */
   #lastRecorded: TimedTap["tap"] = [];
 
-  bytes({ copies: V }: Encoded): { tap: number; readRow: number } {
-    const { decoder, tokens, transformer } = this.#model;
-    const { layers, width } = decoder.config;
-    const hidden = 4 * V * tokens * widthOf(transformer.config);
-    const perBlock = 4 * V * tokens * 2 * width;
-    const { contextUse } = this.#options.plan;
-    // A copy of the taps, their norm, keys and values.
-    return { tap: hidden, readRow: 2 * hidden + perBlock * (contextUse === "kept" ? layers : 1) };
+  bytes({ copies }: Encoded): { tap: number; readRow: number } {
+    return readingBytes(this.#model, copies, this.#options.plan.contextUse);
   }
 
   async read(

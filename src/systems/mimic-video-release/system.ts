@@ -55,11 +55,10 @@ export const mimicVideoRelease: System = {
     try {
       const { dtype = "bf16", unexpected } = options;
       model = await ReleaseModel.open(gpu, files, policy, { dtype, unexpected });
-      const { textDim, textProjectionFrom } = model.transformer.config;
-      const texts = new Texts(files, textProjectionFrom ?? textDim, {
+      const texts = new Texts(files, model.textWidth, {
         ...{ file, encode: options.encodeText, cache: new TextCache(options.cache ?? noCache) },
       });
-      const plan = planMemory(model, options.gpuMemory);
+      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false);
       return new OpenedRelease(gpu, files, model, texts, plan, options, file, await trainedOn(files));
     } catch (error) {
       await file?.close();

@@ -4,28 +4,20 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { FormatError, UsageError } from "../../../src/errors.ts";
-import { type Clip, readClip } from "../../../src/systems/mimic-video-release/clip.ts";
+import { type Clip, clipOf } from "../../../src/systems/mimic-video-release/clip.ts";
 import { Episodes } from "../../../src/systems/mimic-video-release/episodes.ts";
-import type { ModelFiles } from "../../../src/weights/model-files.ts";
 import { openModelFolder } from "../../../src/weights/model-files.node.ts";
 import { encodeSafetensors, type TensorToWrite } from "../../../src/weights/safetensors.ts";
 import { COMPRESSION, folderOf, openMiniature } from "./miniatures.ts";
 
-const filesWith = (clip?: unknown): ModelFiles =>
-  ({
-    name: "model",
-    paths: clip === undefined ? [] : ["clip.json"],
-    json: () => Promise.resolve(clip),
-  }) as unknown as ModelFiles;
-
 describe("the clip", () => {
-  test("published, when nothing is said", async () => {
-    expect(await readClip(filesWith(), COMPRESSION)).toEqual({
+  test("published, when nothing is said", () => {
+    expect(clipOf(undefined, "clip.json", COMPRESSION)).toEqual({
       frameSize: [480, 640],
       futureFrames: 56,
       latents: [16, 60, 80],
     });
-    expect((await readClip(filesWith({ future_frames: 4 }), COMPRESSION)).latents).toEqual([3, 60, 80]);
+    expect(clipOf({ future_frames: 4 }, "clip.json", COMPRESSION).latents).toEqual([3, 60, 80]);
   });
 
   test.each([
@@ -40,9 +32,9 @@ describe("the clip", () => {
     [{ future_frames: 4.5 }, /future_frames is 4.5/],
     [{ frame_size: [16, 4096] }, /16×1×256 tokens; at most 128/],
     [null, /not a JSON object/],
-  ])("%j", async (clip, message) => {
-    await expect(readClip(filesWith(clip), COMPRESSION)).rejects.toThrow(FormatError);
-    await expect(readClip(filesWith(clip), COMPRESSION)).rejects.toThrow(message);
+  ])("%j", (clip, message) => {
+    expect(() => clipOf(clip, "clip.json", COMPRESSION)).toThrow(FormatError);
+    expect(() => clipOf(clip, "clip.json", COMPRESSION)).toThrow(message);
   });
 });
 

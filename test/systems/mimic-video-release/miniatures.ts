@@ -1,7 +1,7 @@
 /** The miniatures of the release, opened for tests. */
 import { fileURLToPath } from "node:url";
 import { Episodes } from "../../../src/systems/mimic-video-release/episodes.ts";
-import { type Clip, readClip } from "../../../src/systems/mimic-video-release/clip.ts";
+import { type Clip, clipFile, clipOf } from "../../../src/systems/mimic-video-release/clip.ts";
 import { openModelFolder } from "../../../src/weights/model-files.node.ts";
 import type { ModelFiles } from "../../../src/weights/model-files.ts";
 import { relativeError } from "../../support/numbers.ts";
@@ -21,7 +21,7 @@ export async function openMiniature(
   name: Miniature,
 ): Promise<{ files: ModelFiles; clip: Clip; episodes: Episodes }> {
   const files = await openModelFolder(folderOf(name));
-  const clip = await readClip(files, COMPRESSION);
+  const clip = clipOf(await clipFile(files), "model/clip.json", COMPRESSION);
   const data = await openModelFolder(`${folderOf(name)}/episodes`);
   return { files, clip, episodes: await Episodes.open(data, clip, CHUNKS[name]) };
 }

@@ -11,7 +11,7 @@ import {
   vaeShapes,
 } from "../../../bench/release/layout.ts";
 import { writeRandomRelease } from "../../../bench/release/write.ts";
-import { readClip } from "../../../src/systems/mimic-video-release/clip.ts";
+import { clipFile, clipOf } from "../../../src/systems/mimic-video-release/clip.ts";
 import { Episodes } from "../../../src/systems/mimic-video-release/episodes.ts";
 import { choosePolicy } from "../../../src/systems/mimic-video-release/policies.ts";
 import { readStatistics } from "../../../src/systems/mimic-video-release/statistics.ts";
@@ -78,7 +78,7 @@ test("a small one is read like a miniature", async () => {
     }
     await Promise.all([ours.close(), reference.close()]);
   }
-  const clip = await readClip(files, COMPRESSION);
+  const clip = clipOf(await clipFile(files), "model/clip.json", COMPRESSION);
   expect(clip.latents).toEqual([3, 8, 8]);
   const statistics = readStatistics(await files.json(policy.statistics), "s", { state: 1, action: 5 });
   expect(statistics.family).toBe("bridge");
