@@ -1,8 +1,8 @@
-/** The options of the reference's action model (lucidrains specification 1.1), as far as inference depends on them. */
+/** The options of the reference's action model (docs/references.md, "options"), as far as inference depends on them. */
 import { UsageError } from "../../errors.ts";
 import { ConfigReader } from "../config.ts";
 
-/** Options of the state autoencoder's encoder (specification 1.10). */
+/** Options of the state autoencoder's encoder (docs/references.md, "state autoencoder"). */
 export interface StateAutoencoderConfig {
   /** V, width of the hidden states */
   readonly dim: number;

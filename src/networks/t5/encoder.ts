@@ -1,5 +1,5 @@
 /**
- * The T5 encoder (transformers `T5EncoderModel`; lucidrains specification section 5): token ids to text features.
+ * The T5 encoder (transformers `T5EncoderModel`; docs/references.md, "T5"): token ids to text features.
  *
  * Axes: B batch, S tokens, d model width, H heads of width d_kv, F feed-forward width.
  */
