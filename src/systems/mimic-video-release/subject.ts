@@ -45,6 +45,8 @@ import { SIGMA_MAX, VIDEO_STEPS, VideoDenoiser, videoScheduler } from "./video-d
 /** An episode's frames and prompt, encoded for V trajectories. */
 export interface Encoded extends Prepared {
   readonly episode: Episode;
+  /** (L, d) of its prompt */
+  readonly embedding: Float32Array;
   /** V */
   readonly copies: number;
 }
@@ -149,7 +151,7 @@ export class ReleaseSubject implements Subject<Encoded> {
     const text = this.#options.embeddings().get(episode.prompt);
     if (!text) throw new UsageError(`the prompt ${JSON.stringify(episode.prompt)} was not encoded`);
     const frames = this.#options.oracle ? episode.recorded! : episode.context;
-    return { ...(await this.#model.prepare(frames, text, copies)), episode, copies };
+    return { ...(await this.#model.prepare(frames, text, copies)), episode, embedding: text, copies };
   }
 
   async *denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
