@@ -10,7 +10,7 @@ import { FormatError, MimicVideoError, UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { openGpu } from "../gpu/open.node.ts";
 import { readVariants } from "../kernels/variants.ts";
-import { selectVariantsHere } from "../kernels/selection.node.ts";
+import { autotuneHere } from "../kernels/autotune.node.ts";
 import type { CaseTensor, ExpectedOutput, GoldenCase } from "../parity/case.ts";
 import { kinds } from "../parity/kinds.ts";
 import { compareRelease } from "../parity/release.ts";
@@ -18,6 +18,7 @@ import { sizeOf } from "../tensor/tensor.ts";
 import { toNumbers } from "../parity/numbers.ts";
 import { openModelFolder } from "../weights/model-files.node.ts";
 import { openWeights } from "../weights/open.node.ts";
+import { helpText } from "./terminal.node.ts";
 
 /** Errors stay below this; `torch` is PyTorch's own error in float32. */
 const BOUNDS = {
@@ -27,13 +28,17 @@ const BOUNDS = {
   f16: (torch: number) => 2 ** 13 * torch,
 } as const;
 
-const HELP = `npm run parity [-- [options] DIR…]
-
-  DIR              a case folder, a model with a reference/, or a folder of them (default: every test/golden*)
-  --adapter NAME   "software", or a part of an adapter's name
-  --variants K=V   force kernel variants, comma-separated: linear=naive,attention=naive
-  --dtype f16      matrices rounded to float16; arithmetic stays float32, errors may be 2^13 times PyTorch's
-  --help           this text`;
+const help = (): string =>
+  helpText("npm run parity [-- [options] DIR…]", [
+    ["DIR", "a case folder, a model with a reference/, or a folder of them (default: every test/golden*)"],
+    ["--adapter NAME", '"software", or a part of an adapter\'s name'],
+    ["--variants K=V", "force kernel variants, comma-separated: linear=naive,attention=naive"],
+    [
+      "--dtype f16",
+      "matrices rounded to float16; arithmetic stays float32, errors may be 2^13 times PyTorch's",
+    ],
+    ["--help", "this text"],
+  ]);
 
 interface Row {
   readonly output: string;
@@ -171,7 +176,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
     },
   });
   if (values.help) {
-    console.log(HELP);
+    console.log(help());
     return 0;
   }
   const { dtype } = values;
@@ -182,7 +187,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
   const variants = values.variants ? readVariants(values.variants) : {};
   const gpu = await openGpu({ adapter: values.adapter, variants });
   try {
-    for (const note of await selectVariantsHere(gpu)) console.log(note);
+    for (const note of await autotuneHere(gpu)) console.log(note);
     console.log(
       `${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), ${dtype} matrices, float32 arithmetic`,
     );

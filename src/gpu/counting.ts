@@ -42,7 +42,7 @@ export async function countingLike(gpu: Gpu): Promise<Gpu> {
     maxBindingBytes: gpu.maxBindingBytes,
     variants: gpu.variants,
   });
-  for (const [kind, variant] of gpu.selected) counting.selected.set(kind, variant);
+  for (const [kind, variant] of gpu.tuned) counting.tuned.set(kind, variant);
   return counting;
 }
 

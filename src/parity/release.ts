@@ -8,7 +8,7 @@ import type { Encoded } from "../systems/mimic-video-release/subject.ts";
 import { recognise } from "../systems/registry.ts";
 import type { SystemOptions } from "../systems/system.ts";
 import { readTensor } from "../tensor/tensor.ts";
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import { toFloat32 } from "../weights/convert.ts";
 

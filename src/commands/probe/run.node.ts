@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { AdapterError } from "../../errors.ts";
 import { openGpu } from "../../gpu/open.node.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { selectVariantsHere } from "../../kernels/selection.node.ts";
+import { autotuneHere } from "../../kernels/autotune.node.ts";
 import type {
   ProbeMeasurement,
   ProbeProvenance,
@@ -14,14 +14,16 @@ import type {
   RunProbe,
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
+import { checkSettings } from "../../probe/experiment/settings.ts";
 import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
-import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
+import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { openModelFolder } from "../../weights/model-files.node.ts";
 import { resolveModel } from "../../weights/hub/resolve-model.node.ts";
+import { openArrays } from "../../weights/open-arrays.node.ts";
 import { openWeights } from "../../weights/open.node.ts";
 
 /** Runs the probe on a folder or Hub checkpoint, on the adapter that is asked for. */
@@ -56,8 +58,9 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, system.items));
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
+    await checkSettings(settings, subject);
     await noise?.close();
-    for (const note of await selectVariantsHere(gpu!)) onNote?.(note);
+    for (const note of await autotuneHere(gpu!)) onNote?.(note);
     clock.lap("select");
     await opened.load({
       signal,
@@ -79,7 +82,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 };
 
 /** What a system may need of this machine. */
-const HERE = { openFile: openWeights, cache: folderCache() };
+const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;

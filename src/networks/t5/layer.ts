@@ -6,7 +6,7 @@
 import { attention } from "../../kernels/attention.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import type { T5Config } from "./encoder.ts";
@@ -23,10 +23,10 @@ export interface T5Surroundings {
 export class T5Layer {
   readonly #config: T5Config;
   readonly #attentionNorm: Tensor;
-  readonly #attention: Readonly<Record<"q" | "k" | "v" | "o", PackedWeight>>;
+  readonly #attention: Readonly<Record<"q" | "k" | "v" | "o", Matrix>>;
   readonly #feedForwardNorm: Tensor;
-  readonly #wi: PackedWeight;
-  readonly #wo: PackedWeight;
+  readonly #wi: Matrix;
+  readonly #wo: Matrix;
 
   /** Asks for the weights of layer `index`. */
   constructor(config: T5Config, w: WeightLoader, index: number) {

@@ -8,7 +8,7 @@
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
 
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
+import type { WeightDtype } from "../../tensor/matrix.ts";
 import type { Item, State, Tap, TrainedOn } from "../subject.ts";
 
 /** What the experiment is, as it is asked for: everything that decides its numbers, together with the model, data and device. */

@@ -35,6 +35,20 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
 }
 
 /**
+ * Asks for everything that can be refused before weights are loaded: the settings, every episode, every seed's noise.
+ * @throws what `completeSettings` and the subject throw
+ */
+export async function checkSettings(asked: ProbeSettings, subject: Subject): Promise<void> {
+  const { episodes, videoSeeds, actionSeeds } = completeSettings(asked, subject);
+  for (const episode of episodes) {
+    const item = await subject.items.read(episode);
+    if (episode !== episodes[0]) continue;
+    for (const seed of videoSeeds) subject.noise(item, seed);
+    for (const seed of actionSeeds === "same" ? videoSeeds : actionSeeds) subject.readNoise(item, seed);
+  }
+}
+
+/**
  * K steps, ascending, ending in the last that can be read.
  * @param steps N of the schedule, for the message
  * @throws UsageError for a step beyond the last

@@ -5,7 +5,7 @@
 import type { Gpu } from "../../gpu/gpu.ts";
 import { record, type Replay } from "../../gpu/recording.ts";
 import { linear } from "../../kernels/linear.ts";
-import { PackedWeight } from "../../tensor/packed-weight.ts";
+import { Matrix } from "../../tensor/matrix.ts";
 import { createTensor, readTensor, releaseTensor, type Tensor, writeTensor } from "../../tensor/tensor.ts";
 import { type ProductWith, productInLoops } from "./lora.ts";
 
@@ -28,7 +28,7 @@ export const productOnGpu =
     for (let r = 0; r < rank; r++) {
       for (let i = 0; i < inner; i++) transposed[i * rank + r] = a[r * inner + i];
     }
-    const weight = new PackedWeight(gpu, inner, rank, "f32", "adapter");
+    const weight = new Matrix(gpu, inner, rank, "f32", "adapter");
     weight.upload(gpu, transposed);
     const recorded = new Map<number, Recorded>();
     const recordedFor = async (count: number): Promise<Recorded> => {

@@ -18,8 +18,8 @@ import { wanConfigFromShapes, wanWeights } from "../../networks/wan-vae/original
 import { WanVae } from "../../networks/wan-vae/vae.ts";
 import { world2ActionConfig, world2ActionWeights } from "../../networks/world2action/config.ts";
 import { World2ActionDecoder } from "../../networks/world2action/decoder.ts";
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
-import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
+import type { WeightDtype } from "../../tensor/matrix.ts";
+import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { constant, copyTensor, createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
