@@ -49,7 +49,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     });
     // The Hub's cache keeps each commit in a folder of its own.
     const revision = /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1];
-    const files = await openModelFolder(folder, revision);
+    const { verify, nonFinite } = settings;
+    const files = await openModelFolder(folder, revision, { verify });
     // A folder of the wrong kind is refused before a device is opened.
     const system = await recognise(files);
     opened = await system.open(await device(), files, options);
@@ -64,6 +65,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     clock.lap("select");
     await opened.load({
       signal,
+      nonFinite,
       onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
       onSaturated: (key, count) => onNote?.(`${key}: ${count} values beyond float16's ±65504 became ±65504`),
     });
@@ -85,8 +87,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
-  const { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
-  return { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic, ...HERE };
+  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
+  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic, ...HERE };
 }
 
 async function provenanceOf(

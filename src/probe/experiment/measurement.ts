@@ -39,6 +39,12 @@ export interface ProbeSettings {
   variants?: Record<string, string>;
   /** What tensors mean that the model does not know; undefined: they are refused. */
   unexpected?: "refuse" | "ignore";
+  /** Prefixes of the checkpoint's keys, [as stored, as asked for]. */
+  rename?: readonly (readonly [string, string])[];
+  /** What weights mean that are NaN or infinite; undefined: they are refused. */
+  nonFinite?: "refuse" | "ignore";
+  /** Whether checksums of torch checkpoints are compared; undefined: they are. */
+  verify?: boolean;
   /** Which of several policies of a folder. */
   policy?: string;
   /** File with embeddings of the prompts. */
@@ -80,6 +86,8 @@ export interface EpisodeMeasurement {
   prompt: string;
   /** (T, D) the action chunk that was really taken, if known. */
   truth?: Float32Array;
+  /** The same in the data's units. */
+  dataTruth?: Float32Array;
   /** (T, D) the chunk of a robot that does not move, if the data define one. */
   holdStill?: Float32Array;
   /** (V, S, K, T, D) the decoded chunk, per probe step. */

@@ -6,7 +6,7 @@ import type { FullSettings, ProbeSettings } from "./measurement.ts";
 /** Episodes probed when none are named. */
 const DEFAULT_EPISODES = 4;
 /** Probed steps when none are named, as fractions of the last. */
-const DEFAULT_FRACTIONS = [0.1, 0.2, 0.4, 0.6, 0.8, 1];
+const DEFAULT_FRACTIONS = [0, 0.1, 0.2, 0.4, 0.8, 1];
 
 /**
  * @throws UsageError for a step beyond the schedule, an episode that does not exist, or an axis that the system does not have

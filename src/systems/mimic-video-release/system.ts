@@ -53,8 +53,8 @@ export const mimicVideoRelease: System = {
     const file = options.text === undefined ? undefined : await openText(options);
     let model: ReleaseModel | undefined;
     try {
-      const { dtype = "bf16", unexpected } = options;
-      model = await ReleaseModel.open(gpu, files, policy, { dtype, unexpected });
+      const { dtype = "bf16", unexpected, rename } = options;
+      model = await ReleaseModel.open(gpu, files, policy, { dtype, unexpected, rename });
       const texts = new Texts(files, model.textWidth, {
         ...{ file, encode: options.encodeText, cache: new TextCache(options.cache ?? noCache) },
       });
