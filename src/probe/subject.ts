@@ -46,6 +46,8 @@ export interface Axis {
   readonly steps: number;
   /** one for each state that can be read, from noise on; their number less one is the last step that can be probed */
   readonly times: readonly number[];
+  /** whether the last state is no end of the trajectory, so that it is probed only if it is asked for; default false */
+  readonly openEnded?: boolean;
   /** what an iterate's error is when nothing was learned, as a fraction of that of the first; default (1 − n/M)² */
   readonly nullCurve?: readonly number[];
   /** times seen in training */

@@ -59,10 +59,11 @@ describe("options", () => {
     expect(stepsToProbe(undefined, 1)).toEqual([0, 1]);
     expect(stepsToProbe([5, 10], 50)).toEqual([5, 10, 50]);
     expect(stepsToProbe([0, 50], 50)).toEqual([0, 50]);
+    expect(stepsToProbe([0, 1], 34, { steps: 35, openEnded: true })).toEqual([0, 1]);
     expect(() => stepsToProbe([5, 60], 50)).toThrow(
       /60 lies beyond the 50 video steps.*larger --video-steps/,
     );
-    expect(() => stepsToProbe([35], 34, 35)).toThrow(
+    expect(() => stepsToProbe([35], 34, { steps: 35 })).toThrow(
       /35 video steps, of which 34 is the last that can be read/,
     );
   });

@@ -68,7 +68,7 @@ export const OPTIONS = [
     name: "probe-steps",
     value: "k,k,…",
     shownDefault: "0,5,10,20,40,50, scaled to N",
-    help: "video steps, ascending in 0..N, whose hidden states condition a full decode; the last that can be read is always added",
+    help: "video steps, ascending in 0..N, whose hidden states condition a full decode; the end of a schedule is always added",
   },
   {
     name: "action-steps",

@@ -1,6 +1,6 @@
 /** What was asked, made complete by what the subject has: steps, episodes and seeds, checked before anything is computed. */
 import { UsageError } from "../../errors.ts";
-import type { Subject } from "../subject.ts";
+import type { Axis, Subject } from "../subject.ts";
 import type { FullSettings, ProbeSettings } from "./measurement.ts";
 
 /** Episodes probed when none are named. */
@@ -28,7 +28,7 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
     ...settings,
     episodes,
     videoSteps: axis.steps,
-    probeSteps: stepsToProbe(settings.probeSteps, last, axis.steps),
+    probeSteps: stepsToProbe(settings.probeSteps, last, axis),
     actionSteps: inner?.steps ?? 0,
     actionSeeds: settings.actionSeeds ?? (subject.pairsSeeds ? "same" : [0]),
   };
@@ -49,11 +49,15 @@ export async function checkSettings(asked: ProbeSettings, subject: Subject): Pro
 }
 
 /**
- * K steps, ascending, ending in the last that can be read.
- * @param steps N of the schedule, for the message
+ * K steps, ascending, ending in the last that can be read, unless the axis is open-ended and others are asked for.
+ * @param axis N of the schedule, and whether it is open-ended
  * @throws UsageError for a step beyond the last
  */
-export function stepsToProbe(asked: readonly number[] | undefined, last: number, steps = last): number[] {
+export function stepsToProbe(
+  asked: readonly number[] | undefined,
+  last: number,
+  { steps, openEnded = false }: Pick<Axis, "steps" | "openEnded"> = { steps: last },
+): number[] {
   if (!asked) return Array.from(new Set(DEFAULT_FRACTIONS.map((fraction) => Math.round(fraction * last))));
   const beyond = asked.filter((step) => step > last);
   if (beyond.length > 0) {
@@ -64,5 +68,5 @@ export function stepsToProbe(asked: readonly number[] | undefined, last: number,
     );
   }
   // The decode at the last step is the reference of all others.
-  return asked.at(-1) === last ? [...asked] : [...asked, last];
+  return asked.at(-1) === last || openEnded ? [...asked] : [...asked, last];
 }

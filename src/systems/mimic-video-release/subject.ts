@@ -71,9 +71,10 @@ export class ReleaseSubject implements Subject<Encoded> {
   readonly gpu;
   readonly items: { readonly count: number; read(index: number): Promise<Episode & Item> };
   readonly axes = {
-    // After the last step there are no hidden states to read: the release would stop before it.
+    // After the last step there are no hidden states to read: the release would stop before it. No state is an end.
     stop: (steps = VIDEO_STEPS) => ({
       steps,
+      openEnded: true,
       times: videoScheduler(steps).times.slice(0, steps).map(videoTime),
     }),
     inner: (steps = ACTION_STEPS) => ({ steps, times: actionScheduler(steps).times }),
@@ -104,7 +105,10 @@ export class ReleaseSubject implements Subject<Encoded> {
       read: async (index) => {
         const episode = await episodes.read(index, options.oracle);
         const { actions } = episode;
-        return { ...episode, ...(actions && { truth: statistics.action.normalise(actions, false) }) };
+        return {
+          ...episode,
+          ...(actions && { truth: statistics.action.normalise(actions, false), dataTruth: actions }),
+        };
       },
     };
     this.positions = model.decoder.chunkLength;
