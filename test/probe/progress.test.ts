@@ -37,6 +37,9 @@ describe("progress", () => {
     expect(progressLine({ phase: "p", done: 2, total: 4, unit: "episodes" }, 20, 1)).toBe(
       "p: 2 of 4 episodes, 20 s each, 40 s left",
     );
+    expect(progressLine({ phase: "loading", done: 2.5e9, total: 5e9, unit: "bytes" }, 10, 2.5e9)).toBe(
+      "loading: 2.50 GB of 5.00 GB, 250 MB/s, 10 s left",
+    );
     expect([0.44, 34.2, 200, 7500].map(duration)).toEqual(["0.4 s", "34 s", "3 min 20 s", "2 h 5 min"]);
   });
 });

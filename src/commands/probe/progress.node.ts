@@ -2,6 +2,7 @@
  * Progress on stderr: one line that is redrawn, with rate and time left, on a terminal; elsewhere a plain line when a
  * phase begins, at most every ten seconds while it lasts, and when it is done.
  */
+import { formatBytes } from "../../weights/listing.ts";
 import type { ProbeProgress } from "../../probe/experiment/measurement.ts";
 
 /** What is written to; `process.stderr` fits. */
@@ -77,12 +78,18 @@ export function progressLine(
   seconds: number,
   made: number,
 ): string {
-  const head = `${phase}: ${done} of ${total} ${unit}`;
+  const bytes = unit === "bytes";
+  const head = bytes
+    ? `${phase}: ${formatBytes(done)} of ${formatBytes(total)}`
+    : `${phase}: ${done} of ${total} ${unit}`;
   if (done >= total) return `${head}, ${duration(seconds)}`;
   if (made <= 0 || seconds <= 0) return head;
   const rate = made / seconds;
-  const shown =
-    rate >= 1 || rate === 0 ? `${rate.toPrecision(2)} ${unit}/s` : `${(1 / rate).toPrecision(2)} s each`;
+  const shown = bytes
+    ? `${formatBytes(Math.round(rate))}/s`
+    : rate >= 1 || rate === 0
+      ? `${rate.toPrecision(2)} ${unit}/s`
+      : `${(1 / rate).toPrecision(2)} s each`;
   return `${head}, ${shown}, ${duration((total - done) / rate)} left`;
 }
 

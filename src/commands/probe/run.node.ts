@@ -54,6 +54,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     // A folder of the wrong kind is refused before a device is opened.
     const system = await recognise(files);
     opened = await system.open(await device(), files, options);
+    onNote?.(checkMemory(opened, await device()));
     clock.lap("open");
     // Data and noise that do not fit are refused before minutes go into weights.
     const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, system.items));
