@@ -18,6 +18,8 @@ export interface CountedDevice {
   readonly software: boolean;
   /** bytes of one binding */
   readonly maxBindingBytes?: number;
+  /** operations of one dispatch */
+  readonly dispatchFlops?: number;
   readonly variants?: Readonly<Record<string, string>>;
 }
 
@@ -40,6 +42,7 @@ export async function countingLike(gpu: Gpu): Promise<Gpu> {
     limits: Object.fromEntries(names.map((name) => [name, limits[name]])),
     software: gpu.adapter.software,
     maxBindingBytes: gpu.maxBindingBytes,
+    dispatchFlops: gpu.dispatchFlops,
     variants: gpu.variants,
   });
   for (const [kind, variant] of gpu.selected) counting.selected.set(kind, variant);
@@ -59,8 +62,9 @@ export async function countingGpu(description: CountedDevice): Promise<Gpu> {
     info: { vendor: "", architecture: "", device: "counting", description: "a device that only counts" },
     requestDevice: () => Promise.resolve(device),
   };
-  const { software, maxBindingBytes, variants } = description;
-  return Gpu.request(adapter as unknown as GPUAdapter, "counted", software, { maxBindingBytes, variants });
+  const { software, maxBindingBytes, dispatchFlops, variants } = description;
+  const options = { maxBindingBytes, dispatchFlops, variants };
+  return Gpu.request(adapter as unknown as GPUAdapter, "counted", software, options);
 }
 
 /** Every call succeeds and does nothing; what is read back is zero. */

@@ -23,7 +23,12 @@ export interface GpuOptions {
   readonly variants?: Readonly<Record<string, string>>;
   /** a binding limit below the adapter's own, to test splitting; bytes; buffers may be larger */
   readonly maxBindingBytes?: number;
+  /** floating-point operations of one dispatch at most; default `WATCHED_FLOPS`, on software adapters no bound */
+  readonly dispatchFlops?: number;
 }
+
+/** A browser ends a dispatch after 2 s: what an adapter of 100 GFLOP/s does in that time. */
+const WATCHED_FLOPS = 2e11;
 
 /** Features that kernels use when present; none is required. */
 const USEFUL_FEATURES = [
@@ -65,6 +70,8 @@ export class Gpu {
   /** shapes of subgroup matrices, such as `f16 16×16×16 → f32` */
   readonly subgroupMatrices: readonly string[];
   readonly maxBindingBytes: number;
+  /** operations beyond which work is split over dispatches */
+  readonly dispatchFlops: number;
   readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
   /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
   checkFinite = false;
@@ -87,6 +94,8 @@ export class Gpu {
       options.maxBindingBytes ?? Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize,
     );
+    this.dispatchFlops =
+      options.dispatchFlops ?? (adapter.software ? Number.POSITIVE_INFINITY : WATCHED_FLOPS);
     this.memory = new Memory(device, maxBufferSize);
     this.pipelines = new PipelineCache(device);
     void device.lost.then((info) => {

@@ -42,8 +42,8 @@ export interface LinearCall {
   readonly residual?: Tensor;
   readonly gate?: LinearGate;
   readonly y: Tensor;
-  /** the row of y that the first row of x goes to */
-  readonly firstRow: number;
+  /** the element of y at which the result of the first row of x begins */
+  readonly start: number;
 }
 
 export type LinearVariant = Variant<[LinearCall]>;
@@ -103,14 +103,14 @@ export function linearVariant<Own extends Form>(own: {
     main: (form) => own.main(form as LinearForm & Own),
   });
   const run = (call: LinearCall): void => {
-    const { x, inner, padded, dtype, block, activation, bias, residual, gate, y, firstRow } = call;
+    const { x, inner, padded, dtype, block, activation, bias, residual, gate, y, start } = call;
     const { columns, first, data } = block;
     const width = y.dim(-1);
     const { form, element, ...share } = plan({ rows: x.rows, inner, columns });
     product({
       form: { dtype, activation, gated: gate !== undefined, element, ...form },
       params: {
-        ...{ rows: x.rows, inner, padded, columns, first, width, start: firstRow * width },
+        ...{ rows: x.rows, inner, padded, columns, first, width, start },
         ...{ gateWidth: gate?.table.dim(-1) ?? 0, gateAt: gate?.at ?? 0, gateShift: gate?.shift ?? 0 },
       },
       read: { x, w: data, bias, residual, table: gate?.table, rowOf: gate?.rowOf },
