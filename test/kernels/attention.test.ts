@@ -35,7 +35,7 @@ const CASES: [string, AttentionShape][] = [
   ],
 ];
 
-describe.each(["quads", "tile", "flash", "naive"])("attention, %s", (variant) => {
+describe.each(["quads", "tile", "flash", "naive", "split", "splitTile"])("attention, %s", (variant) => {
   it.each(CASES)("%s", async (_, shape) => {
     const gpu = await testGpu({ variants: { attention: variant } });
     const { batch: B, queries: N, keys: S, heads, keyValueHeads: G, headDim: d } = shape;

@@ -11,25 +11,26 @@
  */
 import { ADD_OUTER } from "../terms.ts";
 import { each } from "../text.ts";
-import { attentionVariant, FOUR_QUERIES } from "./program.ts";
+import { type AttentionText, attentionVariant, FOUR_QUERIES, fillingParts } from "./program.ts";
 
 /** Rows of a matrix times the four numbers of a vector. */
 const rows = (name: string, factor: string): string =>
   `mat4x4f(${name}[0] * ${factor}.x, ${name}[1] * ${factor}.y, ${name}[2] * ${factor}.z, ${name}[3] * ${factor}.w)`;
 
+const TILE = 64;
+const WORKGROUP = 128;
+
 /** `per`: vec4s of a query's output that one invocation owns. */
-export const flash = attentionVariant<{ readonly per: number }>({
-  name: "flash",
+const FLASH: AttentionText<{ readonly per: number }> = {
   needs: { workgroupBytes: 25_600 },
-  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+  plan: ({ batch, queries, heads, headDim, reading }) => {
     const per = headDim <= 64 ? 1 : 2;
     const chunks = Math.ceil(headDim / (64 * per));
-    const element = quadAligned ? "vec4f" : "f32";
     return {
-      form: { source, element, guarded: true, options: "uniform", per },
+      form: { ...reading, guarded: true, options: "uniform", per },
       chunks,
-      invocations: batch * heads * chunks * Math.ceil(queries / 64) * 128,
-      workgroup: 128,
+      invocations: batch * heads * chunks * Math.ceil(queries / TILE) * WORKGROUP,
+      workgroup: WORKGROUP,
     };
   },
   functions: ({ per }) => /* wgsl */ `
@@ -76,18 +77,19 @@ fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
   let i0 = group % across * TILE;
   let chunk = group / across % p.chunks;
   let h = group / across / p.chunks % p.heads;
-  let b = group / across / p.chunks / p.heads;
-  if (b >= p.batch) { return; }
+  let outer = group / across / p.chunks / p.heads;
+  if (outer >= p.batch * p.parts) { return; }
+  let b = itemOf(outer);
   let first = chunk * WIDE;
   let g = h % p.kvHeads;
   let row = lane / COLUMNS; // queries 4 · row to 4 · row + 3, and 32 further on
   let column = lane % COLUMNS; // keys column, column + 16, …; vec4s of channels likewise
-  let total = p.memory + p.keys;
+  let total = keysEnd(outer);
   let apart = vec4u(0u, 16u, 32u, 48u);
 ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
   var nearHighest = vec4f(LOWEST); var farHighest = vec4f(LOWEST);
   var nearSum = vec4f(); var farSum = vec4f();
-  for (var j0 = 0u; j0 < total; j0 += TILE) {
+  for (var j0 = keysBegin(outer); j0 < total; j0 += TILE) {
     var nearLogits = mat4x4f(); var farLogits = mat4x4f();
     for (var c0 = 0u; c0 < p.dim; c0 += DEPTH) {
       let four = lane / 4u % 16u;
@@ -160,5 +162,14 @@ ${each(
   }
   let i = i0 + 4u * row;
   let nearGate = gates4(b, i, h); let farGate = gates4(b, i + 32u, h);
-${each(per, (n) => `  storeRows(b, i, h, first + column + ${16 * n}u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + column + ${16 * n}u, far${n}, farSum, farGate);`)}`,
+${each(per, (n) => `  storeRows(outer, i, h, first + column + ${16 * n}u, near${n}, nearHighest, nearSum, nearGate); storeRows(outer, i + 32u, h, first + column + ${16 * n}u, far${n}, farHighest, farSum, farGate);`)}`,
+};
+
+export const flash = attentionVariant({ name: "flash", ...FLASH });
+
+/** The same for few queries of many keys: the keys are shared out over workgroups too. */
+export const split = attentionVariant({
+  name: "split",
+  ...FLASH,
+  keysPerPart: fillingParts(({ batch, queries, heads }) => batch * heads * Math.ceil(queries / TILE)),
 });
