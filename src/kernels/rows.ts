@@ -30,21 +30,27 @@ export function ranges(rows: number, most: number, step = 1): RowRange[] {
   }));
 }
 
-/** What a block of rows may take: every one of `tensors` bound, and `flops` operations a row. */
+/** What rows cost: every one of `tensors` is bound, and a dispatch does `flops` operations a row. */
 export interface RowCost {
   /** of as many rows each, their axes but the last flattened */
   readonly tensors: readonly (Tensor | undefined)[];
   readonly flops?: number;
+  /** bytes of a row of what is made on the way, of which at most `TRANSIENT_BYTES` shall exist at a time */
+  readonly transient?: number;
 }
+
+/** The least binding of any adapter. */
+const TRANSIENT_BYTES = 2 ** 27;
 
 const rowBytes = (tensor: Tensor): number => tensor.dim(-1) * BYTES_PER_ELEMENT[tensor.dtype];
 
 /** Rows of one dispatch by the adapter's limits; at least one. */
-export function rowsAtOnce(gpu: Gpu, { tensors, flops = 0 }: RowCost): number {
+export function rowsAtOnce(gpu: Gpu, { tensors, flops = 0, transient = 0 }: RowCost): number {
   const widest = Math.max(0, ...tensors.map((tensor) => (tensor ? rowBytes(tensor) : 0)));
   const bound = widest > 0 ? Math.floor(gpu.maxBindingBytes / widest) : Number.POSITIVE_INFINITY;
   const timely = flops > 0 ? Math.floor(gpu.dispatchFlops / flops) : Number.POSITIVE_INFINITY;
-  return Math.max(1, Math.min(bound, timely));
+  const held = transient > 0 ? Math.floor(Math.min(TRANSIENT_BYTES, gpu.maxBindingBytes) / transient) : bound;
+  return Math.max(1, Math.min(bound, timely, held));
 }
 
 /** Those rows of a tensor; nothing of nothing. */

@@ -142,7 +142,13 @@ class Block {
     const sizes = { heads, headDim, epsilon: NORM_EPSILON };
     this.#cross = new Attention(w.within("cross_attn"), ATTENTION_KEYS, { ...sizes, contextDim });
     this.#self = new Attention(w.within("self_attn"), ATTENTION_KEYS, { ...sizes, contextDim: width });
-    this.#mlp = new FeedForward(w.within("mlp"), ["layer1.weight", "layer2.weight"], width, feedForward);
+    this.#mlp = new FeedForward(
+      "mlp",
+      w.within("mlp"),
+      ["layer1.weight", "layer2.weight"],
+      width,
+      feedForward,
+    );
   }
 
   contextKeysValues(context: Tensor): KeysValues {
@@ -159,7 +165,7 @@ class Block {
     x = self.residual(x, time, (y) =>
       scope("self_attn", () => this.#self.forward(y, this.#self.keysValues(y))),
     );
-    return mlp.residual(x, time, (y) => scope("mlp", () => this.#mlp.forward(y)));
+    return mlp.residualInRows(x, time, this.#mlp);
   }
 }
 
