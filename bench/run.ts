@@ -140,7 +140,7 @@ async function measureCase({ gpu, forced, peers, roof, rates, options }: Bench, 
     if (wrong) return void rejected.push(`${name}: ${wrong}`);
     if (name === "ours") {
       const { program } = replay.dispatches[0];
-      variant = `${program.name} ${program.form}`.trim();
+      variant = `${program.name.replace(`${c.kernel} `, "")} ${program.form}`.trim();
       dispatches = replay.dispatches.length;
     }
     contenders.push(replaying(name, gpu, replay, long ? checked : undefined));

@@ -24,7 +24,7 @@ export function liveCurves(
     steps: reached.map(({ step }) => step),
     toTruth: truth && reached.map((state) => meanError(decoded(state), [truth])),
     toLast: complete ? reached.map((state) => meanError(decoded(state), decoded(newest))) : undefined,
-    holdStill: truth && meanError([episode.holdStill], [truth]),
+    holdStill: truth && episode.holdStill && meanError([episode.holdStill], [truth]),
     datasetMean: truth && model.datasetMean && meanError([model.datasetMean], [truth]),
     iterateToFinal: iterates.map((chunks) => meanError(chunks, iterates[M])),
     iterateToTruth: truth && iterates.map((chunks) => meanError(chunks, [truth])),

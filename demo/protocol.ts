@@ -50,7 +50,7 @@ export interface EpisodeView {
   /** (T, D) */
   readonly truth?: Float32Array;
   /** (T, D) the chunk of a robot that does not move */
-  readonly holdStill: Float32Array;
+  readonly holdStill?: Float32Array;
 }
 
 /** A model as it can be shown, known before any weight is read. */

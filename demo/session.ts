@@ -63,7 +63,7 @@ export class Session {
     for (const index of indices) {
       const { id, prompt, context, jointState, truth } = await data.read(index);
       const frames = rgbaFrames(context, description.contextFrames);
-      const still = holdStill(description.action.names, chunkLength, { jointState });
+      const still = holdStill(description, chunkLength, { jointState });
       episodes.push({ index, id, prompt, context: frames, jointState, truth, holdStill: still });
     }
     return new Session(files, dataFiles, description, data, {

@@ -8,6 +8,8 @@ import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const golden = join(root, "test/golden");
+// Rows of test/golden, -official and -wan.
+const ALL = /^100 passed, 0 failed$/m;
 
 interface Run {
   code: number;
@@ -38,14 +40,14 @@ async function changed(
 describe("parity with the PyTorch reference", () => {
   it("every golden case", { timeout: 400_000 }, async () => {
     const { code, text } = await parity();
-    expect(text).toMatch(/^80 passed, 0 failed$/m);
+    expect(text).toMatch(ALL);
     expect(text).not.toContain("FAIL");
     expect(code).toBe(0);
   });
 
   it("and with the naive kernels only", { timeout: 400_000 }, async () => {
     const { code, text } = await parity("--variants", "linear=naive,attention=naive,historyPool=naive");
-    expect(text).toMatch(/^80 passed, 0 failed$/m);
+    expect(text).toMatch(ALL);
     expect(code).toBe(0);
   });
 
@@ -56,13 +58,14 @@ describe("parity with the PyTorch reference", () => {
     ["attention=flash", "t5-tiny"],
     ["linear=split,attention=tile,historyPool=fused,gru=naive", "action-forward-small"],
     ["linear=tile,conv3d=tile,wideAttention=naive", "vae-wan-small"],
+    ["linear=split,attention=flash", "../golden-official/official-action-forward"],
   ])("and with %s on %s", { timeout: 120_000 }, async (variants, name) => {
     const { code, text } = await parity("--variants", variants, join(golden, name));
     expect(text).toMatch(/^\d+ passed, 0 failed$/m);
     expect(code).toBe(0);
   });
 
-  it.each(["dit-tiny", "action-forward-small"])(
+  it.each(["dit-tiny", "action-forward-small", "../golden-official/official-action-forward"])(
     "and with matrices in float16 on %s, whose error is theirs",
     { timeout: 120_000 },
     async (name) => {
@@ -93,6 +96,19 @@ describe("parity with the PyTorch reference", () => {
     await rm(copy, { recursive: true });
   });
 
+  it("gates by the bias that the configuration says", { timeout: 60_000 }, async () => {
+    const biased = (bias: number) =>
+      changed("action-forward-small", (d) => Object.assign(d.config as object, { ada_ln_zero_bias: bias }));
+    const [stated, other] = [await biased(-5), await biased(-2)];
+    expect((await parity(stated)).code).toBe(0);
+    const { code, text } = await parity(other);
+    expect(code).toBe(1);
+    // Other versions of the package have -2: it moves the flow by a tenth.
+    expect(Number(/flow +relative (\S+)/.exec(text)?.[1])).toBeGreaterThan(0.01);
+    await rm(stated, { recursive: true });
+    await rm(other, { recursive: true });
+  });
+
   it.each([
     [
       "a kind",
@@ -105,6 +121,12 @@ describe("parity with the PyTorch reference", () => {
       "t5-tiny",
       (d: Record<string, unknown>) => Object.assign(d.config as object, { feed_forward_proj: "gated-gelu" }),
       /feed_forward_proj = "gated-gelu" is not supported/,
+    ],
+    [
+      "a dimension that the weights do not have",
+      "../golden-official/official-action-forward",
+      (d: Record<string, unknown>) => Object.assign(d.config as object, { num_heads: 8 }),
+      /num_heads = 8 is not supported; supported: 4/,
     ],
     [
       "an argument",

@@ -78,6 +78,8 @@ export class Gpu {
   readonly #ran = new Map<string, Set<string>>();
   #running = "nothing";
   #lost: GPUDeviceLostInfo | undefined;
+  /** the first error outside of `validated` that nobody was told yet */
+  #refused: { readonly error: GPUError; readonly running: string } | undefined;
 
   private constructor(
     device: GPUDevice,
@@ -100,6 +102,10 @@ export class Gpu {
     this.pipelines = new PipelineCache(device);
     void device.lost.then((info) => {
       this.#lost = info;
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#refused ??= { error: event.error, running: this.#running };
     });
   }
 
@@ -169,13 +175,29 @@ export class Gpu {
     );
   }
 
-  /** @throws DeviceLostError when the device is gone; `next` says what was about to run */
+  /**
+   * Throws what the device has said since it was last asked; `next` says what was about to run.
+   * @throws DeviceLostError when it is gone; GpuValidationError, or AdapterError when out of memory, when it refused something
+   */
   assertAlive(next: string): void {
-    if (!this.#lost) return;
+    if (!this.#lost) return this.#raiseRefused(next);
     throw new DeviceLostError(
       `the GPU device was lost (${this.#lost.reason}: ${this.#lost.message || "no message"}) while running ` +
         `"${this.#running}"; "${next}" was not started. Lower the batch or close other GPU programs, then run again.`,
     );
+  }
+
+  #raiseRefused(next: string): void {
+    if (!this.#refused) return;
+    const { error, running } = this.#refused;
+    this.#refused = undefined;
+    const message = `the device refused something, "${running}" or what followed it, before "${next}": ${error.message}`;
+    if (error instanceof GPUOutOfMemoryError) {
+      throw new AdapterError(
+        `${message}; ${this.memory.usage.held} bytes are held. Use a smaller batch, or an adapter with more memory.`,
+      );
+    }
+    throw new GpuValidationError(message);
   }
 
   submit(commands: GPUCommandBuffer, label: string, dispatches: number): void {

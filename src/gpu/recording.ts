@@ -99,9 +99,8 @@ function checkAliases({ program, inputs, outputs }: DispatchCall, scope: string)
     const overlaps = (other: View): boolean =>
       alias(other) && other.offset < out.offset + out.bytes && out.offset < other.offset + other.bytes;
     if (!inputs.some(alias) && !outputs.slice(i + 1).some(overlaps)) continue;
-    const where = [scope, program.name].filter(Boolean).join(" ");
     throw new UsageError(
-      `${where}: "${out.storage.label}" is written and bound once more in one dispatch, which WebGPU forbids even for separate rows; copy what is read to a tensor of its own`,
+      `${place(scope, program)}: "${out.storage.label}" is written and bound once more in one dispatch, which WebGPU forbids even for separate rows; copy what is read to a tensor of its own`,
     );
   }
 }
@@ -123,6 +122,7 @@ export function scope<T>(name: string, body: () => T): T {
 /**
  * Records `body` and plans it. Tensors in the returned value (at any depth of arrays and plain objects) keep their
  * buffers until the replay is disposed; all other intermediate results share buffers.
+ * @throws UsageError when `body` is async; GpuValidationError or AdapterError when it cannot be planned
  */
 export async function record<T>(gpu: Gpu, label: string, body: () => T): Promise<Replay<T>> {
   const outer = active;
@@ -134,6 +134,12 @@ export async function record<T>(gpu: Gpu, label: string, body: () => T): Promise
   } finally {
     active = outer;
   }
+  if (outputs instanceof Promise) {
+    outputs.catch(() => undefined);
+    throw new UsageError(
+      `record "${label}": its function must not be async; what it does after an await would not be recorded`,
+    );
+  }
   return Replay.plan(list, outputs);
 }
 
@@ -144,60 +150,76 @@ export class Replay<T = unknown> {
   /** what the recorded function returned */
   readonly outputs: T;
   readonly dispatches: readonly RecordedDispatch[];
+  readonly #list: Recording;
   readonly #planned: readonly PlannedDispatch[];
-  readonly #buffers: readonly { buffer: GPUBuffer; bytes: number }[];
-  readonly #owned: readonly Storage[];
-  readonly #uniforms: GPUBuffer | undefined;
+  readonly #resources: Resources;
+  /** what the bind groups hold, to notice a tensor that was released since */
+  readonly #bound: ReadonlyMap<Storage, GPUBuffer>;
   #proven = false;
+  #disposed = false;
 
   private constructor(
     list: Recording,
     outputs: T,
     planned: readonly PlannedDispatch[],
-    buffers: readonly { buffer: GPUBuffer; bytes: number }[],
-    uniforms: GPUBuffer | undefined,
+    resources: Resources,
+    boundBuffers: ReadonlyMap<Storage, GPUBuffer>,
   ) {
     this.gpu = list.gpu;
     this.label = list.label;
     this.outputs = outputs;
     this.dispatches = list.dispatches;
+    this.#list = list;
     this.#planned = planned;
-    this.#buffers = buffers;
-    this.#owned = list.owned;
-    this.#uniforms = uniforms;
+    this.#resources = resources;
+    this.#bound = boundBuffers;
   }
 
   static async plan<T>(list: Recording, outputs: T): Promise<Replay<T>> {
     const { gpu, dispatches } = list;
     const kept = new Set<Storage>();
     collectStorages(outputs, kept);
-    const buffers = assignBuffers(list, kept);
-    const uniforms = packUniforms(gpu, list.label, dispatches);
-    const built = await Promise.all(dispatches.map((d) => gpu.pipelines.get(d.program)));
-    const planned = dispatches.map((d, i): PlannedDispatch => {
-      gpu.counters.bindGroups++;
-      const views = [...d.inputs, ...d.outputs];
-      const bindGroup = gpu.device.createBindGroup({
-        label: `${d.program.name} ${d.scope}`,
-        layout: built[i].layout,
-        entries: [
-          {
-            binding: 0,
-            resource: { buffer: uniforms.buffer!, offset: uniforms.slots[i], size: UNIFORM_SLOT },
-          },
-          ...views.map((view, b) => ({ binding: b + 1, resource: bound(gpu, view, d) })),
-        ],
+    const resources: Resources = { buffers: [] };
+    try {
+      assignBuffers(list, kept, resources.buffers);
+      const { buffer, slots } = packUniforms(gpu, list.label, dispatches);
+      resources.uniforms = buffer;
+      const built = await Promise.all(dispatches.map((d) => gpu.pipelines.get(d.program)));
+      const boundBuffers = new Map<Storage, GPUBuffer>();
+      const planned = dispatches.map((d, i): PlannedDispatch => {
+        gpu.counters.bindGroups++;
+        const views = [...d.inputs, ...d.outputs];
+        const bindGroup = gpu.device.createBindGroup({
+          label: `${d.program.name} ${d.scope}`,
+          layout: built[i].layout,
+          entries: [
+            { binding: 0, resource: { buffer: buffer!, offset: slots[i], size: UNIFORM_SLOT } },
+            ...views.map((view, b) => ({ binding: b + 1, resource: bound(gpu, view, d) })),
+          ],
+        });
+        for (const { storage } of views) boundBuffers.set(storage, storage.buffer!);
+        return { built: built[i], bindGroup, grid: fold(d.workgroups) };
       });
-      return { built: built[i], bindGroup, grid: fold(d.workgroups) };
-    });
-    return new Replay(list, outputs, planned, buffers, uniforms.buffer);
+      return new Replay(list, outputs, planned, resources, boundBuffers);
+    } catch (error) {
+      giveBack(list, resources);
+      throw error;
+    }
   }
 
   /**
-   * Submits every dispatch in order. The first run is validated and returns when the device has accepted it.
-   * @throws GpuValidationError, AdapterError (out of memory) or DeviceLostError; NonFiniteError while `gpu.checkFinite`
+   * Submits every dispatch in order. The first run is validated and returns when the device has accepted it; what a later one does
+   * wrong is thrown by whatever asks the device next.
+   * @throws UsageError when it, or a tensor it uses, was released; GpuValidationError, AdapterError (out of memory) or DeviceLostError; NonFiniteError while `gpu.checkFinite`
    */
   async run(): Promise<void> {
+    if (this.#disposed) throw new UsageError(`"${this.label}" was disposed; record it again to run it`);
+    for (const [storage, buffer] of this.#bound) {
+      if (storage.buffer === buffer) continue;
+      throw new UsageError(
+        `"${this.label}" uses "${storage.label}", which was released since it was recorded; release tensors after the last run`,
+      );
+    }
     if (this.gpu.checkFinite) return runChecked(this);
     if (this.#proven) return this.submit(0, this.#planned.length);
     await this.gpu.validated(this.label, () => this.submit(0, this.#planned.length));
@@ -219,38 +241,54 @@ export class Replay<T = unknown> {
     this.gpu.submit(encoder.finish(), this.label, to - from);
   }
 
-  /** Returns every buffer of the recording, its outputs included, to the allocator. */
+  /** Returns every buffer of the recording, its outputs included, to the allocator; once. */
   dispose(): void {
-    for (const { buffer, bytes } of this.#buffers) this.gpu.memory.recycle(buffer, bytes);
-    for (const storage of this.#owned) this.gpu.memory.release(storage);
-    this.#uniforms?.destroy();
+    if (this.#disposed) return;
+    this.#disposed = true;
+    giveBack(this.#list, this.#resources);
   }
+}
+
+/** What a replay made for itself. */
+interface Resources {
+  readonly buffers: { buffer: GPUBuffer; bytes: number }[];
+  uniforms?: GPUBuffer;
+}
+
+/** Takes the buffers from all that was made while recording, and returns them. */
+function giveBack({ gpu, transients, owned }: Recording, { buffers, uniforms }: Resources): void {
+  for (const storage of transients) storage.buffer = undefined;
+  for (const { buffer, bytes } of buffers) gpu.memory.recycle(buffer, bytes);
+  for (const storage of owned) gpu.memory.release(storage);
+  uniforms?.destroy();
 }
 
 /** Storages are whole granules, so a view may be bound up to a whole vec4. */
 const padded = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
+/** What a message calls a dispatch: "transformer_blocks.3.attn1 linear quads". */
+const place = (scope: string, { name }: Program): string => [scope, name].filter(Boolean).join(" ");
+
 function bound(gpu: Gpu, view: View, { scope: where, program }: RecordedDispatch): GPUBufferBinding {
   const { storage, offset, bytes } = view;
-  const buffer = bufferOf(view, `${where} ${program.name}`);
+  const buffer = bufferOf(view, place(where, program));
   gpu.checkBinding(bytes, storage.label);
   if (offset % VIEW_ALIGNMENT !== 0) {
     throw new UsageError(
-      `${where} ${program.name}: a view of "${storage.label}" begins at byte ${offset}; a view that is bound begins at a multiple of ${VIEW_ALIGNMENT}`,
+      `${place(where, program)}: a view of "${storage.label}" begins at byte ${offset}; a view that is bound begins at a multiple of ${VIEW_ALIGNMENT}`,
     );
   }
   return { buffer, offset, size: padded(bytes) };
 }
 
-/** Gives every transient a buffer from its first to its last use; those in `kept` are never shared. */
-function assignBuffers(list: Recording, kept: ReadonlySet<Storage>): { buffer: GPUBuffer; bytes: number }[] {
+/** Gives every transient a buffer from its first to its last use; those in `kept` are never shared. What it acquires goes to `own`. */
+function assignBuffers(list: Recording, kept: ReadonlySet<Storage>, own: Resources["buffers"]): void {
   const { gpu, dispatches, transients } = list;
   const lastUse = new Map<Storage, number>();
   dispatches.forEach((d, i) => {
     for (const { storage } of [...d.inputs, ...d.outputs])
       if (transients.has(storage)) lastUse.set(storage, i);
   });
-  const own: { buffer: GPUBuffer; bytes: number }[] = [];
   const reusable: { buffer: GPUBuffer; bytes: number }[] = [];
   const take = (s: Storage): GPUBuffer => {
     // The smallest released buffer that fits; a far larger one would only be hoarded.
@@ -275,7 +313,6 @@ function assignBuffers(list: Recording, kept: ReadonlySet<Storage>): { buffer: G
     }
   });
   for (const s of kept) if (transients.has(s) && !s.buffer) s.buffer = take(s);
-  return own;
 }
 
 const UNIFORM_SLOT = 256;

@@ -14,9 +14,10 @@ export function groupNormReference(
   const dim = x.length / rows;
   const y = new Float64Array(x.length);
   for (let r = 0; r < rows; r++) {
-    let mean = 0;
+    let sum = 0;
     let variance = 0;
-    for (let i = 0; i < dim; i++) mean += x[r * dim + i] / dim;
+    for (let i = 0; i < dim; i++) sum += x[r * dim + i];
+    const mean = sum / dim;
     for (let i = 0; i < dim; i++) variance += (x[r * dim + i] - mean) ** 2 / dim;
     for (let i = 0; i < dim; i++) {
       const c = i % weight.length;

@@ -10,10 +10,12 @@ export function normReference(
 ): Float64Array {
   const y = new Float64Array(x.length);
   for (let start = 0; start < x.length; start += dim) {
-    let mean = 0;
+    // Divided at the end: the sum of a row of float32 is nearly exact in float64, that of its quotients is not.
+    let sum = 0;
     if (kind === "layer") {
-      for (let i = 0; i < dim; i++) mean += x[start + i] / dim;
+      for (let i = 0; i < dim; i++) sum += x[start + i];
     }
+    const mean = sum / dim;
     let squares = 0;
     for (let i = 0; i < dim; i++) squares += (x[start + i] - mean) ** 2;
     const factor =

@@ -17,25 +17,55 @@ import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { type Form, kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
 import { asColumn, inRows } from "./rows.ts";
+import { each } from "./text.ts";
 
 export type NormKind = "layer" | "rms" | "l2";
-
-const STATISTICS: Readonly<Record<NormKind, string>> = {
-  layer: /* wgsl */ `
-  let mean = total(row, slot, own, 0.0, false) / f32(p.size);
-  let factor = inverseSqrt(total(row, slot, own, mean, true) / f32(p.size) + p.epsilon);`,
-  rms: /* wgsl */ `
-  let mean = 0.0;
-  let factor = inverseSqrt(total(row, slot, own, 0.0, true) / f32(p.size) + p.epsilon);`,
-  l2: /* wgsl */ `
-  let mean = 0.0;
-  let factor = sqrt(f32(p.size)) / atLeast(sqrt(total(row, slot, own, 0.0, true)), p.epsilon);`,
-};
 
 interface NormForm extends Form {
   readonly kind: NormKind;
   readonly element: "f32" | "vec4f";
 }
+
+/** `name(row, slot, own, shift)`: sums over the row of one or two terms in d = x − shift; runs of 64 are added up first, for accuracy. */
+const sums = (name: string, element: "f32" | "vec4f", terms: readonly string[]): string => {
+  const all = (line: (i: number) => string): string => each(terms.length, line);
+  const across = (v: string): string => (element === "vec4f" ? `(${v}.x + ${v}.y) + (${v}.z + ${v}.w)` : v);
+  return /* wgsl */ `
+fn ${name}(row: u32, slot: u32, own: u32, shift: f32) -> vec2f {
+  let start = row * p.dim;
+${all((i) => `  var sum${i} = ${element}();`)}
+  for (var i0 = own; i0 < p.dim; i0 += LANES * 64u) {
+${all((i) => `    var part${i} = ${element}();`)}
+    let end = min(p.dim, i0 + LANES * 64u);
+    for (var i = i0; i < end; i += LANES) {
+      let d = x[start + i] - shift;
+${all((i) => `      part${i} += ${terms[i]};`)}
+    }
+${all((i) => `    sum${i} += part${i};`)}
+  }
+  return together(slot, own, vec2f(${across("sum0")}, ${terms.length > 1 ? across("sum1") : "0.0"}));
+}`;
+};
+
+/**
+ * A mean rounded to float32 is off by up to half an ulp, which a row of equal numbers, or one far from zero, turns into noise as large
+ * as itself (LayerNorm of 12345.678, 4096 times: −0.99 instead of 0). So distances from the first element are averaged, and what is
+ * left of the mean after rounding is measured in the same pass as the variance, and taken off too.
+ */
+const STATISTICS = {
+  layer: (element: "f32" | "vec4f"): string => /* wgsl */ `
+  let first = x[row * p.dim]${element === "vec4f" ? ".x" : ""};
+  let mean = first + sum(row, slot, own, first).x / f32(p.size);
+  let moments = sums(row, slot, own, mean) / f32(p.size);
+  let rest = moments.x;
+  let factor = inverseSqrt(atLeast(moments.y - rest * rest, 0.0) + p.epsilon);`,
+  rms: (): string => /* wgsl */ `
+  let mean = 0.0; let rest = 0.0;
+  let factor = inverseSqrt(squares(row, slot, own, 0.0).x / f32(p.size) + p.epsilon);`,
+  l2: (): string => /* wgsl */ `
+  let mean = 0.0; let rest = 0.0;
+  let factor = sqrt(f32(p.size)) / atLeast(sqrt(squares(row, slot, own, 0.0).x), p.epsilon);`,
+} as const satisfies Record<NormKind, (element: "f32" | "vec4f") => string>;
 
 /** Widths and places are counted in elements; `size` is counted in channels. LANES invocations share a row, ROWS rows a workgroup. */
 const normalize = kernel({
@@ -58,45 +88,33 @@ const normalize = kernel({
     "rowOf?": "u32",
   }),
   write: ({ element }) => ({ y: element }),
-  functions: ({ element }) => /* wgsl */ `
-var<workgroup> partial: array<f32, LANES * ROWS>;
+  functions: ({ kind, element }) => /* wgsl */ `
+var<workgroup> partial: array<vec2f, LANES * ROWS>;
 ${BOUNDS}
-// Sum over the row of (x − shift), or of its square; runs of 64 are added up first, for accuracy.
-// The slot is where the row's lanes meet in workgroup memory.
-fn total(row: u32, slot: u32, lane: u32, shift: f32, squared: bool) -> f32 {
-  let start = row * p.dim;
-  var sums = ${element}();
-  for (var i0 = lane; i0 < p.dim; i0 += LANES * 64u) {
-    var part = ${element}();
-    let end = min(p.dim, i0 + LANES * 64u);
-    for (var i = i0; i < end; i += LANES) {
-      let d = x[start + i] - shift;
-      part += select(d, d * d, squared);
-    }
-    sums += part;
-  }
-  let sum = ${element === "vec4f" ? "(sums.x + sums.y) + (sums.z + sums.w)" : "sums"};
+// The sum of what the lanes of a row have; the slot is where they meet in workgroup memory.
+fn together(slot: u32, own: u32, sum: vec2f) -> vec2f {
   if (LANES == 1u) { return sum; }
   workgroupBarrier();
-  partial[slot + lane] = sum;
+  partial[slot + own] = sum;
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { partial[slot + lane] += partial[slot + lane + half]; }
+    if (own < half) { partial[slot + own] += partial[slot + own + half]; }
   }
   workgroupBarrier();
   return partial[slot];
-}`,
-  main: ({ kind }) => /* wgsl */ `
+}
+${kind === "layer" ? `${sums("sum", element, ["d"])}\n${sums("sums", element, ["d", "d * d"])}` : sums("squares", element, ["d * d"])}`,
+  main: ({ kind, element }) => /* wgsl */ `
   let asked = group * ROWS + lane / LANES;
   // Rows beyond the end follow along, so that every invocation meets every barrier.
   let row = min(asked, p.rows - 1u);
   let own = lane % LANES;
   let slot = lane - own;
-  ${STATISTICS[kind]}
+  ${STATISTICS[kind](element)}
   if (asked >= p.rows) { return; }
   let start = rowOf[select(0u, row, HAS_TABLE)] * p.tableWidth;
   for (var i = own; i < p.dim; i += LANES) {
-    var value = (x[row * p.dim + i] - mean) * factor;
+    var value = ((x[row * p.dim + i] - mean) - rest) * factor;
     let c = i % p.channels;
     if (HAS_WEIGHT) { value *= weight[c] + p.weightOffset; }
     if (HAS_BIAS) { value += bias[c]; }

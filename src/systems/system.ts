@@ -25,6 +25,8 @@ export interface SystemOptions extends LoaderOptions {
   readonly encodeText?: boolean;
   /** whether the items' recorded futures are encoded too */
   readonly oracle?: boolean;
+  /** told a line that a person should read, such as a prompt that was cut */
+  readonly onNote?: (line: string) => void;
 }
 
 /** GPU memory by part, before anything is read. */

@@ -117,6 +117,7 @@ export function createTensor(gpu: Gpu, shape: Shape, data?: Values, label = "ten
   const storage: Storage = { bytes, label };
   const tensor = new Tensor(shape, dtype, storage);
   if (data) checkValues(tensor, data);
+  gpu.assertAlive(`making ${label}`);
   storage.buffer = gpu.memory.acquire(bytes, label);
   if (data) writeTensor(gpu, tensor, data);
   else {
@@ -198,7 +199,7 @@ export function releaseTensor(gpu: Gpu, tensor: Tensor): void {
 
 /**
  * Copies `count` elements from element `at.from` of one tensor to element `at.to` of another; all of them by default.
- * @throws UsageError when they do not fit
+ * @throws UsageError when they do not fit, are parts of one storage, or are no whole words
  */
 export function copyTensor(
   gpu: Gpu,
@@ -213,6 +214,11 @@ export function copyTensor(
     );
   }
   const each = BYTES_PER_ELEMENT[from.dtype];
+  if (from.storage === to.storage || [start, target, count].some((n) => (n * each) % 4 !== 0)) {
+    throw new UsageError(
+      `copy of ${count} elements at ${start} of ${from.storage.label} to ${target} of ${to.storage.label}: WebGPU copies whole words between two buffers`,
+    );
+  }
   const encoder = gpu.device.createCommandEncoder();
   encoder.copyBufferToBuffer(
     bufferOf(from, "copying"),

@@ -27,7 +27,7 @@ import { openWeights } from "../../weights/open.node.ts";
 export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeasurement> => {
   const { onProgress, onNote, signal } = hooks;
   const clock = phases();
-  const options = systemOptions(settings);
+  const options = { ...systemOptions(settings), onNote };
   let gpu: Gpu | undefined;
   const device = async (): Promise<Gpu> =>
     (gpu ??= await openGpu({ adapter: settings.adapter, variants: settings.variants }));

@@ -1,5 +1,5 @@
 /**
- * The video autoencoder of Cosmos 1.0 (diffusers `AutoencoderKLCosmos`; lucidrains specification section 4.1): a clip to latents
+ * The video autoencoder of Cosmos 1.0 (diffusers `AutoencoderKLCosmos`; docs/references.md, "Cosmos VAE"): a clip to latents
  * and back. It has no noise: encoding is the posterior.
  *
  * Axes: B batch, C channels, T frames, H and W rows and columns; Z, t, h, w the same in latents; p the patch size. Inside, everything is

@@ -1,5 +1,5 @@
 /**
- * Where a token stands: rotary angles and the learned table (lucidrains specification 3.4 and 3.5; diffusers
+ * Where a token stands: rotary angles and the learned table (docs/references.md, "positions"; diffusers
  * transformer_cosmos.py). Built on the CPU, in the reference's float32 order, because WGSL's sin and cos are too coarse.
  */
 import { UsageError } from "../../errors.ts";

@@ -1,5 +1,5 @@
 /**
- * The sinusoids of the timesteps (lucidrains specification 3.3): s = [cos(t·f), sin(t·f)], f_k = 10000^(−k/half). Angles
+ * The sinusoids of the timesteps (docs/references.md, "time embedding"): s = [cos(t·f), sin(t·f)], f_k = 10000^(−k/half). Angles
  * reach 1000 rad, where WGSL's cos is useless, so the few distinct ones are computed here, in the reference's float32
  * order, and uploaded before each step.
  */

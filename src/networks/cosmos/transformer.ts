@@ -1,5 +1,5 @@
 /**
- * The Cosmos diffusion transformer (diffusers `CosmosTransformer3DModel`; lucidrains specification section 3): latent video and
+ * The Cosmos diffusion transformer (diffusers `CosmosTransformer3DModel`; docs/references.md, "forward"): latent video and
  * text in, flow-matching velocity out, and the residual stream after any block on the way.
  *
  * Axes: B batch, C channels, T frames, H and W latent rows and columns; t, h, w the same in patches, N = t·h·w tokens;
@@ -242,7 +242,7 @@ export class CosmosTransformer {
   #timeEmbedding(sinusoids: Tensor, rowOf: Tensor): BlockTime {
     return scope("time_embed", () => ({
       temb: linear(linear(sinusoids, this.#time.in, { activation: "silu" }), this.#time.out), // (R, 3·D)
-      // The norm is of the raw sinusoid, not of temb (trap T19).
+      // The norm is of the raw sinusoid, not of temb (docs/references.md, "time embedding").
       e: activation(norm(sinusoids, { kind: "rms", epsilon: NORM_EPSILON, weight: this.#time.gain }), "silu"), // (R, D)
       rowOf,
     }));
@@ -267,7 +267,7 @@ export class CosmosTransformer {
     return permute(x, 0, 2, 3, 5, 1, 4, 6).reshape(B, (T * H * W) / (ph * pw), -1);
   }
 
-  /** (B, N, D) → (B, C, T, H, W); output features are ordered (row, column, channel), unlike the input's (trap T22) */
+  /** (B, N, D) → (B, C, T, H, W); output features are ordered (row, column, channel), unlike the input's (docs/references.md, "output order") */
   #velocity(x: Tensor, time: BlockTime, [B, t, h, w]: number[]): Tensor {
     const [, ph, pw] = this.config.patchSize;
     const out = this.#out;

@@ -1,5 +1,5 @@
 /**
- * The actor of flow steering (lucidrains mimic-video `create_actor_from`, `FlowSteering`; specification 1.9): the same
+ * The actor of flow steering (lucidrains mimic-video `create_actor_from`, `FlowSteering`; docs/references.md, "steering"): the same
  * tower without times, fed with learned queries, gives a Gaussian over the noise that the action decoder starts from.
  *
  * Axes: B batch, n actions of width A, N = conditions + n tokens.

@@ -1,8 +1,8 @@
-/** The options of the reference's action model (lucidrains specification 1.1), as far as inference depends on them. */
+/** The options of the reference's action model (docs/references.md, "options"), as far as inference depends on them. */
 import { UsageError } from "../../errors.ts";
 import { ConfigReader } from "../config.ts";
 
-/** Options of the state autoencoder's encoder (specification 1.10). */
+/** Options of the state autoencoder's encoder (docs/references.md, "state autoencoder"). */
 export interface StateAutoencoderConfig {
   /** V, width of the hidden states */
   readonly dim: number;
@@ -51,13 +51,15 @@ export interface ActionConfig {
   /** which of the captured hidden states the state autoencoder encodes */
   readonly stateLayer: number;
   readonly hasJointDynamics: boolean;
+  /** added to every gate of the adaptive norms before its sigmoid; no tensor of a checkpoint tells it */
+  readonly gateBias: number;
 }
 
 /** Options that matter in training only. */
 const TRAINING = [
   ...["proprio_mask_prob", "train_time_rtc", "train_time_rtc_max_delay", "advantage_cfg_dropout"],
   ...["video_time_denoise_mu", "video_time_denoise_sigma", "state_autoencoder_loss_weight"],
-  ...["joint_latent_dynamics_loss_weight", "ada_ln_zero_bias"],
+  ...["joint_latent_dynamics_loss_weight"],
 ];
 
 /** Options that no JSON can hold a supported value of, or that the reference itself cannot run with. */
@@ -82,7 +84,7 @@ export function readActionConfig(json: unknown, name = "action decoder"): Action
     ],
     ...["action_mean_std", "model_output_clean", "num_task_ids", "num_advantage_ids", "eps", "is_flow_model"],
     ...["extracted_video_layer_indices", "num_video_viewpoints", "state_autoencoder"],
-    ...["state_autoencoder_video_layer_index", "has_joint_latent_dynamics"],
+    ...["state_autoencoder_video_layer_index", "has_joint_latent_dynamics", "ada_ln_zero_bias"],
     ...TRAINING,
     ...UNSUPPORTED,
   );
@@ -125,6 +127,8 @@ export function readActionConfig(json: unknown, name = "action decoder"): Action
       ? readStateAutoencoder((json as Record<string, unknown>).state_autoencoder, videoDim, name)
       : undefined,
     hasJointDynamics: c.flag("has_joint_latent_dynamics", false),
+    // Of the package up to 0.3.12, whose keys these are; from 0.3.14 on the default is −2 and the option counts.
+    gateBias: c.number("ada_ln_zero_bias", -5),
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The action decoder (lucidrains mimic-video `MimicVideo`, flow model; specification section 1): noisy actions, robot
+ * The action decoder (lucidrains mimic-video `MimicVideo`, flow model; docs/references.md): noisy actions, robot
  * state, times and video to the flow of the actions.
  *
  * Axes: B batch, n actions of width A, N = conditions + n tokens, D width, R distinct times, C time condition, L layers.

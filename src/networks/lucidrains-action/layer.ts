@@ -22,9 +22,6 @@ export const KV_HEADS = 2;
 /** Floor of the L2 norm in the adaptive norms; an added epsilon it is not. */
 const L2_FLOOR = 1e-6;
 
-/** σ(gate − 5): the reference accepts another bias (`ada_ln_zero_bias`) and ignores it. */
-const GATE_SHIFT = -5;
-
 /** How a branch is normalised before and gated after. */
 export type BranchNorm =
   | {
@@ -198,7 +195,7 @@ export class ActionLayer {
     const gate: LinearGate | undefined =
       n.kind === "plain"
         ? undefined
-        : { ...modulation!, at: n.column + 2 * this.#config.dim, shift: GATE_SHIFT };
+        : { ...modulation!, at: n.column + 2 * this.#config.dim, shift: this.#config.gateBias };
     const rows = history.rows / history.dim(0);
     linear(x, out, {
       bias,

@@ -1,6 +1,6 @@
 /**
  * The encoder of the state autoencoder: captured video hidden states to one token that sums them up
- * (x-transformers `ContinuousTransformerAutoencoder.encode`; specification 1.10).
+ * (x-transformers `ContinuousTransformerAutoencoder.encode`; docs/references.md, "state autoencoder").
  *
  * Axes: B batch, S tokens of width V, H heads of width h.
  */

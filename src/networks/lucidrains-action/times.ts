@@ -18,7 +18,7 @@ export interface TokenRows {
 
 /**
  * The rows of B items of `conditions` + n tokens. One action time an item holds for all its tokens; one an action
- * leaves the condition tokens at (1, 1), as the reference does for a prefix (trap T9).
+ * leaves the condition tokens at (1, 1), as the reference does for a prefix (docs/references.md, "prefix times").
  * @param action (B) or (B·n) times, as `per` says
  * @param video (B) times
  * @throws UsageError when the numbers of times do not fit
@@ -55,7 +55,7 @@ export function tokenRows(
 
 /**
  * cos(2π·(w·t + b)) of both times of each pair: (R, 2D). In float64 on the CPU: the arguments reach ±4π, where WGSL
- * promises nothing of its cosine (traps T37).
+ * promises nothing of its cosine (docs/references.md, "trigonometry").
  */
 export function fourierFeatures(
   pairs: readonly TimePair[],

@@ -135,7 +135,7 @@ export class ActionTower {
     return this.#normalizer;
   }
 
-  /** Actions (…, A) in the units that the network works in; the reference does this on every call (trap T2). */
+  /** Actions (…, A) in the units that the network works in; the reference does this on every call (docs/references.md, "normalised every call"). */
   normalize(actions: Tensor): Tensor {
     if (!this.#normalizer) return actions;
     return standardize(actions, this.#normalizer.mean, this.#normalizer.std, NORMALIZER_FLOOR);

@@ -1,5 +1,5 @@
 /**
- * The T5 encoder (transformers `T5EncoderModel`; lucidrains specification section 5): token ids to text features.
+ * The T5 encoder (transformers `T5EncoderModel`; docs/references.md, "T5"): token ids to text features.
  *
  * Axes: B batch, S tokens, d model width, H heads of width d_kv, F feed-forward width.
  */
@@ -13,6 +13,7 @@ import type { PackedWeight } from "../../tensor/packed-weight.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { ConfigReader } from "../config.ts";
+import { checkBuckets, relativeBuckets } from "./buckets.ts";
 
 export interface T5Config {
   readonly vocabulary: number;
@@ -28,14 +29,15 @@ export interface T5Config {
 
 /**
  * Reads transformers' T5 configuration.
- * @throws FormatError for a malformed field, UsageError for a feed-forward that is not the plain relu one
+ * @throws FormatError for a malformed field, UsageError for a feed-forward that is not the plain relu one, or too few buckets of positions
  */
 export function readT5Config(json: unknown, name = "text encoder"): T5Config {
   const c = new ConfigReader(json, name);
   c.only("model_type", "t5");
   c.only("feed_forward_proj", "relu");
   c.only("is_gated_act", false);
-  return {
+  c.only("dense_act_fn", "relu");
+  const config: T5Config = {
     vocabulary: c.count("vocab_size"),
     width: c.count("d_model"),
     headDim: c.count("d_kv"),
@@ -46,6 +48,8 @@ export function readT5Config(json: unknown, name = "text encoder"): T5Config {
     buckets: c.count("relative_attention_num_buckets", 32),
     maxDistance: c.count("relative_attention_max_distance", 128),
   };
+  checkBuckets(config.buckets, config.maxDistance, name);
+  return config;
 }
 
 interface Layer {
@@ -105,7 +109,9 @@ export class T5Encoder {
     if (mask && showShape(mask.shape) !== showShape(ids.shape)) {
       throw new UsageError(`T5: mask ${showShape(mask.shape)} for ids ${showShape(ids.shape)}`);
     }
-    const relativeBias = gather(this.#relativeBias, constant([2 * S - 1], this.#buckets(S), "buckets")); // (2S−1, H)
+    const { buckets, maxDistance } = this.config;
+    const bucketOf = constant([2 * S - 1], relativeBuckets(S, buckets, maxDistance), "buckets");
+    const relativeBias = gather(this.#relativeBias, bucketOf); // (2S−1, H)
     let x = scope("shared", () => gather(this.#embedding, ids)); // (B, S, d)
     this.#layers.forEach((layer, i) => {
       x = scope(`encoder.block.${i}`, () => {
@@ -123,20 +129,5 @@ export class T5Encoder {
       });
     });
     return norm(x, { kind: "rms", epsilon, weight: this.#finalNorm });
-  }
-
-  /** Bucket of every relative position key − query from −(S−1) to S−1 (modeling_t5.py, bidirectional). */
-  #buckets(tokens: number): Uint32Array<ArrayBuffer> {
-    const { buckets, maxDistance } = this.config;
-    const half = buckets / 2;
-    const exact = half / 2;
-    return Uint32Array.from({ length: 2 * tokens - 1 }, (_, i) => {
-      const delta = i - (tokens - 1);
-      const n = Math.abs(delta);
-      // The small excess keeps exact powers, where the logarithm is a whole number, from rounding down.
-      const far =
-        exact + Math.floor((Math.log(n / exact) / Math.log(maxDistance / exact)) * (half - exact) + 1e-9);
-      return (delta > 0 ? half : 0) + (n < exact ? n : Math.min(half - 1, far));
-    });
   }
 }

@@ -9,8 +9,8 @@ interface LibraryTokenizer {
 }
 const LibraryTokenizer = Tokenizer as unknown as new (json: unknown, config: unknown) => LibraryTokenizer;
 
-// T5's truncation: 511 pieces and the end mark.
-const MAX_TOKENS = 512;
+/** T5's truncation: 511 pieces and the end mark. */
+export const MAX_TOKENS = 512;
 
 export class PromptTokenizer {
   readonly #tokenizer: LibraryTokenizer;
@@ -26,13 +26,18 @@ export class PromptTokenizer {
     this.#end = this.#tokenizer.token_to_id("</s>");
   }
 
-  /** Ids of a prompt with the end mark, at most 512. @throws UsageError for a piece without an id */
-  encode(prompt: string): number[] {
+  /**
+   * Ids of a prompt with the end mark, at most 512.
+   * @param onCut told how many ids there were, when there were more
+   * @throws UsageError for a piece without an id
+   */
+  encode(prompt: string, onCut?: (ids: number) => void): number[] {
     const { ids } = this.#tokenizer.encode(prompt);
     if (ids.some((id) => !Number.isInteger(id))) {
       throw new UsageError(`the tokenizer has no ids for the prompt ${JSON.stringify(prompt)}`);
     }
     const open = ids.at(-1) === this.#end ? ids.slice(0, -1) : ids;
+    if (open.length > MAX_TOKENS - 1) onCut?.(open.length + 1);
     const cut = open.slice(0, MAX_TOKENS - 1);
     return this.#end === undefined ? cut : [...cut, this.#end];
   }

@@ -103,10 +103,13 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
   if (inTime.length < steps) {
     throw new FormatError(`${name}: "temperal_downsample" has ${inTime.length} values for ${steps} steps`);
   }
+  const latentChannels = read.count("z_dim", 16);
+  const statistics = (key: string, fallback: readonly number[]): number[] =>
+    read.numbers(key, read.has(key) ? latentChannels : undefined, fallback);
   return {
     inChannels: read.count("in_channels", 3),
     outChannels: read.count("out_channels", 3),
-    latentChannels: read.count("z_dim", 16),
+    latentChannels,
     encoderStart: base,
     encoderWidths: multipliers.map((m) => base * m),
     decoderWidths: multipliers.map((m) => decoderBase * m),
@@ -116,8 +119,8 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     // The reference reverses the whole list before it cuts it to length.
     doublesTime: [...inTime].reverse().slice(0, steps),
     patchSize: read.count("patch_size", 1),
-    latentsMean: read.numbers("latents_mean", undefined, PUBLISHED.mean),
-    latentsStd: read.numbers("latents_std", undefined, PUBLISHED.std),
+    latentsMean: statistics("latents_mean", PUBLISHED.mean),
+    latentsStd: statistics("latents_std", PUBLISHED.std),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * The video autoencoder of Wan 2.1, which Cosmos-Predict2 and 2.5 use (diffusers `AutoencoderKLWan`; lucidrains specification section
- * 4.2): a clip to the mean and log variance of its latents, and latents back to a clip.
+ * The video autoencoder of Wan 2.1, which Cosmos-Predict2 and 2.5 use (diffusers `AutoencoderKLWan`; docs/references.md,
+ * "Wan VAE"): a clip to the mean and log variance of its latents, and latents back to a clip.
  *
  * Axes: B batch, C channels, T frames, H and W rows and columns; Z, t, h, w the same in latents; p the patch size. Inside, everything
  * is channels last, (B, T, H, W, C).

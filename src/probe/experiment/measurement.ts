@@ -73,6 +73,8 @@ export const readSeeds = ({ actionSeeds }: Pick<FullSettings, "actionSeeds">): n
 export interface EpisodeMeasurement {
   /** Index into the data. */
   episode: number;
+  /** Kernel variants that had been recorded when it was finished, by kernel. */
+  variants?: Readonly<Record<string, readonly string[]>>;
   /** Name of the episode in the data. */
   id: string;
   prompt: string;
@@ -131,7 +133,7 @@ export interface ProbeProvenance {
   dtype: WeightDtype;
   /** Such as { project, node, webgpu }. */
   versions: Record<string, string>;
-  /** Kernel variants that this run recorded, by kernel; episodes of an earlier run are not counted. Undefined before the run. */
+  /** Kernel variants that any of the episodes was computed with, by kernel. Undefined before the run. */
   variants?: Record<string, string[]>;
 }
 

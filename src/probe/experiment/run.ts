@@ -41,8 +41,9 @@ export async function runProbe<C extends Held>(
       if (known) measured.set(at, known);
     }
     for await (const [at, measurement] of run.all()) {
-      await hooks.store?.save(measurement);
-      measured.set(at, measurement);
+      const finished = { ...measurement, variants: subject.gpu.variantsRan };
+      await hooks.store?.save(finished);
+      measured.set(at, finished);
     }
   } finally {
     run.release();
@@ -52,7 +53,7 @@ export async function runProbe<C extends Held>(
   const { times } = subject.axes.stop(videoSteps);
   return {
     settings,
-    provenance: { ...provenance, variants: subject.gpu.variantsRan },
+    provenance: { ...provenance, variants: variantsOf([...measured.values()]) },
     actionNames: [...names],
     actionUnits: [...units],
     datasetMean: subject.floors(first).datasetMean,
@@ -66,4 +67,18 @@ export async function runProbe<C extends Held>(
       peakGpuBytes: subject.gpu.memory.usage.peak,
     },
   };
+}
+
+/** What any of the episodes was computed with, in alphabetical order. */
+function variantsOf(episodes: readonly EpisodeMeasurement[]): Record<string, string[]> {
+  const all = new Map<string, Set<string>>();
+  for (const { variants = {} } of episodes) {
+    for (const [kernel, names] of Object.entries(variants)) {
+      const known = all.get(kernel) ?? new Set();
+      for (const name of names) known.add(name);
+      all.set(kernel, known);
+    }
+  }
+  const sorted = [...all].sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.map(([kernel, names]) => [kernel, [...names].sort()]));
 }

@@ -50,7 +50,12 @@ export function folderStore(out: string): FolderStore {
       for (const name of (await readdir(folder)).sort()) {
         const match = /^episode-(\d+)\.safetensors$/.exec(name);
         if (!match) continue;
-        const unit = await readUnit(join(folder, name));
+        // A damaged one is computed again, and written over.
+        const unit = await readUnit(join(folder, name)).catch((error: unknown) => {
+          if (error instanceof FormatError) return undefined;
+          throw error;
+        });
+        if (!unit) continue;
         refuseDifference(join(folder, name), JSON.parse(unit.metadata.fingerprint) as Fingerprint, expected);
         finished.add(Number(match[1]));
       }
@@ -77,10 +82,10 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
     const array = measurement[name];
     return array ? [{ name, dtype: "F32" as const, shape: [array.length], data: joined([array]) }] : [];
   });
-  const { episode, id, prompt } = measurement;
+  const { episode, id, prompt, variants } = measurement;
   return encodeSafetensors(tensors, {
     version: UNIT_VERSION,
-    unit: JSON.stringify({ episode, id, prompt }),
+    unit: JSON.stringify({ episode, id, prompt, variants }),
     fingerprint: JSON.stringify(fingerprint),
   });
 }
@@ -104,7 +109,7 @@ async function readUnit(
     for (const name of ARRAYS)
       if (tensors.has(name))
         arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
-    const header = JSON.parse(unit) as Pick<EpisodeMeasurement, "episode" | "id" | "prompt">;
+    const header = JSON.parse(unit) as Pick<EpisodeMeasurement, "episode" | "id" | "prompt" | "variants">;
     const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
     return { measurement, metadata: { fingerprint } };
   } finally {

@@ -1,6 +1,6 @@
 /**
  * Sampling an action chunk: Euler steps of the action flow from noise (t = 0) to clean (t = 1), as the reference's
- * `sample` does (specification 1.6), every state traced.
+ * `sample` does (docs/references.md, "sampling"), every state traced.
  *
  * By default each step sees the self-attention keys and values of the step before and continues its recurrence: that is
  * the reference's behaviour, and the result of a step then depends on the whole way to it. `memory: false` evaluates the

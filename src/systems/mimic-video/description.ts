@@ -26,10 +26,14 @@ export interface ModelDescription {
   readonly action: {
     readonly names: readonly string[];
     readonly units: readonly string[];
+    /** what each dimension of a robot that does not move is, in the data's units: a number, or an entry of the robot's state */
+    readonly holdStill?: readonly HoldStill[];
     /** (n, A) the training set's mean chunk, where it is known */
     readonly mean?: Float32Array<ArrayBuffer>;
   };
 }
+
+export type HoldStill = number | { readonly state: number };
 
 export type Part = "transformer" | "vae" | "text_encoder" | "tokenizer" | "action_decoder";
 
@@ -69,6 +73,7 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
     action: {
       names,
       units: strings(action, json, "units", names.length),
+      holdStill: holdStill(json, names.length, name),
       mean: meanChunk(json, names.length, name),
     },
   };
@@ -91,6 +96,22 @@ function strings(action: ConfigReader, json: unknown, key: "names" | "units", le
     );
   }
   return list;
+}
+
+function holdStill(json: unknown, width: number, name: string): HoldStill[] | undefined {
+  const { hold_still: list } = (json as { action: { hold_still?: unknown } }).action;
+  if (list === undefined || list === null) return undefined;
+  const fits = (value: unknown): boolean => {
+    if (typeof value === "number") return Number.isFinite(value);
+    const { state } = (value ?? {}) as { state?: unknown };
+    return Number.isInteger(state) && (state as number) >= 0;
+  };
+  if (!Array.isArray(list) || list.length !== width || !list.every(fits)) {
+    throw new FormatError(
+      `${name}/model.json: action.hold_still is ${JSON.stringify(list)}, expected ${width} entries, each a number or {"state": index}`,
+    );
+  }
+  return list as HoldStill[];
 }
 
 function meanChunk(json: unknown, width: number, name: string): Float32Array<ArrayBuffer> | undefined {

@@ -75,6 +75,8 @@ export class EpisodeData {
     if (tensors.tensors.has("actions")) {
       expectTensor(tensors, "actions", ["F32", "BF16", "F16", "F64"], [E, shape.chunk, shape.action]);
     }
+    await expectFinite(tensors, "joint_state", named);
+    if (tensors.tensors.has("actions")) await expectFinite(tensors, "actions", named);
     return new EpisodeData(tensors, named, model);
   }
 
@@ -166,6 +168,22 @@ export class GivenNoise {
     const at = (episode * seeds + seed) * size;
     return values.subarray(at, at + size);
   }
+}
+
+/** @throws FormatError naming the first episode with a value that is not finite */
+async function expectFinite(
+  source: TensorSource,
+  name: string,
+  episodes: readonly { readonly id: string }[],
+): Promise<void> {
+  const values = toFloat32(await source.read(name), source.tensors.get(name)!.dtype);
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad < 0) return;
+  const episode = Math.floor((bad * episodes.length) / values.length);
+  throw new FormatError(
+    `${source.name}: "${name}" of episode ${episodes[episode].id} (${episode}) holds ${values[bad]}, expected finite numbers. ` +
+      "Mend the recording, or leave the episode out with --episodes.",
+  );
 }
 
 function expectTensor(

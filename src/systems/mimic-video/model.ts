@@ -2,6 +2,7 @@
 import type { Gpu } from "../../gpu/gpu.ts";
 import { record, type Replay, scope } from "../../gpu/recording.ts";
 import { expand } from "../../kernels/copy.ts";
+import { FormatError } from "../../errors.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
 import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
@@ -21,6 +22,8 @@ import { VideoTower } from "./video-tower.ts";
 export interface MimicVideoOptions extends LoadOptions, LoaderOptions {
   /** which half of the VAE is needed; default "encoder", as imagined frames are not decoded to be acted on */
   readonly vae?: VaeParts;
+  /** told when a prompt had to be cut */
+  readonly onNote?: (line: string) => void;
 }
 
 /** What a prompt and context frames become before denoising; free it with `dispose`. */
@@ -57,14 +60,17 @@ export class MimicVideo {
   readonly tower: VideoTower;
   readonly actionDecoder: ActionDecoder;
   readonly #loaders: readonly WeightLoader[];
+  readonly #onNote: MimicVideoOptions["onNote"];
 
   private constructor(
     gpu: Gpu,
     description: ModelDescription,
     parts: Pick<MimicVideo, "tokenizer" | "textEncoder" | "vae" | "tower" | "actionDecoder">,
     loaders: readonly WeightLoader[],
+    onNote: MimicVideoOptions["onNote"],
   ) {
     this.gpu = gpu;
+    this.#onNote = onNote;
     this.description = description;
     this.tokenizer = parts.tokenizer;
     this.textEncoder = parts.textEncoder;
@@ -82,7 +88,7 @@ export class MimicVideo {
   static async plan(
     gpu: Gpu,
     files: ModelFiles,
-    { vae: vaeParts = "encoder", ...options }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
+    { vae: vaeParts = "encoder", onNote, ...options }: Omit<MimicVideoOptions, keyof LoadOptions> = {},
   ): Promise<ModelPlan> {
     const description = readModelDescription(await files.json("model.json"), files.name);
     const { parts } = description;
@@ -114,6 +120,7 @@ export class MimicVideo {
         await loaderOf("action_decoder"),
       );
       for (const loader of loaders.values()) loader.compare();
+      checkComposition(description, { vae, transformer, actionDecoder }, files.name);
       const largest = [...loaders]
         .map(([part, loader]) => ({ ...loader.largest, label: `${part}: ${loader.largest.label}` }))
         .reduce((most, one) => (one.bytes > most.bytes ? one : most));
@@ -126,7 +133,7 @@ export class MimicVideo {
       });
       const built = { tokenizer, textEncoder, vae, tower, actionDecoder };
       const all = [...loaders.values()];
-      const model = new MimicVideo(gpu, description, built, all);
+      const model = new MimicVideo(gpu, description, built, all, onNote);
       return {
         name: files.name,
         bytes: all.reduce((n, loader) => n + loader.bytes, 0),
@@ -184,7 +191,12 @@ export class MimicVideo {
    */
   async prepare(prompt: string, frames: Float32Array<ArrayBuffer>, copies: number): Promise<Prepared> {
     const { contextFrames, frameSize } = this.description;
-    const ids = this.tokenizer.encode(prompt);
+    const ids = this.tokenizer.encode(prompt, (tokens) => {
+      const words = `${prompt.slice(0, 40)}${prompt.length > 40 ? "…" : ""}`;
+      this.#onNote?.(
+        `the prompt "${words}" has ${tokens} tokens; the model reads the first 512 and never sees the rest`,
+      );
+    });
     const idTensor = createTensor(this.gpu, [1, ids.length], Uint32Array.from(ids), "token ids");
     const video = createTensor(this.gpu, [1, 3, contextFrames, ...frameSize], frames, "context frames");
     const replay: Replay<{ context: Tensor; text: TextContext }> = await record(
@@ -209,6 +221,67 @@ export class MimicVideo {
   release(): void {
     for (const loader of this.#loaders) loader.release();
   }
+}
+
+/**
+ * What model.json says, against the parts that it composes.
+ * @throws FormatError naming field, found and expected
+ */
+function checkComposition(
+  description: ModelDescription,
+  {
+    vae,
+    transformer,
+    actionDecoder,
+  }: Pick<MimicVideo, "vae" | "actionDecoder"> & { transformer: CosmosTransformer },
+  name: string,
+): void {
+  const { action, extractLayers, latentsMean, latentsStd, contextFrames, contextLatents, frameSize } =
+    description;
+  const { latentChannels, temporalCompression, spatialCompression } = vae.config;
+  const { actionDim, jointDim, chunkLength } = actionDecoder.config;
+  const { layers, patchSize } = transformer.config;
+  const refuse = (field: string, found: unknown, expected: string): never => {
+    throw new FormatError(`${name}/model.json: ${field} is ${JSON.stringify(found)}, expected ${expected}`);
+  };
+  if (action.names.length !== actionDim)
+    refuse("action.names", action.names, `${actionDim} names, as the decoder has so many action dimensions`);
+  for (const [field, values] of [
+    ["latents_mean", latentsMean],
+    ["latents_std", latentsStd],
+  ] as const) {
+    if (values.length !== latentChannels)
+      refuse(
+        `${field} with ${values.length} values`,
+        values,
+        `${latentChannels}, one for each latent channel of the VAE`,
+      );
+  }
+  if (latentsStd.some((s) => !(s > 0))) refuse("latents_std", latentsStd, "positive numbers");
+  const frames = 1 + (contextLatents - 1) * temporalCompression;
+  if (contextFrames !== frames)
+    refuse(
+      "context_latents",
+      contextLatents,
+      `what ${contextFrames} context frames become: 1 + (frames − 1) / ${temporalCompression}`,
+    );
+  const unit = spatialCompression * patchSize[1];
+  if (frameSize.some((n) => n < 1 || n % unit !== 0))
+    refuse("frame_size", frameSize, `multiples of ${unit} pixels`);
+  const absent = extractLayers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= layers);
+  if (absent !== undefined)
+    refuse("extract_layers", extractLayers, `numbers of the transformer's ${layers} blocks, from 0`);
+  const { holdStill, mean } = action;
+  const beyond = holdStill?.find((value) => typeof value !== "number" && value.state >= jointDim);
+  if (beyond) refuse("action.hold_still", holdStill, `entries of the robot's state, which has ${jointDim}`);
+  if (mean && mean.length !== chunkLength * actionDim)
+    refuse(
+      "action.mean",
+      `${mean.length / actionDim} rows`,
+      `${chunkLength} rows, one for each action of a chunk`,
+    );
+  if (mean && !mean.every(Number.isFinite))
+    refuse("action.mean", "a value that is not finite", "finite numbers");
 }
 
 async function loadAll(

@@ -1,5 +1,5 @@
 /**
- * Flow steering (lucidrains mimic-video `FlowSteering.sample`; specification 1.9): an actor chooses the noise, the action
+ * Flow steering (lucidrains mimic-video `FlowSteering.sample`; docs/references.md, "steering"): an actor chooses the noise, the action
  * decoder follows its flow from there. Both see the same hidden states.
  */
 import { UsageError } from "../../errors.ts";

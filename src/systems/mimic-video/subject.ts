@@ -24,6 +24,7 @@ import { euler } from "../../sampling/schedulers.ts";
 import { copyTensor, createTensor, releaseTensor, sizeOf, writeTensor } from "../../tensor/tensor.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
+import type { ModelDescription } from "./description.ts";
 import { type Episode, type EpisodeData, GivenNoise } from "./episodes.ts";
 import type { MimicVideo, Prepared } from "./model.ts";
 import { VideoFlow } from "./video-flow.ts";
@@ -197,9 +198,10 @@ export class MimicVideoSubject implements Subject<Encoded> {
 
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>> {
     const { description, actionDecoder } = this.#model;
-    const { names, mean } = description.action;
+    const { mean } = description.action;
+    const still = holdStill(description, this.positions, item as Episode);
     return {
-      holdStill: actionDecoder.toModel(holdStill(names, this.positions, item as Episode)),
+      ...(still ? { holdStill: actionDecoder.toModel(still) } : {}),
       ...(mean ? { datasetMean: actionDecoder.toModel(mean) } : {}),
     };
   }
@@ -228,17 +230,17 @@ export class MimicVideoSubject implements Subject<Encoded> {
   }
 }
 
-/**
- * The chunk of a robot that does not move: relative actions are zero, and a gripper keeps its state, which is the last
- * entry of the robot's state (weights/toy/README.md, "hold still").
- */
+/** The chunk of a robot that does not move, in the data's units, where the model says what that is. */
 export function holdStill(
-  names: readonly string[],
+  { action }: ModelDescription,
   positions: number,
   { jointState }: Pick<Episode, "jointState">,
-): Float32Array<ArrayBuffer> {
-  const still = names.map((name) => (name === "gripper" ? jointState[jointState.length - 1] : 0));
-  return Float32Array.from({ length: positions * names.length }, (_, i) => still[i % names.length]);
+): Float32Array<ArrayBuffer> | undefined {
+  const still = action.holdStill?.map((value) =>
+    typeof value === "number" ? value : jointState[value.state],
+  );
+  if (!still) return undefined;
+  return Float32Array.from({ length: positions * still.length }, (_, i) => still[i % still.length]);
 }
 
 function joined(arrays: readonly Float32Array[]): Float32Array<ArrayBuffer> {

@@ -50,7 +50,7 @@ export class VideoFlow implements Denoiser {
     });
     return {
       output: velocity && (past > 0 ? slice(velocity, 2, past, T) : velocity),
-      // The reference keeps execution order, whatever order the layers were asked in (trap T12).
+      // The reference keeps execution order, whatever order the layers were asked in (docs/references.md, "execution order").
       tapped: [...config.extractLayers].sort((a, b) => a - b).map((layer) => captured.get(layer)!),
     };
   }

@@ -1,6 +1,6 @@
 /**
  * The video side of a video-action model: context frames become clean latents, future latents are imagined from noise, and the
- * transformer's hidden states are tapped on the way (lucidrains specification section 2; cosmos_predict.py). How the
+ * transformer's hidden states are tapped on the way (lucidrains cosmos_predict.py). How the
  * future is sampled stands in video-flow.ts.
  *
  * Axes: B batch, C latent channels, T latent frames = context + future, H and W latent rows and columns.
@@ -27,7 +27,7 @@ export interface VideoTowerConfig {
 /** τ as diffusers counts it: 1000·τ. */
 export const thousandfold = (tau: number): number => 1000 * tau;
 
-/** The reference wrapper's timestep when a single pass starts from pure noise: 999, not 1000 (trap T8). */
+/** The reference wrapper's timestep when a single pass starts from pure noise: 999, not 1000 (docs/references.md, "single pass"). */
 export const SINGLE_PASS_TIMESTEP = 999;
 
 /** Context frames to latents, and what the flow of the future behind them needs. */

@@ -1,0 +1,189 @@
+/** Taps that say whose they are: every read-out, control and resumed run must be of the right episode, seed and step. */
+import { describe, expect, it } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { batchSize } from "../../src/probe/experiment/reader.ts";
+import type { EpisodeMeasurement, ProbeSettings, UnitStore } from "../../src/probe/experiment/measurement.ts";
+import { runProbe } from "../../src/probe/experiment/run.ts";
+import type { Noise, Reading, Subject } from "../../src/probe/subject.ts";
+import { copyTensor, createTensor, readTensor, releaseTensor, writeTensor } from "../../src/tensor/tensor.ts";
+import { testGpu } from "../support/gpu.ts";
+
+const EPISODES = 4;
+const STEPS = 3;
+
+interface Encoded {
+  readonly index: number;
+  readonly copies: number;
+  dispose(): void;
+}
+
+interface Watched {
+  /** taps a call of read */
+  readonly batches: number[];
+  /** episodes that were followed, in order */
+  readonly followed: number[];
+  held: number;
+}
+
+/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed. */
+function labelled(
+  gpu: Gpu,
+  watched: Watched,
+  options: { mostCopies: number; budget: number },
+): Subject<Encoded> {
+  const provide = (value: number): Noise => [Float32Array.of(value)];
+  return {
+    ...{ gpu, positions: 1, pairsSeeds: false, tapKinds: ["label"], mostCopies: options.mostCopies },
+    readBudget: options.budget,
+    dimensions: { names: ["label"], units: ["1"] },
+    parts: [{ name: "label", from: 0, to: 1, kind: "squared", units: "1" }],
+    axes: {
+      stop: (steps = STEPS) => ({ steps, times: Array.from({ length: steps + 1 }, (_, k) => 1 - k / steps) }),
+    },
+    items: {
+      count: EPISODES,
+      read: async (index) => ({ index, id: `e${index}`, prompt: "", truth: Float32Array.of(index) }),
+    },
+    noise: (_, seed) => provide(seed),
+    readNoise: (_, seed) => provide(seed),
+    encode: async ({ index }, copies) => {
+      watched.held++;
+      return { index, copies, dispose: () => void watched.held-- };
+    },
+    async *denoise({ index, copies }, noise, { last = STEPS }) {
+      watched.followed.push(index);
+      const state = createTensor(gpu, [copies, 1]);
+      for (let step = 0; step <= last; step++) {
+        const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step);
+        writeTensor(gpu, state, Float32Array.from(labels));
+        yield { step, time: 1 - step / STEPS, latents: state, tap: async () => [state] };
+        // A tap that is looked at too late would show.
+        writeTensor(gpu, state, new Float32Array(copies).fill(-1));
+      }
+      releaseTensor(gpu, state);
+    },
+    bytes: ({ copies }) => ({ tap: 4 * copies, readRow: 4 * copies }),
+    read: async (taps, _, noises) => {
+      watched.batches.push(taps.length);
+      const readings: Reading[] = [];
+      for (const { tap } of taps) {
+        const labels = await readTensor(gpu, tap[0]);
+        for (const perCopy of noises)
+          readings.push({ values: labels.map((label, v) => label + 0.5 * perCopy[v][0][0]) });
+      }
+      return readings;
+    },
+    floors: () => ({}),
+    controls: {
+      zeroed: {
+        needsOther: false,
+        write: (_own, _other, [into]) => writeTensor(gpu, into, new Float32Array(into.size)),
+      },
+      otherEpisode: { needsOther: true, write: (_own, other, [into]) => copyTensor(gpu, other![0], into) },
+    },
+    toData: (values) => values.map((value) => 1000 + value),
+  };
+}
+
+const PROVENANCE = {
+  model: { name: "", revision: "", weightsSha256: "", trainedOn: "toy", system: "labelled", stamp: {} },
+  ...{ data: { name: "", sha256: "" }, noiseSha256: null, dtype: "f32" as const, versions: {} },
+  device: { name: "", driver: "", adapter: "", software: true },
+} as const;
+
+const SETTINGS: ProbeSettings = { modelDir: "", probeSteps: [0, 2], videoSeeds: [5, 3], episodes: "all" };
+
+async function run(
+  settings: ProbeSettings,
+  options: { mostCopies?: number; budget?: number; store?: UnitStore } = {},
+) {
+  const gpu = await testGpu();
+  const watched: Watched = { batches: [], followed: [], held: 0 };
+  const { mostCopies = Number.POSITIVE_INFINITY, budget = 1 << 20, store } = options;
+  const before = gpu.memory.usage.inUse;
+  const subject = labelled(gpu, watched, { mostCopies, budget });
+  const { episodes } = await runProbe({ subject, provenance: PROVENANCE }, settings, { store });
+  expect(gpu.memory.usage.inUse).toBe(before);
+  expect(watched.held).toBe(0);
+  return { episodes, watched };
+}
+
+/** What an episode of the list must hold, for V seeds × S seeds × K steps. */
+function expected(list: readonly number[], at: number, actionSeeds: readonly number[] | "same") {
+  const own = list[at];
+  const other = list[(at + list.length - 1) % list.length];
+  const runs = SETTINGS.videoSeeds.flatMap((seed) =>
+    actionSeeds === "same" ? [[seed, seed]] : actionSeeds.map((action) => [seed, action]),
+  );
+  const last = (episode: number): number[] =>
+    runs.map(([seed, action]) => 100 * episode + 10 * seed + STEPS + 0.5 * action);
+  return {
+    actions: runs.flatMap(([seed, action]) =>
+      [0, 2, STEPS].map((step) => 100 * own + 10 * seed + step + 0.5 * action),
+    ),
+    zeroedContext: runs.map(([, action]) => 0.5 * action),
+    otherContext: list.length > 1 ? last(other) : [],
+  };
+}
+
+const numbers = ({ actions, zeroedContext, otherContext }: EpisodeMeasurement) => ({
+  actions: [...actions],
+  zeroedContext: [...zeroedContext],
+  otherContext: [...otherContext],
+});
+
+describe("episodes in turn", () => {
+  it.each([
+    ["all in one batch", {}],
+    ["one trajectory at a time", { mostCopies: 1 }],
+    ["one tap at a time", { budget: 1 }],
+    ["both", { mostCopies: 1, budget: 1 }],
+  ])("%s", async (_, options) => {
+    for (const list of [[0, 1, 2, 3], [2], [3, 1]]) {
+      for (const actionSeeds of [[0], [1, 4], "same"] as const) {
+        const { episodes } = await run(
+          { ...SETTINGS, episodes: list, actionSeeds: actionSeeds as number[] | "same" },
+          options,
+        );
+        episodes.forEach((episode, at) => {
+          expect(episode.episode).toBe(list[at]);
+          expect(numbers(episode)).toEqual(expected(list, at, actionSeeds));
+          expect([...episode.dataActions]).toEqual([...episode.actions].map((value) => 1000 + value));
+        });
+      }
+    }
+  });
+
+  it("follows every episode once, and reads in equal batches", async () => {
+    const { watched } = await run(SETTINGS);
+    expect([...watched.followed].sort()).toEqual([0, 1, 2, 3]);
+    // Three steps and two controls; the last episode's second control waits for the one before it.
+    expect(watched.batches).toEqual([5, 5, 5, 5, 1]);
+    const one = await run(SETTINGS, { budget: 1 });
+    expect(new Set(one.watched.batches)).toEqual(new Set([1]));
+  });
+
+  it.each([[[0, 1]], [[3]], [[1, 2, 3]], [[0, 2]]])("resumes past %j with the same numbers", async (kept) => {
+    const whole = (await run(SETTINGS)).episodes;
+    const saved = new Map(kept.map((e) => [e, whole[e]]));
+    const store: UnitStore = {
+      begin: async () => [...saved.keys()],
+      load: async (episode) => saved.get(episode),
+      save: async (measurement) => void saved.set(measurement.episode, measurement),
+    };
+    const { episodes } = await run(SETTINGS, { store });
+    expect(episodes.map(numbers)).toEqual(whole.map(numbers));
+    expect([...saved.keys()].sort()).toEqual([0, 1, 2, 3]);
+  });
+});
+
+describe("batches", () => {
+  it("are equal, at most eight, and fit the budget", () => {
+    const bytes = { tap: 60, readRow: 40 };
+    expect(batchSize(8, 1e6, bytes)).toBe(8);
+    expect(batchSize(9, 1e6, bytes)).toBe(5);
+    expect(batchSize(53, 1e6, bytes)).toBe(8);
+    expect(batchSize(8, 350, bytes)).toBe(3);
+    expect(batchSize(8, 10, bytes)).toBe(1);
+  });
+});
