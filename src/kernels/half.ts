@@ -29,12 +29,13 @@ fn half(x: f32) -> u32 {
 /** x, float32, in half precision and of the same shape; written to `into` where that is given, of as many halves. */
 export function toHalf(x: Tensor, into?: Tensor): Tensor {
   const y = into ?? result(x.shape, "half", "f16");
-  inRows(x.rows, { tensors: [x, y.reshape(...x.shape)] }, (part) => {
+  const rows = y.reshape(...x.shape);
+  inRows(x.rows, { tensors: [x, rows] }, (part) => {
     const some = part(x);
     pack({
       params: { words: Math.ceil(some.size / 2), size: some.size },
       read: { x: some },
-      write: { y: part(y.reshape(...x.shape)) },
+      write: { y: part(rows) },
     });
   });
   return y;
