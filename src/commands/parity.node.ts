@@ -25,12 +25,16 @@ const BOUNDS = {
   f16: (torch: number) => 2 ** 13 * torch,
 } as const;
 
+/** With half-precision products: the release's own bfloat16 moves its actions by 0.6 to 0.7 %. */
+const HALF_PRODUCTS = 7e-3;
+
 const HELP = `npm run parity [-- [options] DIR…]
 
   DIR              a case folder, or a folder of them (default: every test/golden*)
   --adapter NAME   "software", or a part of an adapter's name
   --variants K=V   force kernel variants, comma-separated: linear=naive,attention=naive
   --dtype f16      matrices rounded to float16; arithmetic stays float32, errors may be 2^13 times PyTorch's
+  --arithmetic f16 matrix products of halves, sums in float32, where the adapter has shader-f16; errors may be ${100 * HALF_PRODUCTS} %
   --help           this text`;
 
 interface Row {
@@ -47,7 +51,7 @@ function compare(
   ours: Float32Array | undefined,
   truth: Float32Array,
   expected: ExpectedOutput,
-  dtype: keyof typeof BOUNDS,
+  bound: (torch: number) => number,
 ): Row {
   let difference = 0;
   let norm = 0;
@@ -67,7 +71,7 @@ function compare(
     relative,
     absolute,
     ratio: relative / torch,
-    pass: relative < BOUNDS[dtype](torch),
+    pass: relative < bound(torch),
   };
 }
 
@@ -115,8 +119,9 @@ async function runCase(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS): Pr
   try {
     const golden: GoldenCase = { ...description, expected: description.outputs, inputs, weights, dtype };
     const ours = await runner(gpu, golden);
+    const bound = gpu.arithmetic === "f16" ? () => HALF_PRODUCTS : BOUNDS[dtype];
     return [...truth].map(([name, { data }]) =>
-      compare(name, ours.get(name), data, golden.expected[name], dtype),
+      compare(name, ours.get(name), data, golden.expected[name], bound),
     );
   } finally {
     await weights.close();
@@ -146,6 +151,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
       adapter: { type: "string" },
       variants: { type: "string" },
       dtype: { type: "string", default: "f32" },
+      arithmetic: { type: "string", default: "f32" },
       help: { type: "boolean" },
     },
   });
@@ -153,17 +159,19 @@ export async function runParity(words: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const { dtype } = values;
+  const { dtype, arithmetic } = values;
+  if (arithmetic !== "f32" && arithmetic !== "f16")
+    throw new UsageError(`--arithmetic ${arithmetic}: use f32 or f16`);
   if (dtype !== "f32" && dtype !== "f16") throw new UsageError(`--dtype ${dtype}: use f32 or f16`);
   const asked = positionals.length > 0 ? positionals : await goldenFolders();
   const folders = (await Promise.all(asked.map(findCases))).flat();
   if (folders.length === 0) throw new UsageError(`no case.json below ${asked.join(", ")}`);
   const variants = values.variants ? readVariants(values.variants) : {};
-  const gpu = await openGpu({ adapter: values.adapter, variants });
+  const gpu = await openGpu({ adapter: values.adapter, variants, arithmetic });
   try {
     for (const note of await selectVariantsHere(gpu)) console.log(note);
     console.log(
-      `${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), ${dtype} matrices, float32 arithmetic`,
+      `${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), ${dtype} matrices, ${arithmetic === "f16" ? "products of halves, float32 sums" : "float32 arithmetic"}`,
     );
     return (await runCases(gpu, folders, dtype)) === 0 ? 0 : 1;
   } finally {

@@ -15,7 +15,14 @@ import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { inBlocks } from "./attention/blocks.ts";
 import type { HeadSlice } from "./attention/program.ts";
-import { type AttentionVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./attention/variants.ts";
+import {
+  type AttentionVariantName,
+  IN_F16,
+  ON_CPU,
+  ON_GPU,
+  shapeClass,
+  VARIANTS,
+} from "./attention/variants.ts";
 import { chooseForClass } from "./variants.ts";
 
 export type { HeadSlice } from "./attention/program.ts";
@@ -89,8 +96,9 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     );
   const out = result([batch, queries, heads * headDim], "attention");
   const kind = shapeClass(queries, keys);
-  const name =
-    options.variant ?? chooseForClass(recording().gpu, "attention", kind, VARIANTS, { ON_CPU, ON_GPU });
+  const { gpu } = recording();
+  const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
+  const name = options.variant ?? chooseForClass(gpu, "attention", kind, VARIANTS, order);
   inBlocks(VARIANTS[name], {
     ...{ q, k, v, heads, keyValueHeads, headDim, scale, mask, bias: relativeBias },
     ...{ causal, gateAt, memory, out },

@@ -10,7 +10,7 @@ import type { PackedWeight } from "../tensor/packed-weight.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
 import type { LinearGate } from "./linear/program.ts";
-import { type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
+import { IN_F16, type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
 import { around, asColumn, inRows } from "./rows.ts";
 import { chooseForClass } from "./variants.ts";
 
@@ -64,11 +64,10 @@ export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}):
     );
   }
   const y = into?.tensor ?? result(shape, "linear");
-  const name =
-    options.variant ??
-    chooseForClass(recording().gpu, "linear", shapeClass(x.rows), VARIANTS, { ON_CPU, ON_GPU });
-  const { in: inner, padded, dtype } = w;
   const { gpu } = recording();
+  const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
+  const name = options.variant ?? chooseForClass(gpu, "linear", shapeClass(x.rows), VARIANTS, order);
+  const { in: inner, padded, dtype } = w;
   const rowOf = gate && asColumn(gate.rowOf);
   const firstRow = into?.firstRow ?? 0;
   for (const block of w.blocks) {

@@ -6,7 +6,7 @@ import { toHalf } from "../../src/kernels/half.ts";
 import { record } from "../../src/gpu/recording.ts";
 import { readTensor } from "../../src/tensor/tensor.ts";
 import { release, testGpu, upload } from "../support/gpu.ts";
-import { relativeError, uniform } from "../support/numbers.ts";
+import { relativeError, toFloat16, uniform } from "../support/numbers.ts";
 
 const VARIANTS = ["quads", "tile", "flash", "naive", "split", "splitTile"];
 
@@ -127,17 +127,6 @@ describe.each(VARIANTS)("keys and values in half precision, %s", (variant) => {
     }
   });
 });
-
-/** The nearest number of float16, ties to even; x in its normal range or near zero. */
-function toFloat16(x: number): number {
-  const exponent = Math.max(-14, Math.floor(Math.log2(Math.abs(x) || 1e-30)));
-  const unit = 2 ** (exponent - 10);
-  const scaled = x / unit;
-  const floor = Math.floor(scaled);
-  const rest = scaled - floor;
-  const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);
-  return (floor + Number(up)) * unit;
-}
 
 describe("toHalf", () => {
   it("keeps what float16 has, bounds what it has not, and lets NaN be", async () => {

@@ -1,14 +1,21 @@
 /** The programs by name, and which of them run where. */
-import { flash, split } from "./flash.ts";
+import { flash, flashF16, split, splitF16 } from "./flash.ts";
 import { naive } from "./naive.ts";
+import type { Preferences } from "../variants.ts";
 import type { AttentionVariant } from "./program.ts";
 import { quads } from "./quads.ts";
 import { splitTile, tile } from "./tile.ts";
 
-export const VARIANTS = { quads, tile, flash, split, splitTile, naive } as const satisfies Record<
-  string,
-  AttentionVariant
->;
+export const VARIANTS = {
+  quads,
+  tile,
+  flash,
+  split,
+  splitTile,
+  naive,
+  flashF16,
+  splitF16,
+} as const satisfies Record<string, AttentionVariant>;
 
 export type AttentionVariantName = keyof typeof VARIANTS;
 
@@ -52,3 +59,14 @@ export const ON_CPU: Readonly<Record<AttentionClass, readonly AttentionVariantNa
   long: ["quads", "tile"],
   many: ["quads", "tile"],
 };
+
+/** The same where what is multiplied may be rounded to half precision. On a CPU adapter that saves nothing, as it has no workgroup memory to save. */
+export const IN_F16 = {
+  ON_GPU: {
+    few: ON_GPU.few,
+    some: ["flashF16", ...ON_GPU.some],
+    long: ["splitF16", ...ON_GPU.long],
+    many: ["flashF16", ...ON_GPU.many],
+  },
+  ON_CPU,
+} as const satisfies Preferences<typeof VARIANTS, AttentionClass>;

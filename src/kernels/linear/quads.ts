@@ -17,6 +17,7 @@
 import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks } from "../terms.ts";
 import { each, list } from "../text.ts";
 import { SUBGROUPS } from "../variants.ts";
+import type { Arithmetic } from "../../gpu/gpu.ts";
 import type { Form } from "../kernel.ts";
 import { type LinearForm, linearVariant } from "./program.ts";
 
@@ -37,8 +38,8 @@ const MAIN = ({ blocks, ragged, parts, activation, gated }: LinearForm & QuadsFo
   const light = !gated && (activation === "identity" || activation === "relu");
   const block = (line: (i: number) => string): string => each(blocks, line);
   const terms = (read: "x4" | "xEnd", sums: string): string => /* wgsl */ `
-      let b0 = w4(w0 + i); let b1 = w4(w1 + i); let b2 = w4(w2 + i); let b3 = w4(w3 + i);
-${block((n) => `      let a${n} = ${read}(row${n}, i);`)}
+      let b0 = operand(w4(w0 + i)); let b1 = operand(w4(w1 + i)); let b2 = operand(w4(w2 + i)); let b3 = operand(w4(w3 + i));
+${block((n) => `      let a${n} = operand(${read}(row${n}, i));`)}
 ${addQuads(blocks, sums)}`;
   const wholeTerms = parts
     ? /* wgsl */ `
@@ -86,17 +87,20 @@ ${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (corner ^ ${r % 4}u), n, su
   }`;
 };
 
-export const quads = linearVariant<QuadsForm>({
-  name: "quads",
-  needs: SUBGROUPS,
-  plan: ({ rows, inner, columns }) => {
-    const blocks = quadBlocks(rows);
-    return {
-      form: { blocks, ragged: inner % 4 !== 0, parts: inner > PART },
-      element: bindX(inner),
-      invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
-    };
-  },
-  functions: () => `${ADD_OUTER}${QUAD}`,
-  main: MAIN,
-});
+const variant = (name: string, arithmetic: Arithmetic) =>
+  linearVariant<QuadsForm>({
+    ...{ name, arithmetic, needs: SUBGROUPS },
+    plan: ({ rows, inner, columns }) => {
+      const blocks = quadBlocks(rows);
+      return {
+        form: { blocks, ragged: inner % 4 !== 0, parts: inner > PART },
+        element: bindX(inner),
+        invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
+      };
+    },
+    functions: () => `${ADD_OUTER}${QUAD}`,
+    main: MAIN,
+  });
+
+export const quads = variant("quads", "f32");
+export const quadsF16 = variant("quadsF16", "f16");

@@ -3,22 +3,28 @@
  * terms fill. Sums of 64 terms go to a second accumulator, as in quads.ts.
  */
 import { bindX, FOUR_OF_W } from "../terms.ts";
+import type { Arithmetic } from "../../gpu/gpu.ts";
 import { linearVariant } from "./program.ts";
 
-export const tile = linearVariant({
-  name: "tile",
-  plan: ({ rows, inner, columns }) => ({
-    form: {},
-    element: bindX(inner),
-    invocations: Math.ceil(rows / 8) * Math.ceil(columns / 8),
-  }),
-  functions: () => /* wgsl */ `
+const variant = (name: string, arithmetic: Arithmetic) =>
+  linearVariant({
+    ...{ name, arithmetic },
+    plan: ({ rows, inner, columns }) => ({
+      form: {},
+      element: bindX(inner),
+      invocations: Math.ceil(rows / 8) * Math.ceil(columns / 8),
+    }),
+    functions: () => /* wgsl */ `
 ${FOUR_OF_W}
 
 // Four terms of four rows of x, one row a column.
-fn rows4(at: vec4u, i: u32) -> mat4x4f { return mat4x4f(xEnd(at.x, i), xEnd(at.y, i), xEnd(at.z, i), xEnd(at.w, i)); }
+fn rows4(at: vec4u, i: u32) -> mat4x4f { return mat4x4f(operand(xEnd(at.x, i)), operand(xEnd(at.y, i)), operand(xEnd(at.z, i)), operand(xEnd(at.w, i))); }
+fn columns4(at: vec4u, i: u32) -> mat4x4f {
+  let terms = terms4(at, i);
+  return mat4x4f(operand(terms[0]), operand(terms[1]), operand(terms[2]), operand(terms[3]));
+}
 fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u)); }`,
-  main: () => /* wgsl */ `
+    main: () => /* wgsl */ `
   let groups = (p.columns + 7u) / 8u;
   let m = index / groups * 8u;
   let n = index % groups * 8u;
@@ -34,7 +40,7 @@ fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m +
     var part10 = mat4x4f(); var part11 = mat4x4f();
     for (var i = i0; i < end; i++) {
       let a0 = rows4(upper, i); let a1 = rows4(lower, i);
-      let b0 = terms4(left, i); let b1 = terms4(right, i);
+      let b0 = columns4(left, i); let b1 = columns4(right, i);
       part00 += b0 * a0; part01 += b1 * a0;
       part10 += b0 * a1; part11 += b1 * a1;
     }
@@ -43,4 +49,7 @@ fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m +
   }
   storeTile(m, n, sum00); storeTile(m, n + 4u, sum01);
   storeTile(m + 4u, n, sum10); storeTile(m + 4u, n + 4u, sum11);`,
-});
+  });
+
+export const tile = variant("tile", "f32");
+export const tileF16 = variant("tileF16", "f16");
