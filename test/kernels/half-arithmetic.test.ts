@@ -22,7 +22,7 @@ describe.skipIf(!able).each(["quadsF16", "tileF16", "shared64F16", "shared128F16
     [67, 130, 70],
     [130, 64, 129],
     [9, 1365, 33],
-  ])("multiplies halves exactly: %i × %i → %i", async (rows, inner, columns) => {
+  ])("multiplies halves: %i × %i → %i", async (rows, inner, columns) => {
     const gpu = await testGpu({ variants: { linear: name } });
     const [x, w] = [uniform(1, rows * inner), uniform(2, columns * inner)];
     const weight = new PackedWeight(gpu, columns, inner, "f32", "weight");
@@ -30,7 +30,8 @@ describe.skipIf(!able).each(["quadsF16", "tileF16", "shared64F16", "shared128F16
     const tx = upload(gpu, [rows, inner], x);
     const y = await compute(gpu, () => linear(tx, weight));
     const truth = linearReference(rounded(x), rounded(w), rows, inner, columns);
-    expect(relativeError(y, truth)).toBeLessThan(1e-6);
+    // In workgroup memory operands are halves and products exact; elsewhere a product is a half too.
+    expect(relativeError(y, truth)).toBeLessThan(name.startsWith("shared") ? 1e-6 : 6e-4);
     // It is not float32.
     if (inner > 1)
       expect(relativeError(y, linearReference(x, w, rows, inner, columns))).toBeGreaterThan(1e-5);
@@ -45,7 +46,8 @@ describe.skipIf(!able).each(["flashF16", "splitF16"])("attention, %s", (name) =>
     [2, 9, 13, 2, 7],
     [1, 66, 65, 1, 132],
     [1, 5, 1300, 2, 64],
-  ])("batch %i, %i queries, %i keys, %i heads of %i", async (B, N, S, heads, d) => {
+    // Lavapipe takes minutes to build the program of wide heads, the first time.
+  ])("batch %i, %i queries, %i keys, %i heads of %i", { timeout: 600_000 }, async (B, N, S, heads, d) => {
     const gpu = await testGpu({ variants: { attention: name } });
     const width = heads * d;
     const [q, k, v] = [uniform(1, B * N * width), uniform(2, B * S * width), uniform(3, B * S * width)];

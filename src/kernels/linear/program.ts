@@ -56,7 +56,7 @@ export interface LinearForm extends Form {
   readonly gated: boolean;
   /** how x is bound */
   readonly element: "f32" | "vec4f";
-  /** what is multiplied is rounded to float16 first; a product of two halves is exact in float32, in which it is added */
+  /** what is multiplied is rounded to float16 first; sums are float32 */
   readonly arithmetic: Arithmetic;
 }
 
@@ -138,23 +138,13 @@ fn gatesOf(m: u32) -> u32 { return rowOf[m] * p.gateWidth + p.gateAt; }
 fn gate(at: u32) -> f32 { return sigmoid(table[at] + p.gateShift); }`,
 } as const;
 
-/** `Operand`: four terms as they are kept to be multiplied; `operand`: the same as they take part. */
-const OPERAND = {
-  f32: /* wgsl */ `
-alias Operand = vec4f;
-fn operand(v: vec4f) -> vec4f { return v; }`,
-  f16: /* wgsl */ `
-alias Operand = vec4<f16>;
-fn operand(v: vec4f) -> vec4f { return vec4f(vec4<f16>(v)); }`,
-} as const satisfies Record<Arithmetic, string>;
-
 /** How x and W are read, and how a sum becomes an output. */
 const HEADER = ({ dtype, activation, gated, element, arithmetic }: LinearForm): string => /* wgsl */ `
 ${ACTIVATIONS[activation]}
 ${GATE[gated ? "gated" : "open"]}
 ${readX(element, "p.inner")}
 
-${OPERAND[arithmetic]}
+alias Operand = ${arithmetic === "f16" ? "vec4<f16>" : "vec4f"}; // what is multiplied
 
 // Where row m of x begins. Rows beyond the end repeat the last one; their results are not stored.
 fn rowOfX(m: u32) -> u32 { return beginOf(min(m, p.rows - 1u)); }

@@ -14,7 +14,7 @@
  * see open.node.ts), a multiply-add or a swap 1 ns, an accumulator carried round a loop 1 ns, and text beyond the
  * instruction cache slows everything.
  */
-import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks } from "../terms.ts";
+import { ADD_OUTER, ADD_OUTER_F16, addQuads, bindX, QUAD, quadBlocks } from "../terms.ts";
 import { each, list } from "../text.ts";
 import { SUBGROUPS } from "../variants.ts";
 import type { Arithmetic } from "../../gpu/gpu.ts";
@@ -38,8 +38,8 @@ const MAIN = ({ blocks, ragged, parts, activation, gated }: LinearForm & QuadsFo
   const light = !gated && (activation === "identity" || activation === "relu");
   const block = (line: (i: number) => string): string => each(blocks, line);
   const terms = (read: "x4" | "xEnd", sums: string): string => /* wgsl */ `
-      let b0 = operand(w4(w0 + i)); let b1 = operand(w4(w1 + i)); let b2 = operand(w4(w2 + i)); let b3 = operand(w4(w3 + i));
-${block((n) => `      let a${n} = operand(${read}(row${n}, i));`)}
+      let b0 = w4(w0 + i); let b1 = w4(w1 + i); let b2 = w4(w2 + i); let b3 = w4(w3 + i);
+${block((n) => `      let a${n} = ${read}(row${n}, i);`)}
 ${addQuads(blocks, sums)}`;
   const wholeTerms = parts
     ? /* wgsl */ `
@@ -98,7 +98,7 @@ const variant = (name: string, arithmetic: Arithmetic) =>
         invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
       };
     },
-    functions: () => `${ADD_OUTER}${QUAD}`,
+    functions: ({ arithmetic }) => (arithmetic === "f16" ? ADD_OUTER_F16 : ADD_OUTER) + QUAD,
     main: MAIN,
   });
 

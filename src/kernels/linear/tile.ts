@@ -6,6 +6,22 @@ import { bindX, FOUR_OF_W } from "../terms.ts";
 import type { Arithmetic } from "../../gpu/gpu.ts";
 import { linearVariant } from "./program.ts";
 
+/** Four terms of four columns (b) times those of four rows (a), a row a column of each, are added. */
+const ADD_TERMS = {
+  f32: /* wgsl */ `
+fn addTerms(sums: mat4x4f, b: mat4x4f, a: mat4x4f) -> mat4x4f { return sums + b * a; }`,
+  f16: /* wgsl */ `
+fn addTerms(sums: mat4x4f, b: mat4x4f, a: mat4x4f) -> mat4x4f {
+  let columns = mat4x4<f16>(vec4<f16>(b[0]), vec4<f16>(b[1]), vec4<f16>(b[2]), vec4<f16>(b[3]));
+  var added = sums;
+  for (var r = 0u; r < 4u; r++) {
+    let row = vec4<f16>(a[r]);
+    added[r] += (vec4f(columns[0] * row.x) + vec4f(columns[1] * row.y)) + (vec4f(columns[2] * row.z) + vec4f(columns[3] * row.w));
+  }
+  return added;
+}`,
+} as const satisfies Record<Arithmetic, string>;
+
 const variant = (name: string, arithmetic: Arithmetic) =>
   linearVariant({
     ...{ name, arithmetic },
@@ -14,15 +30,12 @@ const variant = (name: string, arithmetic: Arithmetic) =>
       element: bindX(inner),
       invocations: Math.ceil(rows / 8) * Math.ceil(columns / 8),
     }),
-    functions: () => /* wgsl */ `
+    functions: ({ arithmetic }) => /* wgsl */ `
 ${FOUR_OF_W}
+${ADD_TERMS[arithmetic]}
 
 // Four terms of four rows of x, one row a column.
-fn rows4(at: vec4u, i: u32) -> mat4x4f { return mat4x4f(operand(xEnd(at.x, i)), operand(xEnd(at.y, i)), operand(xEnd(at.z, i)), operand(xEnd(at.w, i))); }
-fn columns4(at: vec4u, i: u32) -> mat4x4f {
-  let terms = terms4(at, i);
-  return mat4x4f(operand(terms[0]), operand(terms[1]), operand(terms[2]), operand(terms[3]));
-}
+fn rows4(at: vec4u, i: u32) -> mat4x4f { return mat4x4f(xEnd(at.x, i), xEnd(at.y, i), xEnd(at.z, i), xEnd(at.w, i)); }
 fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m + 2u), rowOfX(m + 3u)); }`,
     main: () => /* wgsl */ `
   let groups = (p.columns + 7u) / 8u;
@@ -40,9 +53,9 @@ fn fourOfX(m: u32) -> vec4u { return vec4u(rowOfX(m), rowOfX(m + 1u), rowOfX(m +
     var part10 = mat4x4f(); var part11 = mat4x4f();
     for (var i = i0; i < end; i++) {
       let a0 = rows4(upper, i); let a1 = rows4(lower, i);
-      let b0 = columns4(left, i); let b1 = columns4(right, i);
-      part00 += b0 * a0; part01 += b1 * a0;
-      part10 += b0 * a1; part11 += b1 * a1;
+      let b0 = terms4(left, i); let b1 = terms4(right, i);
+      part00 = addTerms(part00, b0, a0); part01 = addTerms(part01, b1, a0);
+      part10 = addTerms(part10, b0, a1); part11 = addTerms(part11, b1, a1);
     }
     sum00 += part00; sum01 += part01;
     sum10 += part10; sum11 += part11;
