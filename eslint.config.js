@@ -2,7 +2,17 @@ import js from "@eslint/js";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist/", "results/", "weights/", "test/golden*/", "test/release-mini/", "node_modules/", "demo/dist/"] },
+  {
+    ignores: [
+      "dist/",
+      "results/",
+      "weights/",
+      "test/golden*/",
+      "test/release-mini/",
+      "node_modules/",
+      "demo/dist/",
+    ],
+  },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

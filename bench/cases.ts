@@ -14,7 +14,7 @@ import { linearReference } from "../src/kernels/linear.reference.ts";
 import { modulatedNorm } from "../src/kernels/norm.ts";
 import { normReference } from "../src/kernels/norm.reference.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
-import { PackedWeight } from "../src/tensor/packed-weight.ts";
+import { Matrix } from "../src/tensor/matrix.ts";
 import { createTensor, releaseTensor, type Tensor } from "../src/tensor/tensor.ts";
 import { uniform } from "../test/support/numbers.ts";
 import { type Peer, type PeerJob, transpose } from "./peers/peer.ts";
@@ -86,7 +86,7 @@ export function matmulCase(M: number, K: number, N: number, dtype: "f32" | "bf16
     boundBy: "arithmetic",
     prepare: (gpu) => {
       const { x, stored } = data();
-      const weight = new PackedWeight(gpu, N, K, dtype, "bench");
+      const weight = new Matrix(gpu, N, K, dtype, "bench");
       weight.upload(gpu, stored);
       const tx = put(gpu, [M, K], x);
       return {
@@ -203,7 +203,7 @@ export function convolutionCase(T: number, H: number, W: number, C: number, out:
     boundBy: "arithmetic",
     prepare: (gpu) => {
       const { x, w } = data();
-      const weight = new PackedWeight(gpu, out, 27 * C, "f32", "bench");
+      const weight = new Matrix(gpu, out, 27 * C, "f32", "bench");
       weight.upload(gpu, w);
       const tx = put(gpu, [1, T, H, W, C], x);
       return {

@@ -4,7 +4,7 @@ import { availableParallelism, loadavg } from "node:os";
 import { UsageError } from "../src/errors.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { findAdapter } from "../src/gpu/open.node.ts";
-import { selectVariantsHere } from "../src/kernels/selection.node.ts";
+import { autotuneHere } from "../src/kernels/autotune.node.ts";
 import { record } from "../src/gpu/recording.ts";
 import { duration } from "../src/commands/probe/progress.node.ts";
 import { readTensor } from "../src/tensor/tensor.ts";
@@ -224,7 +224,7 @@ export async function runBench(options: BenchOptions, output: Output): Promise<R
   shareAdapter(found);
   const forced: Record<string, string> = { ...options.variants };
   const gpu = await Gpu.request(found.adapter, found.origin, found.software, { variants: forced });
-  for (const note of await selectVariantsHere(gpu)) output.line(note);
+  for (const note of await autotuneHere(gpu)) output.line(note);
   const peers = await openPeers({ names: options.peers, python: options.python }, output.line);
   try {
     const roof = await measureRoof(gpu, { rounds: options.rounds, budget: 5 });

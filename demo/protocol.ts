@@ -6,7 +6,7 @@
  */
 import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import type { TrainedOn } from "../src/probe/subject.ts";
-import type { WeightDtype } from "../src/tensor/packed-weight.ts";
+import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 

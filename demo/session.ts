@@ -8,7 +8,7 @@ import { EpisodeData } from "../src/systems/mimic-video/episodes.ts";
 import type { ProbeProvenance } from "../src/probe/experiment/measurement.ts";
 import { statementOf } from "../src/probe/result/result.ts";
 import { holdStill } from "../src/systems/mimic-video/subject.ts";
-import type { WeightDtype } from "../src/tensor/packed-weight.ts";
+import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";
@@ -83,7 +83,7 @@ export class Session {
 
   /**
    * The device, opened again if the last one was lost. Kernels are the likeliest ones: timing them all first, as the command line
-   * does (selection.ts), would keep a visitor waiting for the first result.
+   * does (autotune.ts), would keep a visitor waiting for the first result.
    */
   async gpu(onOpen: (gpu: Gpu) => void): Promise<Gpu> {
     if (this.#gpu) return this.#gpu;

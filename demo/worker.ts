@@ -5,7 +5,7 @@ import { probeResult } from "../src/probe/result/result.ts";
 import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { type Episodes, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
-import type { WeightDtype } from "../src/tensor/packed-weight.ts";
+import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { openPlace } from "./place.ts";
 import { Preview } from "./preview.ts";

@@ -1,3 +1,4 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /**
  * The library: everything here runs in Node and in browsers. Opening a device and reading files differ between the two:
  * in Node use `mimic-video-webgpu/node` (index.node.ts).
@@ -6,8 +7,8 @@ export * from "./errors.ts";
 export { type AdapterDescription, Gpu, type GpuOptions } from "./gpu/gpu.ts";
 export { openBrowserGpu } from "./gpu/open.ts";
 export { record, Replay, scope } from "./gpu/recording.ts";
-export { type SelectionOptions, type SelectionStore, selectVariants } from "./kernels/selection.ts";
-export { browserStore } from "./kernels/selection-store.browser.ts";
+export { type AutotuneOptions, type AutotuneStore, autotune } from "./kernels/autotune.ts";
+export { browserStore } from "./kernels/autotune-store.browser.ts";
 export {
   copyTensor,
   createTensor,

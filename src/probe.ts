@@ -2,6 +2,7 @@
 /** `mimic-video-probe`: hands the process to the command. See `--help`. */
 import { relative } from "node:path";
 import { runCommand } from "./commands/probe/command.node.ts";
+import { runToEnd } from "./commands/terminal.node.ts";
 
 const interrupt = new AbortController();
 // The first interrupt lets the running dispatch end and keeps finished episodes; a second one does not wait.
@@ -9,16 +10,16 @@ process.on("SIGINT", () => {
   if (interrupt.signal.aborted) process.exit(130);
   interrupt.abort(new Error("interrupted"));
 });
-// A reader such as `head` may close the pipe before everything is written.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-});
-
-process.exitCode = await runCommand(process.argv.slice(2), {
-  program: ["node", relative(process.cwd(), process.argv[1])],
-  loadRunner: async () => (await import("./commands/probe/run.node.ts")).runProbeHere,
-  drawPng: async (figure) => (await import("./probe/figure/plot.node.ts")).figureToPng(figure),
-  stdout: process.stdout,
-  stderr: process.stderr,
-  signal: interrupt.signal,
-});
+// A measurement goes on and is saved, whether or not anybody reads along.
+await runToEnd(
+  () =>
+    runCommand(process.argv.slice(2), {
+      program: ["node", relative(process.cwd(), process.argv[1])],
+      loadRunner: async () => (await import("./commands/probe/run.node.ts")).runProbeHere,
+      drawPng: async (figure) => (await import("./probe/figure/plot.node.ts")).figureToPng(figure),
+      stdout: process.stdout,
+      stderr: process.stderr,
+      signal: interrupt.signal,
+    }),
+  { printing: false },
+);

@@ -56,7 +56,7 @@ describe("kernels on every adapter", () => {
   // Tests of linear, conv3d and attention force each variant by name already; gru and history-pool pass too, but their programs take
   // SwiftShader 5.0.0 minutes to build with so many invocations a workgroup (2026-11-22), and copy moves a million elements one by one.
   it("with the workgroups and lanes of a real GPU", { timeout: 600_000 }, async () => {
-    const forced = /^(linear|attention|conv3d|selection|subgroup-matrix|gru|history-pool|copy|nan)\.test/;
+    const forced = /^(linear|attention|conv3d|autotune|subgroup-matrix|gru|history-pool|copy|nan)\.test/;
     const files = (await readdir(`${root}/test/kernels`)).filter((name) => !forced.test(name));
     await kernelTests(
       files.map((name) => `test/kernels/${name}`),

@@ -10,12 +10,13 @@ import { FormatError, MimicVideoError, UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { openGpu } from "../gpu/open.node.ts";
 import { readVariants } from "../kernels/variants.ts";
-import { selectVariantsHere } from "../kernels/selection.node.ts";
+import { autotuneHere } from "../kernels/autotune.node.ts";
 import type { CaseTensor, ExpectedOutput, GoldenCase } from "../parity/case.ts";
 import { kinds } from "../parity/kinds.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { toNumbers } from "../parity/numbers.ts";
 import { openWeights } from "../weights/open.node.ts";
+import { helpText } from "./terminal.node.ts";
 
 /** Errors stay below this; `torch` is PyTorch's own error in float32. */
 const BOUNDS = {
@@ -28,14 +29,21 @@ const BOUNDS = {
 /** With half-precision products: the release's own bfloat16 moves its actions by 0.6 to 0.7 %. */
 const HALF_PRODUCTS = 7e-3;
 
-const HELP = `npm run parity [-- [options] DIR…]
-
-  DIR              a case folder, or a folder of them (default: every test/golden*)
-  --adapter NAME   "software", or a part of an adapter's name
-  --variants K=V   force kernel variants, comma-separated: linear=naive,attention=naive
-  --dtype f16      matrices rounded to float16; arithmetic stays float32, errors may be 2^13 times PyTorch's
-  --arithmetic f16 matrix products of halves, sums in float32, where the adapter has shader-f16; errors may be ${100 * HALF_PRODUCTS} %
-  --help           this text`;
+const help = (): string =>
+  helpText("npm run parity [-- [options] DIR…]", [
+    ["DIR", "a case folder, or a folder of them (default: every test/golden*)"],
+    ["--adapter NAME", '"software", or a part of an adapter\'s name'],
+    ["--variants K=V", "force kernel variants, comma-separated: linear=naive,attention=naive"],
+    [
+      "--dtype f16",
+      "matrices rounded to float16; arithmetic stays float32, errors may be 2^13 times PyTorch's",
+    ],
+    [
+      "--arithmetic f16",
+      `matrix products of halves, sums in float32, where the adapter has shader-f16; errors may be ${100 * HALF_PRODUCTS} %`,
+    ],
+    ["--help", "this text"],
+  ]);
 
 interface Row {
   readonly output: string;
@@ -156,7 +164,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
     },
   });
   if (values.help) {
-    console.log(HELP);
+    console.log(help());
     return 0;
   }
   const { dtype, arithmetic } = values;
@@ -169,7 +177,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
   const variants = values.variants ? readVariants(values.variants) : {};
   const gpu = await openGpu({ adapter: values.adapter, variants, arithmetic });
   try {
-    for (const note of await selectVariantsHere(gpu)) console.log(note);
+    for (const note of await autotuneHere(gpu)) console.log(note);
     console.log(
       `${folders.length} cases on ${gpu.name} (${gpu.adapter.origin}), ${dtype} matrices, ${arithmetic === "f16" ? "products of halves, float32 sums" : "float32 arithmetic"}`,
     );

@@ -47,7 +47,7 @@ export async function countingLike(gpu: Gpu): Promise<Gpu> {
     arithmetic: gpu.arithmetic,
     variants: gpu.variants,
   });
-  for (const [kind, variant] of gpu.selected) counting.selected.set(kind, variant);
+  for (const [kind, variant] of gpu.tuned) counting.tuned.set(kind, variant);
   return counting;
 }
 

@@ -74,7 +74,7 @@ export class Gpu {
   readonly pipelines: PipelineCache;
   readonly variants: Readonly<Record<string, string>>;
   /** variants chosen on this adapter by checking and timing, by kernel and shape class: `linear many` → `shared128` */
-  readonly selected = new Map<string, string>();
+  readonly tuned = new Map<string, string>();
   /** shapes of subgroup matrices, such as `f16 16×16×16 → f32` */
   readonly subgroupMatrices: readonly string[];
   readonly maxBindingBytes: number;

@@ -5,7 +5,8 @@
 import { create, globals } from "webgpu";
 import { AdapterError } from "../errors.ts";
 import { Gpu, type GpuOptions } from "./gpu.ts";
-import { hasVulkanLoader, unpackSoftwareGpu, useSoftwareGpu } from "./software.node.ts";
+import { unpackSoftwareGpu, useSoftwareGpu } from "./software.node.ts";
+import { hasVulkanDriver, hasVulkanLoader } from "./vulkan.node.ts";
 
 export interface OpenOptions extends GpuOptions {
   /** "software", or a part of the adapter's name; default: the environment variable MIMIC_VIDEO_ADAPTER, or the best found */
@@ -82,8 +83,8 @@ export async function findAdapter(options: OpenOptions = {}): Promise<FoundAdapt
   const checked = options.boundsChecks ?? process.env.MIMIC_VIDEO_BOUNDS_CHECKS === "on";
   const software = (): GPU => instance(...(checked ? [] : [UNCHECKED]));
 
-  // Without a Vulkan loader Dawn would print a warning and find nothing.
-  const system = hasVulkanLoader() ? instance(EXPERIMENTS) : undefined;
+  // Without a loader and a driver Dawn would print warnings and find nothing.
+  const system = hasVulkanLoader() && hasVulkanDriver() ? instance(EXPERIMENTS) : undefined;
   for (const forceFallbackAdapter of system ? [false, true] : []) {
     const adapter = await system!.requestAdapter({
       powerPreference: "high-performance",
@@ -108,12 +109,13 @@ export async function findAdapter(options: OpenOptions = {}): Promise<FoundAdapt
 
   let unavailable = "";
   try {
-    useSoftwareGpu(await unpackSoftwareGpu());
+    const folder = await unpackSoftwareGpu();
+    useSoftwareGpu(folder);
     const packaged = software();
     const again = (): Promise<GPUAdapter | null> => packaged.requestAdapter();
     const adapter = await again();
     if (adapter && fits(adapter)) return { adapter, origin: "SwiftShader from npm", software: true, again };
-    if (!adapter) unavailable = "the packaged software driver did not start";
+    if (!adapter) unavailable = `the packaged software driver in ${folder} did not start`;
   } catch (error) {
     if (!(error instanceof AdapterError)) throw error;
     unavailable = error.message;

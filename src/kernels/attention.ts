@@ -45,7 +45,7 @@ export interface AttentionOptions {
   readonly gateAt?: number;
   /** (B, S′, width), laid out as the tensor that holds both keys and values: S′ keys seen before them */
   readonly memory?: Tensor;
-  /** a program by name, for the selection of variants; default: the device's */
+  /** a program by name, for autotune; default: the device's */
   readonly variant?: AttentionVariantName;
 }
 

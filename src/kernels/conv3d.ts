@@ -13,7 +13,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
-import { convolutionTerms, type PackedWeight } from "../tensor/packed-weight.ts";
+import { convolutionTerms, type Matrix } from "../tensor/matrix.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { ConvolutionVariant } from "./conv3d/program.ts";
 import { naive } from "./conv3d/naive.ts";
@@ -83,7 +83,7 @@ export function sides(padding: number | SpatialPadding = 0): Required<SpatialPad
  * A convolution: (B, T, H, W, C) → (B, T', H', W', O).
  * @throws UsageError when the weight, the bias or the residual do not fit, or the kernel is larger than its padded input
  */
-export function conv3d(x: Tensor, w: PackedWeight, options: ConvolutionOptions): Tensor {
+export function conv3d(x: Tensor, w: Matrix, options: ConvolutionOptions): Tensor {
   const { kernel, stride = [1, 1, 1], lead = 0, leading = "zeros", enlarge = 1, bias, residual } = options;
   const shape = convolvedShape(x.shape, w.out, options);
   const C = x.dim(-1);

@@ -1,12 +1,12 @@
 /**
  * y[m, n] = act(Σ_k x[m, k] · W[n, k] + bias[n]) · σ(M[rowOf[m], at + n] + shift) + residual[m, n]
  *
- * Layout: x (…, K), y (…, N) and W (N, K padded to 8) row-major, see packed-weight.ts. The programs, and why they are as they
+ * Layout: x (…, K), y (…, N) and W (N, K padded to 8) row-major, see matrix.ts. The programs, and why they are as they
  * are, stand in linear/, a file a variant.
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
-import type { PackedWeight } from "../tensor/packed-weight.ts";
+import type { Matrix } from "../tensor/matrix.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
 import type { LinearGate } from "./linear/program.ts";
@@ -26,7 +26,7 @@ export interface LinearOptions {
   readonly gate?: LinearGate;
   /** where the rows of the result go, when not to a tensor of their own */
   readonly into?: RowsOf;
-  /** a program by name, for the selection of variants; default: the device's */
+  /** a program by name, for autotune; default: the device's */
   readonly variant?: LinearVariantName;
 }
 
@@ -40,7 +40,7 @@ export interface RowsOf {
  * A linear map over the last axis: (…, K) → (…, N).
  * @throws UsageError when K, the bias, the residual, the gate or the place for the result do not fit
  */
-export function linear(x: Tensor, w: PackedWeight, options: LinearOptions = {}): Tensor {
+export function linear(x: Tensor, w: Matrix, options: LinearOptions = {}): Tensor {
   const { bias, residual, gate, into, activation = "identity" } = options;
   const shape = [...x.shape.slice(0, -1), w.out];
   if (x.dim(-1) !== w.in) {

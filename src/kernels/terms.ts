@@ -1,8 +1,8 @@
 /**
  * How matrix products read their operands: four terms of a row at a time, both x, which is row-major as any tensor, and the
- * weight, whose rows are padded (packed-weight.ts).
+ * weight, whose rows are padded (matrix.ts).
  */
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import type { Element } from "./kernel.ts";
 import { each } from "./text.ts";
 

@@ -1,4 +1,4 @@
-/** How a kernel is put to the test by selection.ts: operands of a typical shape, and what has to come out. */
+/** How a kernel is put to the test by autotune.ts: operands of a typical shape, and what has to come out. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 

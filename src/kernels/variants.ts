@@ -110,7 +110,7 @@ export interface Preferences<T extends object, Class extends string> {
   readonly ON_GPU: Readonly<Record<Class, readonly (keyof T & string)[]>>;
 }
 
-/** As `choose`, for kernels whose variant depends on the shape: what was selected for the class (selection.ts), else the likeliest. */
+/** As `choose`, for kernels whose variant depends on the shape: what was selected for the class (autotune.ts), else the likeliest. */
 export function chooseForClass<T extends Variants, Class extends string>(
   gpu: Gpu,
   kernel: KernelName,
@@ -121,7 +121,7 @@ export function chooseForClass<T extends Variants, Class extends string>(
   // What was timed computes in float32.
   const selected =
     gpu.arithmetic === "f32"
-      ? (gpu.selected.get(`${kernel} ${kind}`) as (keyof T & string) | undefined)
+      ? (gpu.tuned.get(`${kernel} ${kind}`) as (keyof T & string) | undefined)
       : undefined;
   const order = gpu.adapter.software ? ON_CPU[kind] : ON_GPU[kind];
   return choose(gpu, kernel, variants, ...(selected ? [selected] : []), ...order);

@@ -2,7 +2,7 @@
 import { UsageError } from "../errors.ts";
 import { multiply, subtract } from "../kernels/elementwise.ts";
 import { linear } from "../kernels/linear.ts";
-import type { PackedWeight } from "../tensor/packed-weight.ts";
+import type { Matrix } from "../tensor/matrix.ts";
 import { constant, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
 
@@ -40,7 +40,7 @@ export function checkClip(vae: string, x: Tensor, what: string, channels: number
 
 /** A linear map's matrix and bias, as a convolution of one tap stores them. */
 export interface Affine {
-  readonly weight: PackedWeight;
+  readonly weight: Matrix;
   readonly bias: Tensor;
 }
 

@@ -2,7 +2,7 @@
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Shape } from "../tensor/tensor.ts";
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import type { StoredDtype, TensorSource } from "../weights/source.ts";
 
 /** An input or output as stored. */

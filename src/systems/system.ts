@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Subject, TrainedOn } from "../probe/subject.ts";
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";

@@ -4,7 +4,11 @@ import { type ByteSource, checkRange } from "./source.ts";
 
 /** Bytes in memory as a source. Reads are copies, so the caller may keep or change them. */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name = "bytes in memory"): ByteSource {
-  const all = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  // A Uint8Array proper: `slice` of Node's Buffer shares memory.
+  const all =
+    bytes instanceof Uint8Array
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      : new Uint8Array(bytes);
   const source: ByteSource = {
     name,
     size: all.byteLength,

@@ -2,43 +2,31 @@
 import { FormatError, UsageError } from "../errors.ts";
 import type { StoredDtype } from "./source.ts";
 
-/** Element types `toFloat32` reads. */
-export const floatDtypes: ReadonlySet<StoredDtype> = new Set([
-  "F64",
-  "F32",
-  "F16",
-  "BF16",
-  "F8_E4M3",
-  "F8_E5M2",
-]);
+const widen: Partial<Record<StoredDtype, (bytes: Uint8Array) => Float32Array>> = {
+  F64: (bytes) => Float32Array.from(new Float64Array(aligned(bytes, 8))),
+  F32: (bytes) => new Float32Array(aligned(bytes, 4)),
+  F16: (bytes) => lookUp(new Uint16Array(aligned(bytes, 2)), (f16Table ??= table(65536, 5, 10))),
+  BF16: (bytes) => widenBf16(new Uint16Array(aligned(bytes, 2))),
+  F8_E4M3: (bytes) => lookUp(bytes, (e4m3Table ??= e4m3Values())),
+  F8_E5M2: (bytes) => lookUp(bytes, (e5m2Table ??= table(256, 5, 2))),
+};
+
+/** Element types `toFloat32` reads, and so a model can use. */
+export const floatDtypes: ReadonlySet<StoredDtype> = new Set(Object.keys(widen) as StoredDtype[]);
 
 /**
  * Widens stored floats to float32; float64 is rounded to nearest. Every other conversion is exact.
  * @param bytes little-endian elements, at any alignment
- * @throws UsageError for an integer dtype, FormatError if the bytes are not whole elements
+ * @throws UsageError for a dtype outside `floatDtypes`, FormatError if the bytes are not whole elements
  */
 export function toFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
-  switch (dtype) {
-    case "F32":
-      return new Float32Array(aligned(bytes, 4));
-    case "F64":
-      return Float32Array.from(new Float64Array(aligned(bytes, 8)));
-    case "BF16":
-      return widenBf16(new Uint16Array(aligned(bytes, 2)));
-    case "F16":
-      return lookUp(new Uint16Array(aligned(bytes, 2)), (f16Table ??= table(65536, 5, 10)));
-    case "F8_E4M3":
-      return lookUp(bytes, (e4m3Table ??= e4m3Values()));
-    case "F8_E5M2":
-      return lookUp(bytes, (e5m2Table ??= table(256, 5, 2)));
-    case "I64":
-    case "I32":
-    case "I16":
-    case "I8":
-    case "U8":
-    case "BOOL":
-      throw new UsageError(`${dtype} is not a float type; toFloat32 reads ${[...floatDtypes].join(" ")}.`);
+  const convert = widen[dtype];
+  if (convert === undefined) {
+    throw new UsageError(
+      `${dtype} is not among the float types that are read: ${[...floatDtypes].join(" ")}.`,
+    );
   }
+  return convert(bytes);
 }
 
 export interface HalfResult {

@@ -1,6 +1,8 @@
 /** Files of the local disk as byte sources and sinks. */
-import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { constants, rmSync } from "node:fs";
+import { type FileHandle, open, readlink, rename, rm } from "node:fs/promises";
+import { resolve } from "node:path";
 import { FormatError } from "../errors.ts";
 import { type ByteSink, type ByteSource, checkRange } from "./source.ts";
 
@@ -15,8 +17,10 @@ export async function openFile(path: string): Promise<ByteSource> {
     handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const what = code === "ENOENT" ? "there is no such file" : `it cannot be opened (${code})`;
-    throw new FormatError(`${path}: ${what}. Check the path and its permissions.`, { cause: error });
+    if (code === "ENOENT") throw (await danglingLink(path)) ?? noSuchFile(path);
+    throw new FormatError(`${path}: it cannot be opened (${code}). Check the path and its permissions.`, {
+      cause: error,
+    });
   }
   const stats = await handle.stat();
   if (!stats.isFile()) {
@@ -46,6 +50,22 @@ export async function openFile(path: string): Promise<ByteSource> {
   return source;
 }
 
+function noSuchFile(path: string): FormatError {
+  return new FormatError(`${path}: there is no such file. Check the path and its permissions.`);
+}
+
+/** What to say of a link whose target is gone, as in a cache that was cleaned or whose download was cut short. */
+async function danglingLink(path: string): Promise<FormatError | undefined> {
+  const target = await readlink(path).catch(() => undefined);
+  if (target === undefined) return undefined;
+  const cached = /models--([^/]+)--([^/]+)\/snapshots\//.exec(resolve(path));
+  const remedy =
+    cached === null
+      ? "Restore it, or remove the link."
+      : `Fetch the model again by its name on the Hub, ${cached[1]}/${cached[2]}; only what is missing is downloaded.`;
+  return new FormatError(`${path}: a link to ${target}, which is not there. ${remedy}`);
+}
+
 async function readAt(handle: FileHandle, path: string, into: Uint8Array, at: number, position: number) {
   try {
     // One call of the system reads at most 2 GiB.
@@ -63,14 +83,16 @@ export interface FileSink extends ByteSink {
   finish(): Promise<void>;
   /** removes what was written; without effect after `finish` */
   abandon(): Promise<void>;
+  /** the same at once, for a process that ends */
+  remove(): void;
 }
 
 /**
- * Writes `path` through a neighbour `path.incomplete`, so that a broken run never leaves half a file under the name.
+ * Writes `path` through a neighbour `path.<random>.incomplete`, so that a broken run never leaves half a file under the name.
  * @throws FormatError if the folder cannot be written or the disk is full
  */
 export async function createFile(path: string): Promise<FileSink> {
-  const partial = `${path}.incomplete`;
+  const partial = `${path}.${randomBytes(4).toString("hex")}.incomplete`;
   const explain = (error: unknown): never => {
     const full = (error as NodeJS.ErrnoException).code === "ENOSPC";
     throw new FormatError(
@@ -78,7 +100,7 @@ export async function createFile(path: string): Promise<FileSink> {
       { cause: error },
     );
   };
-  const handle = await open(partial, "w").catch(explain);
+  const handle = await open(partial, "wx").catch(explain);
   let unfinished = true;
   return {
     write: async (bytes) => {
@@ -88,14 +110,25 @@ export async function createFile(path: string): Promise<FileSink> {
     },
     finish: async () => {
       unfinished = false;
-      await handle.close().catch(explain);
-      await rename(partial, path).catch(explain);
+      try {
+        // Or a power cut could leave the name on an empty file.
+        await handle.sync();
+        await handle.close();
+        await rename(partial, path);
+      } catch (error) {
+        await handle.close().catch(() => {});
+        await rm(partial, { force: true });
+        explain(error);
+      }
     },
     abandon: async () => {
       if (!unfinished) return;
       unfinished = false;
       await handle.close();
       await rm(partial, { force: true });
+    },
+    remove: () => {
+      if (unfinished) rmSync(partial, { force: true });
     },
   };
 }

@@ -1,15 +1,16 @@
 /** The checkpoints a path or a Hub name stands for, opened by their headers; on the Hub by ranges, no download. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { FormatError, HubError } from "../errors.ts";
 import { listTree, resolveRevision } from "./hub/api.ts";
 import { hubSettings } from "./hub/environment.node.ts";
+import { looksLocal } from "./hub/local-path.node.ts";
 import { rangeSource } from "./hub/range-source.ts";
 import { type HubRef, parseHubRef } from "./hub/ref.ts";
 import { resolveModel } from "./hub/resolve-model.node.ts";
 import { isWeightsFile } from "./layout.ts";
-import { openWeightsFile } from "./open.node.ts";
+import { openWeightsFile, type ReadOptions } from "./open.node.ts";
 import { openAnyWeights } from "./open.ts";
 import { openSharded, parseShardIndex } from "./sharded.ts";
 import { type TensorSource } from "./source.ts";
@@ -31,22 +32,29 @@ const maxDepth = 3;
  * of an index joined. The caller closes what it gets.
  * @throws FormatError as loading would; HubError
  */
-export async function* openForInspection(target: string): AsyncIterable<TensorSource> {
+export async function* openForInspection(
+  target: string,
+  options: ReadOptions = {},
+): AsyncIterable<TensorSource> {
   const stats = await stat(target).catch(() => undefined);
-  if (stats !== undefined && !stats.isDirectory()) {
-    yield await openWeightsFile(target);
+  const local = stats !== undefined || (await looksLocal(target));
+  // What is not there is opened too: it says why.
+  if (local && stats?.isDirectory() !== true) {
+    yield await openWeightsFile(target, options);
     return;
   }
-  const ref = stats === undefined ? parseHubRef(target) : undefined;
+  const ref = local ? undefined : parseHubRef(target);
   const place =
-    ref === undefined ? await localPlace(await resolveModel(target)) : await namedOnHub(target, ref);
+    ref === undefined
+      ? await localPlace(await resolveModel(target), options)
+      : await namedOnHub(target, ref, options);
   if (place.files.length === 0) throw new FormatError(`${place.name}: no weights in it.`);
   yield* openAll(place);
 }
 
-async function namedOnHub(target: string, ref: HubRef): Promise<Place> {
+async function namedOnHub(target: string, ref: HubRef, options: ReadOptions): Promise<Place> {
   try {
-    return await remotePlace(ref);
+    return await remotePlace(ref, options);
   } catch (error) {
     if (!(error instanceof HubError)) throw error;
     // A misspelt path of two parts looks like a name on the Hub.
@@ -57,7 +65,7 @@ async function namedOnHub(target: string, ref: HubRef): Promise<Place> {
 /** The weights of a repository by HTTP ranges, for questions that must be answered before a download. */
 export async function* openOnHub(target: string): AsyncIterable<TensorSource> {
   const ref = parseHubRef(target);
-  if (ref !== undefined) yield* openAll(await remotePlace(ref));
+  if (ref !== undefined) yield* openAll(await remotePlace(ref, {}));
 }
 
 async function* openAll(place: Place): AsyncIterable<TensorSource> {
@@ -74,37 +82,44 @@ async function* openAll(place: Place): AsyncIterable<TensorSource> {
   }
 }
 
-async function localPlace(path: string): Promise<Place> {
+async function localPlace(path: string, options: ReadOptions): Promise<Place> {
   if (!(await stat(path)).isDirectory()) {
     return {
       name: path,
       files: [""],
-      open: () => openWeightsFile(path),
+      open: () => openWeightsFile(path, options),
       readText: () => Promise.resolve(""),
     };
   }
   const files: string[] = [];
-  const visit = async (below: string, depth: number): Promise<void> => {
-    for (const entry of (await readdir(join(path, below), { withFileTypes: true })).sort(byName)) {
+  const visit = async (below: string, depth: number, above: readonly string[]): Promise<void> => {
+    const here = await realpath(join(path, below));
+    // A link to a folder that this one lies in would begin all over.
+    if (above.includes(here)) return;
+    for (const entry of (await readdir(here, { withFileTypes: true })).sort(byName)) {
       const file = below === "" ? entry.name : `${below}/${entry.name}`;
       const kind = entry.isSymbolicLink() ? await stat(join(path, file)).catch(() => undefined) : entry;
-      if (kind?.isDirectory() && depth < maxDepth && !entry.isSymbolicLink()) await visit(file, depth + 1);
-      else if (kind?.isFile() && isWeightsFile(file)) files.push(file);
+      if (kind?.isDirectory() && depth < maxDepth) await visit(file, depth + 1, [...above, here]);
+      // A link that leads nowhere is opened too: it says what is missing.
+      else if ((kind === undefined || kind.isFile()) && isWeightsFile(file)) files.push(file);
     }
   };
-  await visit("", 1);
+  await visit("", 1, []);
   return {
     name: path,
     files,
-    open: (file) => openWeightsFile(join(path, file)),
+    open: (file) => openWeightsFile(join(path, file), options),
     readText: (file) => readFile(join(path, file), "utf8"),
   };
 }
 
-async function remotePlace(ref: HubRef): Promise<Place> {
+async function remotePlace(ref: HubRef, options: ReadOptions): Promise<Place> {
   const { client, offline } = await hubSettings();
   if (offline)
-    return localPlace(await resolveModel(`${ref.repo}@${ref.revision}${ref.path && `:${ref.path}`}`));
+    return localPlace(
+      await resolveModel(`${ref.repo}@${ref.revision}${ref.path && `:${ref.path}`}`),
+      options,
+    );
   const commit = await resolveRevision(client, ref.repo, ref.revision);
   const tree = await listTree(client, ref.repo, commit);
   const within = tree.filter(
@@ -120,7 +135,7 @@ async function remotePlace(ref: HubRef): Promise<Place> {
     name: ref.repo,
     files: [...byPath.keys()].sort(),
     open: async (file) =>
-      openAnyWeights(source(file), { crc32: (bytes, previous) => crc32(bytes, previous) }),
+      openAnyWeights(source(file), { ...options, crc32: (bytes, previous) => crc32(bytes, previous) }),
     readText: async (file) => {
       const bytes = source(file);
       return new TextDecoder().decode(await bytes.read(0, bytes.size));

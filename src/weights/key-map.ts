@@ -36,7 +36,7 @@ export function mapKeys(source: TensorSource, map: KeyMap): TensorSource {
     return found;
   };
   return {
-    name: source.name,
+    ...source,
     tensors,
     read: async (name) => source.read(stored(name)),
     stream: (name, chunkBytes) => source.stream(stored(name), chunkBytes),

@@ -8,13 +8,13 @@ export interface ChosenWeights {
 
 /** Looks like weights of any kind we read. */
 export function isWeightsFile(file: string): boolean {
-  return /\.(safetensors|safetensors\.index\.json|pt|pth|bin)$/.test(file);
+  return /\.(safetensors|safetensors\.index\.json|bin\.index\.json|pt|pth|ckpt|bin)$/.test(file);
 }
 
 /**
  * Chooses among the names of a folder. The first of these that is there: `model.safetensors`,
- * `diffusion_pytorch_model.safetensors`, an index of shards of these names, the only index, the only `.safetensors`, `pytorch_model.bin`, the
- * only `.pt` or `.pth`. Undefined if there are no weights.
+ * `diffusion_pytorch_model.safetensors`, an index of shards of these names, the only index, the only `.safetensors`, `pytorch_model.bin`, its
+ * index of shards, the only `.pt`, `.pth` or `.ckpt`. Undefined if there are no weights.
  * @throws FormatError if several could be meant
  */
 export function chooseWeights(folder: string, files: readonly string[]): ChosenWeights | undefined {
@@ -32,7 +32,9 @@ export function chooseWeights(folder: string, files: readonly string[]): ChosenW
   const choices = [...indexes, ...singles];
   if (choices.length === 0) {
     if (files.includes("pytorch_model.bin")) return { kind: "file", file: "pytorch_model.bin" };
-    choices.push(...files.filter((file) => /\.(pt|pth)$/.test(file)));
+    const index = files.filter((file) => file.endsWith(".bin.index.json"));
+    if (index.length === 1) return { kind: "index", file: index[0] };
+    choices.push(...index, ...files.filter((file) => /\.(pt|pth|ckpt)$/.test(file)));
     if (choices.length === 0) return undefined;
     if (choices.length === 1) return { kind: "file", file: choices[0] };
   }

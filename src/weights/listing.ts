@@ -1,7 +1,7 @@
 /** A checkpoint as text: names, dtypes, shapes, bytes, and totals by dtype. */
 import { dtypeBytes, elementCount, type StoredDtype, type TensorSource } from "./source.ts";
 
-/** One line a tensor, in the order of the file, then totals. */
+/** One line a tensor, in the order of the file, then what was passed over, then totals. */
 export function listTensors(source: TensorSource): string {
   const tensors = [...source.tensors.values()];
   const rows = tensors.map(({ name, dtype, shape, bytes }) => [
@@ -10,7 +10,8 @@ export function listTensors(source: TensorSource): string {
     `[${shape.join(", ")}]`,
     String(bytes),
   ]);
-  return [`${source.name}`, ...align(rows), ...totals(source)].join("\n");
+  const skipped = (source.skipped ?? []).map((what) => `passed over: ${printable(what)}`);
+  return [source.name, ...align(rows), ...skipped, ...totals(source)].join("\n");
 }
 
 function totals(source: TensorSource): string[] {

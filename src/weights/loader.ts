@@ -1,20 +1,19 @@
 /**
  * From key names to GPU tensors. A model asks for its weights by the checkpoint's own keys while it is built; nothing is
- * read until `load`, which first compares all that was asked with all that is there and reports every difference in
+ * read until `load`, which first compares all that was asked with all that is there and reports the differences in
  * one message.
  */
-import { AdapterError, WeightsError } from "../errors.ts";
+import { AdapterError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { sizeClass, type Storage } from "../gpu/memory.ts";
-import {
-  convolutionTerms,
-  PackedWeight,
-  SMALLER_WEIGHTS,
-  type WeightDtype,
-} from "../tensor/packed-weight.ts";
-import { BYTES_PER_ELEMENT, type Shape, showShape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
-import { floatDtypes, toFloat32 } from "./convert.ts";
+import { convolutionTerms, Matrix, SMALLER_WEIGHTS, type WeightDtype } from "../tensor/matrix.ts";
+import { BYTES_PER_ELEMENT, type Shape, sizeOf, Tensor, writeTensor } from "../tensor/tensor.ts";
+import { toFloat32 } from "./convert.ts";
+import { mapKeys } from "./key-map.ts";
+import { compareKeys } from "./mismatch.ts";
+import { countNonFinite, nonFiniteError } from "./non-finite.ts";
 import { asFloat32, asKept, MISSING, piecesOf, reorder } from "./pieces.ts";
+import { renamePrefix } from "./rename.ts";
 import { dtypeBytes, type StoredDtype, type TensorSource } from "./source.ts";
 
 export type { WeightDtype };
@@ -29,6 +28,8 @@ export interface LoaderOptions {
   readonly dtype?: WeightDtype;
   /** what keys mean that no part of the model asks for; default "refuse", as they most likely belong to another architecture */
   readonly unexpected?: "refuse" | "ignore";
+  /** [old prefix, new prefix] of the checkpoint's keys; the first that fits a key is applied, once */
+  readonly rename?: readonly (readonly [string, string])[];
 }
 
 export interface LoadOptions {
@@ -36,6 +37,8 @@ export interface LoadOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** told how many finite values of a tensor did not fit into float16, when that is asked for, and became ±65504 */
   readonly onSaturated?: (key: string, count: number) => void;
+  /** what NaN and infinite values in what was asked for mean; default "refuse", as every result would be made of them */
+  readonly nonFinite?: "refuse" | "ignore";
   readonly signal?: AbortSignal;
 }
 
@@ -89,6 +92,9 @@ export class WeightLoader {
   }
 
   static from(gpu: Gpu, source: TensorSource, options: LoaderOptions = {}): WeightLoader {
+    const { rename = [] } = options;
+    // What fits no rule keeps its name, and a rule that fits nothing is none of this checkpoint's: others of a model may need it.
+    if (rename.length > 0) source = mapKeys(source, (key) => renamePrefix(key, rename));
     return new WeightLoader(
       { gpu, source, options, requests: [], ignored: [], computed: [], zeroed: [], storages: [] },
       "",
@@ -127,12 +133,12 @@ export class WeightLoader {
   }
 
   /** The matrix of a linear map, shape (out, in); `checkpointShape` when it is stored with further axes of length 1. */
-  linear(key: string, out: number, inner: number, checkpointShape: Shape = [out, inner]): PackedWeight {
+  linear(key: string, out: number, inner: number, checkpointShape: Shape = [out, inner]): Matrix {
     return this.#packed(key, out, inner, checkpointShape);
   }
 
   /** A convolution's kernel (O, I, taps…), reordered to (O, taps…, I padded to 4) for channels-last pixels and packed. */
-  convolution(key: string, shape: Shape): PackedWeight {
+  convolution(key: string, shape: Shape): Matrix {
     const [out, channels, ...taps] = shape;
     const count = sizeOf(taps);
     const terms = convolutionTerms(count, channels);
@@ -145,7 +151,7 @@ export class WeightLoader {
   }
 
   /** The matrices (out, in) of several linear maps of one input, stacked in this order: one product for all. */
-  stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): PackedWeight {
+  stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): Matrix {
     const rows = parts.reduce((n, { out }) => n + out, 0);
     const kept = this.#kept(parts.map(({ key }) => key));
     const weight = this.#weight(`${parts[0].key} and ${parts.length - 1} more`, rows, inner, kept);
@@ -169,7 +175,7 @@ export class WeightLoader {
   }
 
   /** The matrix (out, in) of a linear map, worked out like `computed`. */
-  computedLinear(label: string, out: number, inner: number, values: () => Float32Array): PackedWeight {
+  computedLinear(label: string, out: number, inner: number, values: () => Float32Array): Matrix {
     const { gpu, computed } = this.#plan;
     const weight = this.#weight(label, out, inner, "f32");
     computed.push(() => weight.upload(gpu, values()));
@@ -226,7 +232,8 @@ export class WeightLoader {
   /**
    * Reads everything that was asked for onto the GPU, a few megabytes at a time: no tensor is ever whole in this process's
    * memory, and what is stored as it is kept is only copied.
-   * @throws WeightsError naming every missing, unexpected and wrongly shaped key; AdapterError when memory runs out
+   * @throws WeightsError saying which keys are missing, unexpected and wrongly shaped; NonFiniteError with counts by key;
+   *   AdapterError when memory runs out
    */
   async load(options: LoadOptions = {}): Promise<void> {
     const { device } = this.gpu;
@@ -247,17 +254,21 @@ export class WeightLoader {
     }
   }
 
-  async #read({ onProgress, onSaturated, signal }: LoadOptions): Promise<void> {
+  async #read({ onProgress, onSaturated, nonFinite = "refuse", signal }: LoadOptions): Promise<void> {
     const { source, requests, computed } = this.#plan;
+    const bad = new Map<string, { nan: number; infinite: number; elements: number }>();
     const total = this.storedBytes;
     let [done, waiting] = [0, 0];
     signal?.throwIfAborted();
     for (const { key, fill } of requests) {
       const { dtype } = source.tensors.get(key)!;
       const each = dtypeBytes[dtype];
-      let [at, beyond] = [0, 0];
+      let [at, beyond, nan, infinite] = [0, 0, 0, 0];
       for await (const piece of piecesOf(source, key, fill.unit * each)) {
         signal?.throwIfAborted();
+        const count = countNonFinite(piece, dtype);
+        nan += count.nan;
+        infinite += count.infinite;
         const { bytes, saturated = 0 } = fill.write(piece, dtype, at / each);
         waiting += bytes;
         beyond += saturated;
@@ -269,6 +280,10 @@ export class WeightLoader {
         waiting = 0;
       }
       if (beyond > 0) onSaturated?.(key, beyond);
+      if (nan + infinite > 0) bad.set(key, { nan, infinite, elements: at / each });
+    }
+    if (bad.size > 0 && nonFinite === "refuse") {
+      throw nonFiniteError(source.name, bad, new Set(requests.map(({ key }) => key)).size);
     }
     for (const compute of computed) compute();
     await this.gpu.idle();
@@ -292,8 +307,8 @@ export class WeightLoader {
     return tensor;
   }
 
-  #weight(label: string, out: number, inner: number, dtype: WeightDtype): PackedWeight {
-    const weight = new PackedWeight(this.gpu, out, inner, dtype, this.#prefix + label);
+  #weight(label: string, out: number, inner: number, dtype: WeightDtype): Matrix {
+    const weight = new Matrix(this.gpu, out, inner, dtype, this.#prefix + label);
     this.#plan.storages.push(...weight.blocks.map(({ data }) => data.storage));
     return weight;
   }
@@ -306,7 +321,7 @@ export class WeightLoader {
     return dtype === "bf16" && !isBf16 ? "f32" : dtype;
   }
 
-  #packed(key: string, out: number, inner: number, shape: Shape, order?: Int32Array): PackedWeight {
+  #packed(key: string, out: number, inner: number, shape: Shape, order?: Int32Array): Matrix {
     const weight = this.#weight(key, out, inner, this.#kept([key]));
     this.#request(key, shape, this.#rows(weight, 0, order));
     return weight;
@@ -316,7 +331,7 @@ export class WeightLoader {
    * Whole rows of a tensor into the rows of `weight` from `firstRow` on.
    * @param order where in a stored row each term lies, or MISSING for a zero; default: as stored
    */
-  #rows(weight: PackedWeight, firstRow: number, order?: Int32Array): Fill {
+  #rows(weight: Matrix, firstRow: number, order?: Int32Array): Fill {
     const { gpu } = this;
     const unit = order ? order.reduce((n, at) => n + (at === MISSING ? 0 : 1), 0) : weight.in;
     return {
@@ -339,31 +354,8 @@ export class WeightLoader {
   /** Compares all that was asked for with all that is there; `load` does it too. @throws WeightsError */
   compare(): void {
     const { source, requests, ignored, options } = this.#plan;
-    const asked = new Set(requests.map((r) => r.key));
-    const problems: string[] = [];
-    for (const { key, shape } of requests) {
-      const info = source.tensors.get(key);
-      if (!info) problems.push(`missing: ${key} ${showShape(shape)}`);
-      else if (showShape(info.shape) !== showShape(shape)) {
-        problems.push(`wrong shape: ${key} is ${showShape(info.shape)}, expected ${showShape(shape)}`);
-      } else if (!floatDtypes.has(info.dtype)) {
-        problems.push(`wrong type: ${key} is ${info.dtype}, expected a floating-point type`);
-      }
-    }
-    for (const key of options.unexpected === "ignore" ? [] : source.tensors.keys()) {
-      if (!asked.has(key) && !ignored.some((pattern) => pattern.test(key)))
-        problems.push(`unexpected: ${key}`);
-    }
-    if (problems.length > 0) {
-      const shown = problems.slice(0, 20).join("\n  ");
-      const more = problems.length > 20 ? `\n  … and ${problems.length - 20} more` : "";
-      throw new WeightsError(
-        `${source.name} does not fit the model (${problems.length} of ${source.tensors.size} tensors):\n  ${shown}${more}\n` +
-          "Check that the config.json beside it belongs to this checkpoint" +
-          (problems.every((problem) => problem.startsWith("unexpected"))
-            ? ", or leave unexpected tensors out with --ignore-unexpected."
-            : "."),
-      );
-    }
+    compareKeys(source, requests, {
+      ignored: (key) => options.unexpected === "ignore" || ignored.some((pattern) => pattern.test(key)),
+    });
   }
 }

@@ -15,7 +15,7 @@ import { type ByteSource, streamRange } from "./source.ts";
 export type FolderSources = ReadonlyMap<string, ByteSource>;
 
 /** Files that count as weights in a hash, as in model-files.node.ts, so that both give the same one. */
-const WEIGHTS = /\.(safetensors|pt|pth|bin)$/;
+const WEIGHTS = /\.(safetensors|pt|pth|ckpt|bin)$/;
 
 /** A model folder over `sources`. */
 export function modelFilesOf(name: string, sources: FolderSources, revision = "unversioned"): ModelFiles {

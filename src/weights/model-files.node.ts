@@ -9,13 +9,17 @@ import { openFile } from "./files.node.ts";
 import { openWeights } from "./open.node.ts";
 
 /** Files that count as weights; configurations are part of the result file already. */
-const WEIGHTS = /\.(safetensors|pt|pth|bin)$/;
+const WEIGHTS = /\.(safetensors|pt|pth|ckpt|bin)$/;
 
 /**
  * A folder with a model.json, or any folder that is read the same way.
  * @throws FormatError when it is no folder
  */
-export async function openModelFolder(folder: string, revision = "unversioned"): Promise<ModelFiles> {
+export async function openModelFolder(
+  folder: string,
+  revision = "unversioned",
+  options: { readonly verify?: boolean } = {},
+): Promise<ModelFiles> {
   const found = await stat(folder).catch(() => undefined);
   if (!found?.isDirectory()) {
     throw new FormatError(
@@ -28,7 +32,7 @@ export async function openModelFolder(folder: string, revision = "unversioned"):
     paths: (await filesBelow(folder)).sort(),
     bytes: (file) => openFile(path.join(folder, file)),
     json: (file) => readJson(path.join(folder, file)),
-    weights: (file) => openWeights(path.join(folder, file)),
+    weights: (file) => openWeights(path.join(folder, file), options),
     sha256: async (files) => {
       const hash = createHash("sha256");
       for (const file of files) {

@@ -1,5 +1,5 @@
 /** A stored tensor on its way to the GPU: in pieces of whole rows, its elements as they are kept, in another order. */
-import type { WeightDtype } from "../tensor/packed-weight.ts";
+import type { WeightDtype } from "../tensor/matrix.ts";
 import { type HalfResult, toFloat16, toFloat32 } from "./convert.ts";
 import type { StoredDtype, TensorSource } from "./source.ts";
 

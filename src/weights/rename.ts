@@ -31,9 +31,8 @@ export function convertTensors(source: TensorSource, options: ConvertOptions = {
       used.add(dropping);
       continue;
     }
-    const rule = rename.find(([old]) => info.name.startsWith(old));
-    used.add(rule);
-    const name = rule === undefined ? info.name : rule[1] + info.name.slice(rule[0].length);
+    used.add(rename.find(([old]) => info.name.startsWith(old)));
+    const name = renamePrefix(info.name, rename);
     if (taken.has(name)) {
       throw new WeightsError(
         `${source.name}: "${taken.get(name)}" and "${info.name}" would both be named "${name}".`,
@@ -48,6 +47,24 @@ export function convertTensors(source: TensorSource, options: ConvertOptions = {
     throw new UsageError(`${source.name}: no key fits ${names}. See the keys with \`npm run inspect\`.`);
   }
   return tensors;
+}
+
+/** `key` with its prefix replaced by the first rule that fits; an empty old prefix fits every key. */
+export function renamePrefix(key: string, rules: readonly (readonly [string, string])[]): string {
+  const rule = rules.find(([old]) => key.startsWith(old));
+  return rule === undefined ? key : rule[1] + key.slice(rule[0].length);
+}
+
+/**
+ * A rule as it is written on a command line: "OLD=NEW", either may be empty.
+ * @throws UsageError without an equals sign, or with nothing but one
+ */
+export function parseRename(text: string): [string, string] {
+  const at = text.indexOf("=");
+  if (at < 0 || text === "=") {
+    throw new UsageError(`--rename takes OLD=NEW, prefixes of which one may be empty, not "${text}".`);
+  }
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function convertTensor(

@@ -3,7 +3,7 @@
  * compact JSON; the header padded with spaces to a multiple of 8. So the same tensors give the same bytes.
  */
 import { UsageError } from "../errors.ts";
-import { type ByteSink, dtypeBytes, elementCount, type StoredDtype } from "./source.ts";
+import { type ByteSink, dtypeBytes, elementCount, safetensorsDtypes, type StoredDtype } from "./source.ts";
 
 export interface TensorToWrite {
   readonly name: string;
@@ -13,26 +13,10 @@ export interface TensorToWrite {
   readonly data: Uint8Array | (() => AsyncIterable<Uint8Array>);
 }
 
-// The order of the variants of the public package's Dtype, from which its sort goes downwards.
-const dtypeOrder: readonly StoredDtype[] = [
-  "I64",
-  "F64",
-  "F32",
-  "I32",
-  "BF16",
-  "F16",
-  "I16",
-  "F8_E4M3",
-  "F8_E5M2",
-  "I8",
-  "U8",
-  "BOOL",
-];
-
 /**
  * Writes `tensors` to `sink`, each streamed when its turn comes.
  * @param metadata written as `__metadata__` in the given order, left out when undefined
- * @throws UsageError for a repeated name, or data that is not as long as dtype and shape say
+ * @throws UsageError for a repeated name, a dtype that the format lacks, or data that is not as long as dtype and shape say
  */
 export async function writeSafetensors(
   tensors: Iterable<TensorToWrite>,
@@ -40,7 +24,8 @@ export async function writeSafetensors(
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
   const ordered = [...tensors].sort(
-    (a, b) => dtypeOrder.indexOf(a.dtype) - dtypeOrder.indexOf(b.dtype) || compareUtf8(a.name, b.name),
+    (a, b) =>
+      safetensorsDtypes.indexOf(b.dtype) - safetensorsDtypes.indexOf(a.dtype) || compareUtf8(a.name, b.name),
   );
   await sink.write(encodeHeader(ordered, metadata));
   for (const tensor of ordered) {
@@ -112,10 +97,17 @@ function encodeHeader(
 }
 
 function byteCount(tensor: TensorToWrite): number {
+  if (!safetensorsDtypes.includes(tensor.dtype)) {
+    throw new UsageError(
+      `Tensor "${tensor.name}" is ${tensor.dtype}, which the safetensors format does not have. Leave it out with --drop, ` +
+        "or save it as another type in Python.",
+    );
+  }
   const bytes = elementCount(tensor.shape) * dtypeBytes[tensor.dtype];
   if (!Number.isSafeInteger(bytes) || bytes < 0) {
     throw new UsageError(
-      `Tensor "${tensor.name}" has the shape [${tensor.shape.join(", ")}]; sizes must be whole numbers.`,
+      `Tensor "${tensor.name}" is ${tensor.dtype} [${tensor.shape.join(", ")}]; sizes must be whole numbers, and elements fill ` +
+        "whole bytes.",
     );
   }
   return bytes;

@@ -15,6 +15,7 @@ import {
   dtypeBytes,
   maxDimensions,
   quoted,
+  safetensorsDtypes,
   type StoredDtype,
   streamRange,
   type TensorInfo,
@@ -107,6 +108,7 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
   parseStrictJson(text, `${file}: header`, {
     maxDepth: 4,
     maxItems: maxDimensions,
+    wholeNumbers: true,
     onEntry: (name, value) => {
       if (name === "__metadata__") metadata = checkMetadata(value, file);
       else entries.set(name, checkEntry(name, value, file, dataStart));
@@ -126,6 +128,8 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
 }
 
 function checkMetadata(value: Json, file: string): ReadonlyMap<string, string> {
+  // null stands for none, as in the public package.
+  if (value === null) return new Map();
   if (!(value instanceof Map)) throw new FormatError(`${file}: __metadata__ is not a JSON object.`);
   for (const [key, text] of value) {
     if (typeof text !== "string") {
@@ -140,34 +144,38 @@ function checkEntry(name: string, value: Json, file: string, dataStart: number):
     throw new FormatError(`${file}: tensor ${quoted(name)} ${what}; the file is damaged.`);
   };
   if (!(value instanceof Map)) return fail("is not described by an object");
-  for (const key of value.keys()) {
-    if (key !== "dtype" && key !== "shape" && key !== "data_offsets") {
-      return fail(`has a field ${quoted(key)}, which the format does not know`);
-    }
-  }
+  // Further fields are passed over, as the public package does.
   const [dtype, shape, offsets] = [value.get("dtype"), value.get("shape"), value.get("data_offsets")];
-  if (typeof dtype !== "string" || !Object.hasOwn(dtypeBytes, dtype)) {
+  if (!isSafetensorsDtype(dtype)) {
     throw new FormatError(
       `${file}: tensor ${quoted(name)} has the element type ${quoted(dtype)}; ` +
-        `this reader knows ${Object.keys(dtypeBytes).join(" ")}.`,
+        `this reader knows ${safetensorsDtypes.join(" ")}.`,
     );
   }
   if (!isCounts(shape)) return fail("has a shape that is not a list of whole numbers from 0 on");
   if (!isCounts(offsets) || offsets.length !== 2)
     return fail("has data_offsets that are not two whole numbers");
   const [begin, end] = offsets;
-  let bytes = dtypeBytes[dtype as StoredDtype];
+  let elements = 1;
   for (const size of shape) {
-    bytes *= size;
+    elements *= size;
     // A later 0 would hide an overflow here; the public reader refuses such shapes too.
-    if (!Number.isSafeInteger(bytes)) return fail(`has a shape [${shape.join(", ")}] beyond 2^53 bytes`);
+    if (!Number.isSafeInteger(elements * Math.ceil(dtypeBytes[dtype])))
+      return fail(`has a shape [${shape.join(", ")}] beyond 2^53 bytes`);
   }
+  const bytes = elements * dtypeBytes[dtype];
+  if (!Number.isInteger(bytes))
+    return fail(`is ${dtype} [${shape.join(", ")}], which does not fill whole bytes`);
   if (end - begin !== bytes) {
     return fail(
       `is ${dtype} [${shape.join(", ")}], ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
     );
   }
-  return { name, dtype: dtype as StoredDtype, shape, bytes, offset: dataStart + begin };
+  return { name, dtype, shape, bytes, offset: dataStart + begin };
+}
+
+function isSafetensorsDtype(value: Json | undefined): value is StoredDtype {
+  return (safetensorsDtypes as readonly unknown[]).includes(value);
 }
 
 /** `-0` is refused with the fractions: its sign would survive into shapes. */

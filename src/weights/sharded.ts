@@ -1,6 +1,6 @@
 /**
- * A checkpoint in several safetensors files: `*.safetensors.index.json` maps each key to the file that holds it
- * (`weight_map`), and all the files lie beside the index.
+ * A checkpoint in several files: `*.safetensors.index.json` or `*.bin.index.json` maps each key to the file that holds
+ * it (`weight_map`), and all the files lie beside the index.
  */
 import { FormatError } from "../errors.ts";
 import { quoted, type TensorInfo, type TensorSource, tensorInfo } from "./source.ts";
@@ -11,10 +11,11 @@ import { parseStrictJson } from "./strict-json.ts";
  * @throws FormatError if it is not an index, or names a file that is not a plain neighbour of it
  */
 export function parseShardIndex(text: string, where: string): ReadonlyMap<string, string> {
-  const json = parseStrictJson(text, where);
+  // A byte order mark, which some editors leave, means nothing.
+  const json = parseStrictJson(text.replace(/^\uFEFF/, ""), where);
   const map = json instanceof Map ? json.get("weight_map") : undefined;
   if (!(map instanceof Map)) {
-    throw new FormatError(`${where}: it has no "weight_map" object, so it is not a safetensors index.`);
+    throw new FormatError(`${where}: it has no "weight_map" object, so it is not an index of shards.`);
   }
   for (const [key, file] of map) {
     if (typeof file !== "string" || !isPlainFileName(file)) {
@@ -70,6 +71,8 @@ export async function openSharded(
     const joined: TensorSource = {
       name,
       tensors,
+      metadata: new Map([...shards.values()].reverse().flatMap(({ metadata }) => [...(metadata ?? [])])),
+      skipped: [...shards.values()].flatMap(({ skipped }) => skipped ?? []),
       read: async (key) => shardOf(key).read(key),
       stream: (key, chunkBytes) => shardOf(key).stream(key, chunkBytes),
       close,

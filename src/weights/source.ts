@@ -4,25 +4,49 @@
  */
 import { FormatError, WeightsError } from "../errors.ts";
 
-/** Element types a checkpoint may hold, under their safetensors names. */
-export type StoredDtype =
-  "F64" | "F32" | "F16" | "BF16" | "F8_E4M3" | "F8_E5M2" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
+/**
+ * Bits of one element, by its safetensors name; in the order in which the public package ranks them (0.8), which is how
+ * it sorts what it writes. C32 and C128 exist in torch checkpoints only.
+ */
+const dtypeBits = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+  C32: 32,
+  C128: 128,
+} as const;
 
-/** Bytes of one element. */
-export const dtypeBytes: Readonly<Record<StoredDtype, number>> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-};
+/** Element types a checkpoint may hold. All can be listed and copied; a model takes those of `floatDtypes`. */
+export type StoredDtype = keyof typeof dtypeBits;
+
+/** Bytes of one element; half a byte for F4, three quarters for F6. */
+export const dtypeBytes = Object.fromEntries(
+  Object.entries(dtypeBits).map(([dtype, bits]) => [dtype, bits / 8]),
+) as Readonly<Record<StoredDtype, number>>;
+
+/** Element types of the safetensors format, as its public package ranks them. */
+export const safetensorsDtypes: readonly StoredDtype[] = (Object.keys(dtypeBits) as StoredDtype[]).filter(
+  (dtype) => dtype !== "C32" && dtype !== "C128",
+);
 
 export interface TensorInfo {
   readonly name: string;
@@ -48,6 +72,10 @@ export interface TensorSource {
   /** for messages */
   readonly name: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** `__metadata__` of a safetensors file; only there */
+  readonly metadata?: ReadonlyMap<string, string>;
+  /** what lies beside the tensors of a torch checkpoint and was passed over: "args: argparse.Namespace" */
+  readonly skipped?: readonly string[];
   /** bytes of one tensor, contiguous, row-major, little-endian, exactly `info.bytes` long */
   read(name: string): Promise<Uint8Array>;
   /** the same in consecutive chunks of at most `chunkBytes`, for streaming to the GPU without holding the tensor */

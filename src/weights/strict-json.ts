@@ -10,6 +10,8 @@ export interface StrictJsonOptions {
   readonly maxDepth?: number;
   /** items of one list */
   readonly maxItems?: number;
+  /** numbers written with a point or an exponent become NaN, so that 1.0 is not taken for a whole number */
+  readonly wholeNumbers?: boolean;
   /**
    * given the entries of the outermost object as they are read, which are then not kept: a hundred megabytes of small
    * objects would take gigabytes before the first could be refused
@@ -31,7 +33,7 @@ const spacePattern = /[ \t\n\r]*/y;
  * @throws FormatError with the position: not JSON, an equal key twice, nested or longer than allowed
  */
 export function parseStrictJson(text: string, where: string, options: StrictJsonOptions = {}): Json {
-  const { maxDepth = 8, maxItems = maxCharacters, onEntry } = options;
+  const { maxDepth = 8, maxItems = maxCharacters, wholeNumbers = false, onEntry } = options;
   let at = 0;
 
   const fail = (what: string): never => {
@@ -78,7 +80,8 @@ export function parseStrictJson(text: string, where: string, options: StrictJson
       }
     }
     const number = match(numberPattern);
-    return number === undefined ? fail("something that is not JSON") : Number(number);
+    if (number === undefined) return fail("something that is not JSON");
+    return wholeNumbers && /[.eE]/.test(number) ? NaN : Number(number);
   };
 
   const object = (depth: number): Json => {

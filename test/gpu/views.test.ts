@@ -3,7 +3,7 @@ import { UsageError } from "../../src/errors.ts";
 import { record } from "../../src/gpu/recording.ts";
 import { add, affine } from "../../src/kernels/elementwise.ts";
 import { linear } from "../../src/kernels/linear.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import {
   copyTensor,
   createTensor,
@@ -79,7 +79,7 @@ describe("rows of a tensor", () => {
     const product = async (blocked: boolean): Promise<Float32Array> => {
       const gpu = blocked ? small : large;
       const x = upload(gpu, [40, 64], values); // 10,240 bytes
-      const weight = new PackedWeight(gpu, 64, 64, "f32", "w");
+      const weight = new Matrix(gpu, 64, 64, "f32", "w");
       weight.upload(gpu, w.subarray(0, 64 * 64));
       const y = await compute(gpu, () => {
         if (!blocked) return linear(x, weight);
@@ -105,7 +105,7 @@ describe("rows of a tensor", () => {
   it("cannot be written while others of the same buffer are read: said when recorded", async () => {
     const gpu = await testGpu();
     const x = createTensor(gpu, [16, 64]);
-    const weight = new PackedWeight(gpu, 64, 64, "f32", "w");
+    const weight = new Matrix(gpu, 64, 64, "f32", "w");
     weight.upload(gpu, uniform(4, 64 * 64));
     const inPlace = record(gpu, "in place", () =>
       linear(rowsOf(x, 0, 8), weight, { into: { tensor: rowsOf(x, 8, 16), firstRow: 0 } }),

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { conv3d, type ConvolutionShape, convolvedShape } from "../../src/kernels/conv3d.ts";
 import { conv3dReference } from "../../src/kernels/conv3d.reference.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { convolutionTerms, PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { convolutionTerms, Matrix } from "../../src/tensor/matrix.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
 
@@ -65,13 +65,13 @@ const bound = (variant: string, terms: number, channels: number): number =>
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** W (O, taps, C) on the device, its channels padded to a multiple of four. */
-function pack(gpu: Gpu, w: Float32Array, out: number, taps: number, channels: number): PackedWeight {
+function pack(gpu: Gpu, w: Float32Array, out: number, taps: number, channels: number): Matrix {
   const terms = convolutionTerms(taps, channels);
   const padded = new Float32Array(out * terms);
   for (let row = 0; row < out * taps; row++) {
     padded.set(w.subarray(row * channels, (row + 1) * channels), (row * terms) / taps);
   }
-  const weight = new PackedWeight(gpu, out, terms, "f32", "w");
+  const weight = new Matrix(gpu, out, terms, "f32", "w");
   weight.upload(gpu, padded);
   return weight;
 }

@@ -6,7 +6,7 @@ import { attention } from "../../src/kernels/attention.ts";
 import { attentionReference } from "../../src/kernels/attention.reference.ts";
 import { linear } from "../../src/kernels/linear.ts";
 import { linearReference } from "../../src/kernels/linear.reference.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, toFloat16, uniform } from "../support/numbers.ts";
 
@@ -25,7 +25,7 @@ describe.skipIf(!able).each(["quadsF16", "tileF16", "shared64F16", "shared128F16
   ])("multiplies halves: %i × %i → %i", async (rows, inner, columns) => {
     const gpu = await testGpu({ variants: { linear: name } });
     const [x, w] = [uniform(1, rows * inner), uniform(2, columns * inner)];
-    const weight = new PackedWeight(gpu, columns, inner, "f32", "weight");
+    const weight = new Matrix(gpu, columns, inner, "f32", "weight");
     weight.upload(gpu, w);
     const tx = upload(gpu, [rows, inner], x);
     const y = await compute(gpu, () => linear(tx, weight));
@@ -77,7 +77,7 @@ describe("half-precision arithmetic", () => {
 
   it.skipIf(!able)("is what products of many rows run in", async () => {
     const gpu = await testGpu({ arithmetic: "f16" });
-    const weight = new PackedWeight(gpu, 16, 16, "f32", "weight");
+    const weight = new Matrix(gpu, 16, 16, "f32", "weight");
     weight.upload(gpu, uniform(2, 256));
     const x = upload(gpu, [40, 16], uniform(1, 640));
     await compute(gpu, () => linear(x, weight));

@@ -10,7 +10,7 @@ import {
   projectQuery,
 } from "../../src/kernels/history-pool.ts";
 import { historyPoolReference, modulateReference } from "../../src/kernels/history-pool.reference.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import { compute, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
 
@@ -45,8 +45,8 @@ describe.each(["fused", "mixed", "naive"])("historyPool, %s", (variant) => {
       const rowOf = Uint32Array.from({ length: tokens }, (_, t) => (t * 5) % 3);
 
       const history = upload(gpu, [most, batch, perItem, dim], past);
-      const packed = (values: Float32Array, out: number, inner: number): PackedWeight => {
-        const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+      const packed = (values: Float32Array, out: number, inner: number): Matrix => {
+        const weight = new Matrix(gpu, out, inner, "f32", "w");
         weight.upload(gpu, values);
         return weight;
       };

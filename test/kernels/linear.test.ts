@@ -6,7 +6,7 @@ import { sigmoid } from "../../src/kernels/activations.reference.ts";
 import { toFloat16, toFloat32 } from "../../src/weights/convert.ts";
 import { VARIANTS } from "../../src/kernels/linear/variants.ts";
 import { lacks } from "../../src/kernels/variants.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
 
@@ -50,7 +50,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
     it.each(SHAPES)("%i × %i → %i", async (rows, inner, out) => {
       const gpu = await testGpu(options);
       const [x, w, bias] = [uniform(1, rows * inner), uniform(2, out * inner), uniform(3, out)];
-      const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+      const weight = new Matrix(gpu, out, inner, "f32", "w");
       weight.upload(gpu, w);
       const [tx, tb] = [upload(gpu, [rows, inner], x), upload(gpu, [out], bias)];
       const y = await compute(gpu, () => linear(tx, weight, { bias: tb }));
@@ -67,7 +67,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
         const gpu = await testGpu(options);
         const [rows, inner, out] = [13, 20, 11];
         const [x, w, r] = [uniform(4, rows * inner, 3), uniform(5, out * inner), uniform(6, rows * out)];
-        const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+        const weight = new Matrix(gpu, out, inner, "f32", "w");
         weight.upload(gpu, w);
         const [tx, tr] = [upload(gpu, [rows, inner], x), upload(gpu, [rows, out], r)];
         const y = await compute(gpu, () => linear(tx, weight, { activation, residual: tr }));
@@ -94,7 +94,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
           uniform(3, times * (at + out), 4),
         ];
         const rowOf = Uint32Array.from({ length: rows }, (_, m) => (m * 7) % times);
-        const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+        const weight = new Matrix(gpu, out, inner, "f32", "w");
         weight.upload(gpu, w);
         const target = upload(gpu, [rows + 9, out], new Float32Array((rows + 9) * out).fill(7));
         const tensors = [
@@ -124,7 +124,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
       const gpu = await testGpu(options);
       const [rows, inner, out] = [5, 30, 21];
       const [x, w] = [uniform(7, rows * inner), roundToBf16(uniform(8, out * inner))];
-      const weight = new PackedWeight(gpu, out, inner, "bf16", "w");
+      const weight = new Matrix(gpu, out, inner, "bf16", "w");
       weight.upload(gpu, w);
       const tx = upload(gpu, [rows, inner], x);
       const y = await compute(gpu, () => linear(tx, weight));
@@ -142,7 +142,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
       const { bytes } = toFloat16(new Uint8Array(uniform(8, out * inner).buffer), "F32");
       const bits = new Uint16Array(bytes.buffer);
       bits.set([0x0001, 0x83ff, 0x7bff]);
-      const weight = new PackedWeight(gpu, out, inner, "f16", "w");
+      const weight = new Matrix(gpu, out, inner, "f16", "w");
       weight.upload(gpu, bits);
       const tx = upload(gpu, [rows, inner], x);
       const y = await compute(gpu, () => linear(tx, weight));
@@ -157,7 +157,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
       const gpu = await testGpu({ ...options, maxBindingBytes: 4096 });
       const [rows, inner, out] = [4, 33, 70];
       const [x, w] = [uniform(9, rows * inner), uniform(10, out * inner)];
-      const weight = new PackedWeight(gpu, out, inner, "f32", "w");
+      const weight = new Matrix(gpu, out, inner, "f32", "w");
       weight.upload(gpu, w);
       expect(weight.blocks.length).toBeGreaterThan(1);
       const tx = upload(gpu, [rows, inner], x);
@@ -172,14 +172,14 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
 describe("linear", () => {
   it("names the numbers of a weight that cannot be bound at all", async () => {
     const gpu = await testGpu({ maxBindingBytes: 4096 });
-    expect(() => new PackedWeight(gpu, 8, 2000, "f32", "ff.weight")).toThrow(
+    expect(() => new Matrix(gpu, 8, 2000, "f32", "ff.weight")).toThrow(
       /row of ff\.weight needs 8000 bytes.*4096/s,
     );
   });
 
   it("refuses an input of the wrong width", async () => {
     const gpu = await testGpu();
-    const weight = new PackedWeight(gpu, 4, 6, "f32", "w");
+    const weight = new Matrix(gpu, 4, 6, "f32", "w");
     weight.upload(gpu, new Float32Array(24));
     const x = upload(gpu, [2, 5], new Float32Array(10));
     await expect(compute(gpu, () => linear(x, weight))).rejects.toThrow(/\(2, 5\).*6/);

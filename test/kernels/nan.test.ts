@@ -14,7 +14,7 @@ import { qkNorm } from "../../src/kernels/qk-norm.ts";
 import { averagePool } from "../../src/kernels/resample.ts";
 import { swiglu } from "../../src/kernels/swiglu.ts";
 import { wideAttention } from "../../src/kernels/wide-attention.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import type { Shape, Tensor } from "../../src/tensor/tensor.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { compute, testGpu, upload } from "../support/gpu.ts";
@@ -42,8 +42,8 @@ const allNaN = (values: Float32Array, width: number): boolean[] =>
 const rowsOf = (values: Float32Array, width: number): Float32Array[] =>
   Array.from({ length: values.length / width }, (_, i) => values.subarray(i * width, (i + 1) * width));
 
-function weight(gpu: Gpu, out: number, inner: number): PackedWeight {
-  const w = new PackedWeight(gpu, out, inner, "f32", "w");
+function weight(gpu: Gpu, out: number, inner: number): Matrix {
+  const w = new Matrix(gpu, out, inner, "f32", "w");
   w.upload(gpu, uniform(7, out * inner));
   return w;
 }
@@ -268,8 +268,8 @@ it.each(["mixed", "fused"] as const)(
       out: uniform(5, dim * heads * headDim),
     };
     const history = withNaN(gpu, [3, 1, 4, dim], (1 * 4 + 2) * dim + 3);
-    const matrix = (values: Float32Array, out: number, inner: number): PackedWeight => {
-      const w = new PackedWeight(gpu, out, inner, "f32", "w");
+    const matrix = (values: Float32Array, out: number, inner: number): Matrix => {
+      const w = new Matrix(gpu, out, inner, "f32", "w");
       w.upload(gpu, values);
       return w;
     };

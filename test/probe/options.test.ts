@@ -22,6 +22,9 @@ describe("options", () => {
         adapter: undefined,
         dtype: undefined,
         unexpected: "refuse",
+        rename: undefined,
+        nonFinite: "refuse",
+        verify: true,
         policy: undefined,
         text: undefined,
         encodeText: false,
@@ -51,7 +54,7 @@ describe("options", () => {
   });
 
   it("probe steps scale to N, and N is always there", () => {
-    expect(stepsToProbe(undefined, 20)).toEqual([2, 4, 8, 12, 16, 20]);
+    expect(stepsToProbe(undefined, 20)).toEqual([0, 2, 4, 8, 16, 20]);
     expect(stepsToProbe(undefined, 3)).toEqual([0, 1, 2, 3]);
     expect(stepsToProbe(undefined, 1)).toEqual([0, 1]);
     expect(stepsToProbe([5, 10], 50)).toEqual([5, 10, 50]);

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { explainDisk } from "../../src/weights/hub/cache.node.ts";
+import { UsageError } from "../../src/errors.ts";
+import { explainDisk } from "../../src/weights/hub/disk.ts";
 import { hubSettings } from "../../src/weights/hub/environment.node.ts";
 import { retryAfterMs } from "../../src/weights/hub/http.ts";
 import { formatSeconds, ProgressLine } from "../../src/weights/hub/progress.ts";
@@ -84,6 +85,29 @@ describe("environment, as the Python client reads it", () => {
       expect((await hubSettings({ HF_HUB_OFFLINE: no })).offline).toBe(false);
   });
 
+  test.each([
+    ["huggingface.co", /HF_ENDPOINT is no address/],
+    ["localhost:8080", /does not begin with https/],
+    ["ftp://mirror", /does not begin with https/],
+    ["http://mirror:99999", /is no address/],
+    ["http://", /is no address/],
+    ["https://user:secret@mirror", /holds a user or password: "https:\/\/…@mirror"/],
+  ])("an endpoint %s is refused at once, unless offline", async (endpoint, message) => {
+    await expect(hubSettings({ HF_ENDPOINT: endpoint })).rejects.toThrow(UsageError);
+    await expect(hubSettings({ HF_ENDPOINT: endpoint })).rejects.toThrow(message);
+    expect((await hubSettings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "1" })).offline).toBe(true);
+  });
+
+  test.each(["hf_se\u00e9cret", "hf_\u0001secret", "hf sec\u2011ret"])(
+    "a token %j is refused at once and not shown",
+    async (token) => {
+      const error = await hubSettings({ HF_TOKEN: token }).catch((thrown: Error) => thrown);
+      expect(error).toBeInstanceOf(UsageError);
+      expect((error as Error).message).toMatch(/HF_TOKEN holds a character that no token has \(U\+00/);
+      expect((error as Error).message).not.toMatch(/hf_|ret/);
+    },
+  );
+
   test("the token: the variable before the file, none when implicit ones are disabled", async () => {
     const folder = mkdtempSync(join(tmpdir(), "token-"));
     writeFileSync(join(folder, "token"), "from-file\n");
@@ -116,6 +140,13 @@ test("Retry-After in seconds and as a date", () => {
   expect(after("7")).toBe(7000);
   expect(after("Thu, 01 Jan 1970 00:00:09 GMT")).toBe(9000);
   expect(after("soon")).toBeUndefined();
+  const limited = (value: string, more: Record<string, string> = {}) =>
+    retryAfterMs(new Response(null, { headers: { ratelimit: value, ...more } }), 0);
+  expect(limited('"api";r=0;t=55')).toBe(56_000);
+  expect(limited('"resolvers"; r=0; t=9', { "retry-after": "3" })).toBe(10_000);
+  expect(limited('"api";r=12;t=55')).toBeUndefined();
+  expect(limited('"api";r=3;t=9, "pages";r=0;t=20')).toBe(21_000);
+  expect(limited("nonsense")).toBeUndefined();
   expect(retryAfterMs(new Response(null), 0)).toBeUndefined();
 });
 
@@ -124,5 +155,11 @@ test("a full disk, and one that cannot be written", () => {
     "/cache/blob: the disk is full (ENOSPC). 3.00 GB more are needed. Make room, or set HF_HUB_CACHE to a folder on " +
       "another disk; what has arrived is kept and resumed.",
   );
-  expect(explainDisk({ code: "EACCES" }, "/cache/blob").message).toMatch(/cannot be written \(EACCES\)/);
+  expect(explainDisk({ code: "EACCES" }, "/cache/blob").message).toMatch(
+    /cannot be written \(EACCES\): it belongs/,
+  );
+  expect(explainDisk({ code: "EROFS" }, "/cache/blob").message).toMatch(
+    /read-only file system \(EROFS\), so nothing can be/,
+  );
+  expect(explainDisk({ code: "EIO" }, "/cache/blob").message).toMatch(/cannot be written \(EIO\)\. Check/);
 });

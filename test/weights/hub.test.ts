@@ -247,6 +247,15 @@ describe("interruptions", () => {
     await expect(get("owner/one")).rejects.toThrow(/wait 3600 s/);
   });
 
+  test("the Hub's own RateLimit is honoured as well, and tells to use a token", async () => {
+    faults(1, { status: 429, headers: { ratelimit: '"resolvers";r=0;t=0' } }, isFile);
+    const started = performance.now();
+    await arrived(get("owner/one"));
+    expect(performance.now() - started).toBeGreaterThan(990);
+    faults(1, { status: 429, headers: { ratelimit: '"api";r=0;t=301' } });
+    await expect(get("owner/one")).rejects.toThrow(/wait 302 s.*HF_TOKEN/);
+  });
+
   test("a server that ignores the range makes it start over", async () => {
     let served = 0;
     hub.fault = (request) =>
@@ -266,22 +275,25 @@ describe("interruptions", () => {
     await expect(get("owner/one")).rejects.toThrow(/goes on after its 300000 bytes/);
   });
 
-  test("what an earlier process left is taken over, damaged or not; what a live one writes is not", async () => {
+  test("a resumed file that was damaged is fetched once more from the start", async () => {
     const blobs = join(home, "hub/models--owner--one/blobs");
     mkdirSync(blobs, { recursive: true });
-    const partial = (pid: number) => join(blobs, `${sha256(content.bytes)}.${pid}.incomplete`);
-    writeFileSync(partial(4_194_303), content.bytes.subarray(0, 200_000));
-    writeFileSync(partial(4_194_302), content.bytes.subarray(0, 100));
-    writeFileSync(partial(1), "of another process");
+    writeFileSync(join(blobs, `${sha256(content.bytes)}.free-00000000.incomplete`), new Uint8Array(250_000));
     await arrived(get("owner/one"));
-    expect(ranges()).toEqual(["bytes=200000-"]);
-    expect(readdirSync(blobs).filter((name) => name.includes("incomplete"))).toEqual([
-      partial(1).slice(blobs.length + 1),
-    ]);
-    rmSync(join(home, "hub"), { recursive: true });
-    mkdirSync(blobs, { recursive: true });
-    writeFileSync(partial(4_194_303), new Uint8Array(250_000));
-    await arrived(get("owner/one"));
+    expect(ranges()).toEqual(["bytes=250000-", undefined]);
+    expect(readdirSync(blobs).filter((name) => name.includes("incomplete"))).toEqual([]);
+  });
+
+  test("room is asked for what is missing, not for what has arrived", async () => {
+    let served = 0;
+    hub.fault = (request) => (isFile(request) ? { endAfter: served++ === 0 ? 200_000 : 0 } : undefined);
+    await expect(get("owner/one")).rejects.toThrow(/stopped at 200000 of 300000/);
+    hub.fault = () => undefined;
+    await expect(get("owner/one", {}, { freeBytes: async () => 99_000 })).rejects.toThrow(
+      /100 kB are to be downloaded, but .* has room for 99.0 kB/,
+    );
+    await arrived(get("owner/one", {}, { freeBytes: async () => 100_000 }));
+    expect(ranges().at(-1)).toBe("bytes=200000-");
   });
 
   test("a list of files cut short is asked for again", async () => {
@@ -303,8 +315,14 @@ describe("interruptions", () => {
     await expect(get("owner/one")).rejects.toThrow(/stopped at 0 of 300000 bytes, 4 times in a row/);
     faults(99, { status: 502 });
     await expect(get("owner/one")).rejects.toThrow(/4 attempts \(status 502\)/);
+    const gone = await MockHub.start();
+    await gone.stop();
+    await expect(get("owner/one", { HF_ENDPOINT: gone.endpoint })).rejects.toThrow(/4 attempts.*HF_ENDPOINT/);
+  });
+
+  test("a port that fetch does not connect to is said at once", async () => {
     await expect(get("owner/one", { HF_ENDPOINT: "http://127.0.0.1:1" })).rejects.toThrow(
-      /4 attempts.*HF_ENDPOINT/,
+      /in 1 attempt \(bad port\).*HF_ENDPOINT/,
     );
   });
 });
@@ -381,29 +399,51 @@ describe("refusals", () => {
     "",
     7,
     null,
-  ])("a listing with the path %j is refused before anything is written", async (path) => {
+    "a:b.json",
+    "weird\\name.json",
+  ])("a listing with the path %j beside what is needed: nothing of that name is written", async (path) => {
     const entry = { type: "file", path, oid: "0".repeat(40), size: 1 };
     hub.repos.get("owner/toy")!.extraEntries = [entry];
-    await expect(get("owner/toy")).rejects.toThrow(/would leave its folder/);
-    expect(readdirSync(home)).toEqual([]);
+    expectSame("weights/toy/vae", join(await get("owner/toy"), "vae"));
+    expect(readdirSync(home)).toEqual(["hub"]);
+    expect(hub.requests.some(({ path: asked }) => asked.includes("evil"))).toBe(false);
   });
 
-  test.each([
-    ["a symlink", { type: "symlink", path: "x", oid: "0".repeat(40), size: 1 }],
+  const odd: [string, unknown, RegExp][] = [
+    ["a symlink", { type: "symlink", path: "x", oid: "0".repeat(40), size: 1 }, /no "x"/],
     [
       "a hash that is a path",
       { type: "file", path: "x", oid: "../../../../../../../../../../tmp/evil/evil/evil", size: 1 },
+      /x is needed, but .* has no hash of 40/,
     ],
     [
       "a short sha256",
       { type: "file", path: "x", oid: "0".repeat(40), size: 1, lfs: { oid: "00", size: 1 } },
+      /x is needed, but .* has no hash of 64/,
     ],
-    ["no size", { type: "file", path: "x", oid: "0".repeat(40) }],
-    ["nothing", null],
-  ])("a listing with %s is refused", async (_, entry) => {
-    hub.repos.get("owner/toy")!.extraEntries = [entry];
-    await expect(get("owner/toy")).rejects.toThrow(HubError);
-    expect(readdirSync(home)).toEqual([]);
+    ["no size", { type: "file", path: "x", oid: "0".repeat(40) }, /x is needed, but .* has no size/],
+    ["nothing", null, /no "x"/],
+    ["a submodule", { type: "commit", path: "x", oid: "0".repeat(40) }, /no "x"/],
+  ];
+  test.each(odd)(
+    "a listing with %s: refused where it is needed, else passed over",
+    async (_, entry, message) => {
+      hub.repos.get("owner/toy")!.extraEntries = [entry];
+      await expect(get("owner/toy:x")).rejects.toThrow(HubError);
+      await expect(get("owner/toy:x")).rejects.toThrow(message);
+      expect(readdirSync(home)).toEqual([]);
+      expectSame("weights/toy/vae", join(await get("owner/toy"), "vae"));
+    },
+  );
+
+  test('"lfs": null is a small file', async () => {
+    const content = text("{}");
+    const entry = { type: "file", path: "x.json", oid: gitHash(content.bytes), size: 2, lfs: null };
+    const repo = hub.add("owner/null", new Map([["config.json", text("{ }")]]));
+    repo.extraEntries = [entry];
+    repo.files.set("x.json", content);
+    hub.pageSize = 1;
+    expect(readFileSync(join(await get("owner/null:x.json")), "utf8")).toBe("{}");
   });
 
   test("files are not written through a link in the cache", async () => {

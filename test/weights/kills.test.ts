@@ -29,7 +29,7 @@ beforeAll(async () => {
     `import { resolveModel } from ${module};\nconsole.log(await resolveModel(process.argv[2]));\n`,
   );
   client = join(folder, "client.mjs");
-  const bundle = await rolldown({ input: entry, platform: "node", logLevel: "silent" });
+  const bundle = await rolldown({ input: entry, platform: "node", external: ["undici"], logLevel: "silent" });
   await bundle.write({ file: client, format: "esm" });
   await bundle.close();
 });

@@ -1,11 +1,12 @@
 /** The loader: what it refuses before reading, and that what it puts on the GPU is what the checkpoint holds. */
 import { describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import type { Matrix } from "../../src/tensor/matrix.ts";
 import { readTensor } from "../../src/tensor/tensor.ts";
 import { bytesSource } from "../../src/weights/blob.ts";
 import { toFloat32 } from "../../src/weights/convert.ts";
 import { type WeightDtype, WeightLoader } from "../../src/weights/loader.ts";
+import { countNonFinite } from "../../src/weights/non-finite.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/weights/safetensors.ts";
 import type { StoredDtype, TensorSource } from "../../src/weights/source.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -38,7 +39,7 @@ function bf16(seed: number, length: number): { bits: Uint16Array; values: Float3
 const stored = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
 
 /** W (out, in) as float32, put together from its blocks; checks that padding is zero. */
-async function unpack(gpu: Gpu, weight: PackedWeight): Promise<Float32Array> {
+async function unpack(gpu: Gpu, weight: Matrix): Promise<Float32Array> {
   const w = new Float32Array(weight.out * weight.in);
   for (const { data, first, columns } of weight.blocks) {
     const raw = await gpu.readBytes(data.storage.buffer!, data.storage.bytes, "packed weight");
@@ -72,7 +73,9 @@ describe("comparing", () => {
       (e: Error) => e,
     );
     expect(error?.name).toBe("WeightsError");
-    expect(error?.message).toContain("5 of 4 tensors");
+    expect(error?.message).toContain(
+      "(1 missing, 1 wrong shape, 1 wrong type, 2 unexpected; it holds 4 tensors, 3 are asked for)",
+    );
     expect(error?.message).toContain("wrong shape: head.weight is (3, 5), expected (4, 5)");
     expect(error?.message).toContain("missing: head.bias (4)");
     expect(error?.message).toContain("wrong type: head.count is I64");
@@ -103,18 +106,134 @@ describe("comparing", () => {
     expect(source.reads).toEqual(["a"]);
     loader.release();
     loader.tensor("b", [1]);
-    expect(() => loader.compare()).toThrow(/1 of 2 tensors\):\n {2}missing: b \(1\)/);
+    expect(() => loader.compare()).toThrow(/\(1 missing; it holds 2 .*\):\n {2}missing: b \(1\)\nCheck that/);
+  });
+});
+
+describe("keys under another prefix", () => {
+  const w = { shape: [1] };
+  /** The message for a model of a.0.w, a.1.w, b.w. */
+  const report = async (content: Content, rename?: [string, string][]): Promise<string> => {
+    const loader = WeightLoader.from(await testGpu(), await checkpoint(content), { rename });
+    for (const key of ["a.0.w", "a.1.w", "b.w"]) loader.tensor(key, [1]);
+    try {
+      loader.compare();
+      return "";
+    } catch (error) {
+      expect((error as Error).name).toBe("WeightsError");
+      return (error as Error).message;
+    }
+  };
+  const under = (prefix: string): Content => ({
+    [`${prefix}a.0.w`]: w,
+    [`${prefix}a.1.w`]: w,
+    [`${prefix}b.w`]: w,
+  });
+
+  test.each(["module.", "_orig_mod.", "state_dict.", "net.", "state_dict.model._orig_mod.", "a."])(
+    "%s: both sides are shown, the prefix is found and its command printed",
+    async (prefix) => {
+      const message = await report(under(prefix));
+      expect(message).toContain("missing: a.0.w (1)");
+      expect(message).toContain(`unexpected: ${prefix}a.0.w`);
+      expect(message).toContain("3 of the 3 missing tensors are there under another prefix");
+      expect(message).toContain(`npm run convert -- made.safetensors OUT.safetensors --rename ${prefix}=\n`);
+      expect(await report(under(prefix), [[prefix, ""]])).toBe("");
+    },
+  );
+
+  test("an optimizer beside it is dropped, and does not hide the rest", async () => {
+    const moments = Object.fromEntries(
+      Array.from({ length: 50 }, (_, i) => [`optimizer.state.${i}.exp_avg`, w]),
+    );
+    const message = await report({ ...moments, ...under("model."), epoch: w });
+    expect(message).toContain("3 of the 3 missing tensors");
+    expect(message).toContain("--rename model.= --drop epoch --drop 'optimizer.*'\n");
+    expect(message).toContain("unexpected: … and 49 more");
+  });
+
+  test("a prefix that is lacking, and several", async () => {
+    const short = { "0.w": w, "1.w": w, "b.w": w };
+    expect(await report(short)).toMatch(/2 of the 2 missing.*--rename =a\.\n/s);
+    expect(
+      await report(short, [
+        ["b.", "b."],
+        ["", "a."],
+      ]),
+    ).toBe("");
+    const message = await report({ "encoder.0.w": w, "encoder.1.w": w, "head.b.w": w });
+    expect(message).toContain("--rename encoder.=a. --rename head.=\n");
+  });
+
+  test("names that only end alike are no prefix", async () => {
+    const message = await report({ "x.w": w, "y.w": w, "z.w": w });
+    expect(message).not.toContain("--rename");
+    expect(message).toContain("Check that the config.json");
+  });
+});
+
+describe("values that are not finite", () => {
+  /** Of what is stored as these bits. */
+  const cases: [StoredDtype, ArrayBufferView, string][] = [
+    ["F32", Float32Array.of(1, NaN, Infinity, -Infinity, 3.4e38, 0), "1 NaN and 2 infinite of 6"],
+    ["F64", Float64Array.of(1, NaN, Infinity, 1e308, 0, 0), "1 NaN and 1 infinite of 6"],
+    ["BF16", Uint16Array.of(0x3f80, 0x7f80, 0xff80, 0x7f81, 0xffff, 0x7f7f), "2 NaN and 2 infinite of 6"],
+    ["F16", Uint16Array.of(0x3c00, 0x7c00, 0xfc01, 0x7bff, 0, 0x7e00), "2 NaN and 1 infinite of 6"],
+    ["F8_E4M3", Uint8Array.of(0x7f, 0xff, 0x7e, 0x78, 0, 1), "2 NaN of 6"],
+    ["F8_E5M2", Uint8Array.of(0x7c, 0xfc, 0x7d, 0x7b, 0, 1), "1 NaN and 2 infinite of 6"],
+  ];
+  test.each(cases)("%s: named and counted, in a matrix and in a vector", async (dtype, data, counts) => {
+    const gpu = await testGpu();
+    const source = await checkpoint({
+      m: { shape: [2, 3], dtype, data },
+      v: { shape: [6], dtype, data },
+      "not asked": { shape: [6], dtype, data },
+    });
+    const ask = (): WeightLoader => {
+      const loader = WeightLoader.from(gpu, source, { dtype: "bf16", unexpected: "ignore" });
+      loader.linear("m", 2, 3);
+      loader.host("v", [6]);
+      return loader;
+    };
+    const error = await ask()
+      .load()
+      .catch((thrown: Error) => thrown);
+    expect((error as Error).name).toBe("NonFiniteError");
+    expect((error as Error).message).toContain(
+      `2 of 2 tensors hold values that are not finite: m (${counts}), v (${counts}).`,
+    );
+    const ignoring = ask();
+    await ignoring.load({ nonFinite: "ignore" });
+    ignoring.release();
+  });
+
+  test("a single one in millions, wherever it lies", async () => {
+    for (const [dtype, width] of [
+      ["F32", 4],
+      ["BF16", 2],
+      ["F64", 8],
+      ["F8_E4M3", 1],
+    ] as const) {
+      const bytes = new Uint8Array(3_000_000 * width).fill(1);
+      expect(countNonFinite(bytes, dtype)).toEqual({ nan: 0, infinite: 0 });
+      for (const at of [0, 1, 4095, 4096, 1_234_567, 2_999_999]) {
+        const bad = bytes.slice();
+        bad.fill(0xff, at * width, (at + 1) * width);
+        expect(countNonFinite(bad, dtype), `${dtype} ${at}`).toEqual({ nan: 1, infinite: 0 });
+        expect(countNonFinite(bad.subarray(width), dtype).nan).toBe(at === 0 ? 0 : 1);
+      }
+    }
   });
 });
 
 describe("loading", () => {
   const load = async (
     content: Content,
-    ask: (loader: WeightLoader) => PackedWeight,
+    ask: (loader: WeightLoader) => Matrix,
     dtype: WeightDtype = "f32",
     gpu?: Gpu,
     through: (source: TensorSource) => TensorSource = (source) => source,
-  ): Promise<{ weight: PackedWeight; values: Float32Array }> => {
+  ): Promise<{ weight: Matrix; values: Float32Array }> => {
     gpu ??= await testGpu();
     const loader = WeightLoader.from(gpu, through(await checkpoint(content)), { dtype });
     const weight = ask(loader);
@@ -156,7 +275,7 @@ describe("loading", () => {
     const [w, halves] = [loader.linear("w", 2, 3), loader.linear("halves", 1, 2)];
     const bias = loader.tensor("bias", [1]);
     const told: [string, number][] = [];
-    await loader.load({ onSaturated: (...saturated) => told.push(saturated) });
+    await loader.load({ onSaturated: (...saturated) => told.push(saturated), nonFinite: "ignore" });
     expect([w.dtype, halves.dtype]).toEqual(["f16", "f16"]);
     expect(await unpack(gpu, w)).toEqual(Float32Array.of(1, -2, 65504, 0, 65504, -Infinity));
     expect(await unpack(gpu, halves)).toEqual(Float32Array.of(1, -Infinity));
@@ -182,7 +301,7 @@ describe("loading", () => {
       ...source,
       stream: (name) => source.stream(name, 1_000_003),
     });
-    const ask = (l: WeightLoader): PackedWeight => l.linear("w", 2056, 2060);
+    const ask = (l: WeightLoader): Matrix => l.linear("w", 2056, 2060);
     const loaded = await load(content, ask, "f32", undefined, chunks === "as stored" ? undefined : rechunk);
     // `toEqual` takes minutes for so many.
     expect(Buffer.from(loaded.values.buffer).equals(Buffer.from(values.buffer))).toBe(true);

@@ -107,6 +107,36 @@ test("what a closed tab left is resumed by range", async () => {
   expect(Buffer.from(await source.read(0, source.size)).equals(content)).toBe(true);
 });
 
+test("room is asked for what is missing, not for what has arrived", async () => {
+  const content = readFileSync("weights/toy/vae/diffusion_pytorch_model.safetensors");
+  folder.files.set(`${sha256(content)}.incomplete`, Uint8Array.from(content.subarray(0, 680_000)));
+  // The configuration beside it is a small file.
+  const config = readFileSync("weights/toy/vae/config.json").length;
+  const lacking = content.length - 680_000 + config;
+  await expect(fetchToy("owner/toy:vae", 1000 + lacking - 1)).rejects.toThrow(/are to be stored/);
+  expect((await fetchToy("owner/toy:vae", 1000 + lacking)).size).toBe(2);
+});
+
+test("two tabs do not write one file: the second waits, and finds it there", async () => {
+  const held = new Map<string, Promise<unknown>>();
+  // The part of Web Locks that is used; Node has none.
+  const request = (name: string, run: () => Promise<unknown>): Promise<unknown> => {
+    const turn = (held.get(name) ?? Promise.resolve()).catch(() => {}).then(run);
+    held.set(name, turn);
+    return turn;
+  };
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: { locks: { request } }, configurable: true });
+  try {
+    await Promise.all([fetchToy("owner/toy:vae"), fetchToy("owner/toy:vae")]);
+  } finally {
+    if (before) Object.defineProperty(globalThis, "navigator", before);
+    else Reflect.deleteProperty(globalThis, "navigator");
+  }
+  expect(held.size).toBe(2);
+  expect(hub.requests.filter(({ storage }) => storage).length).toBe(1);
+});
+
 test("an interruption keeps what has arrived", async () => {
   hub.fault = ({ storage }) => (storage ? { endAfter: 100_000 } : undefined);
   await fetchToy("owner/toy:vae/diffusion_pytorch_model.safetensors").catch(() => {});

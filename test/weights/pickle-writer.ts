@@ -30,6 +30,16 @@ export function pickle(...value: number[][]): Uint8Array {
   return Uint8Array.from([0x80, 2, ...value.flat(), 0x2e]);
 }
 
+/** Storage `key`, of so many elements of its class. */
+export function storage(
+  key: string,
+  elements: number,
+  type: [string, string] = ["torch", "FloatStorage"],
+): number[] {
+  const id = op.tuple(op.text("storage"), op.global(...type), op.text(key), op.text("cpu"), op.int(elements));
+  return [...id, 0x51];
+}
+
 /** A tensor of float32 on storage `key`. */
 export function tensor(
   key: string,
@@ -38,18 +48,11 @@ export function tensor(
   strides: number[],
   offset = 0,
 ): number[] {
-  const storage = op.tuple(
-    op.text("storage"),
-    op.global("torch", "FloatStorage"),
-    op.text(key),
-    op.text("cpu"),
-    op.int(elements),
-  );
   const hooks = [...op.global("collections", "OrderedDict"), ...op.emptyTuple, ...op.reduce];
   return [
     ...op.global("torch._utils", "_rebuild_tensor_v2"),
     ...op.tuple(
-      [...storage, 0x51],
+      storage(key, elements),
       op.int(offset),
       op.tuple(...shape.map(op.int)),
       op.tuple(...strides.map(op.int)),

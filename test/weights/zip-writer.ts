@@ -5,6 +5,8 @@ export interface EntryToZip {
   readonly name: string;
   /** content, or only its length for a hole in a sparse file */
   readonly content: Uint8Array | { readonly zeros: number; readonly crc32: number };
+  /** recorded instead of the right one */
+  readonly crc32?: number;
 }
 
 /** Pieces of a file with their places; gaps between them are zeros. */
@@ -26,10 +28,10 @@ export function layOutZip(
   const pieces: Piece[] = [];
   const central: Buffer[] = [];
   let offset = 0;
-  for (const { name, content } of entries) {
+  for (const { name, content, crc32: recorded } of entries) {
     const encoded = Buffer.from(name);
     const bytes = content instanceof Uint8Array ? content.length : content.zeros;
-    const crc = content instanceof Uint8Array ? crc32(content) : content.crc32;
+    const crc = recorded ?? (content instanceof Uint8Array ? crc32(content) : content.crc32);
     const padding = (64 - ((offset + 30 + encoded.length + 4) % 64)) % 64;
     const local = Buffer.alloc(30 + encoded.length + 4 + padding);
     local.writeUInt32LE(0x04034b50, 0);

@@ -67,7 +67,7 @@ export const OPTIONS = [
   {
     name: "probe-steps",
     value: "k,k,…",
-    shownDefault: "5,10,20,30,40,50, scaled to N",
+    shownDefault: "0,5,10,20,40,50, scaled to N",
     help: "video steps, ascending in 0..N, whose hidden states condition a full decode; the last that can be read is always added",
   },
   {
@@ -120,6 +120,19 @@ export const OPTIONS = [
   {
     name: "ignore-unexpected",
     help: "load a checkpoint although it has tensors that the model does not know; missing ones are refused all the same",
+  },
+  {
+    name: "rename",
+    value: "OLD=NEW,…",
+    help: "prefixes of a checkpoint's keys: OLD as they are stored, NEW as the model asks for them; an empty OLD puts NEW before every key",
+  },
+  {
+    name: "allow-nonfinite",
+    help: "load weights although some are NaN or infinite; without it they are refused by name",
+  },
+  {
+    name: "no-verify",
+    help: "read a torch checkpoint although its checksums are wrong",
   },
   {
     name: "variants",

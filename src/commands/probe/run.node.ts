@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { AdapterError } from "../../errors.ts";
 import { openGpu } from "../../gpu/open.node.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { selectVariantsHere } from "../../kernels/selection.node.ts";
+import { autotuneHere } from "../../kernels/autotune.node.ts";
 import type {
   ProbeMeasurement,
   ProbeProvenance,
@@ -14,9 +14,10 @@ import type {
   RunProbe,
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
+import { checkSettings } from "../../probe/experiment/settings.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
-import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
+import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { openModelFolder } from "../../weights/model-files.node.ts";
@@ -46,7 +47,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     });
     // The Hub's cache keeps each commit in a folder of its own.
     const revision = /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1];
-    const files = await openModelFolder(folder, revision);
+    const { verify, nonFinite } = settings;
+    const files = await openModelFolder(folder, revision, { verify });
     // A folder of the wrong kind is refused before a device is opened.
     const system = await recognise(files);
     opened = await system.open(await device(), files, options);
@@ -55,11 +57,13 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, system.items));
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
+    await checkSettings(settings, subject);
     await noise?.close();
-    for (const note of await selectVariantsHere(gpu!)) onNote?.(note);
+    for (const note of await autotuneHere(gpu!)) onNote?.(note);
     clock.lap("select");
     await opened.load({
       signal,
+      nonFinite,
       onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
       onSaturated: (key, count) => onNote?.(`${key}: ${count} values beyond float16's ±65504 became ±65504`),
     });
@@ -78,8 +82,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
-  const { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
-  return { dtype, unexpected, policy, text, encodeText, oracle, gpuMemory, arithmetic };
+  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
+  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic };
 }
 
 async function provenanceOf(

@@ -2,6 +2,7 @@
 import { UsageError } from "../../errors.ts";
 import { readVariants } from "../../kernels/variants.ts";
 import type { Reference } from "../../probe/figure/style.ts";
+import { parseRename } from "../../weights/rename.ts";
 import type { ProbeSettings } from "../../probe/experiment/measurement.ts";
 import type { TypedOptions } from "./options.ts";
 
@@ -60,6 +61,9 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       gpuMemory: typed["gpu-memory"] === undefined ? undefined : gigabytes(typed["gpu-memory"]),
       arithmetic: oneOf("arithmetic", typed.arithmetic ?? "f32", ["f32", "f16"]),
       variants: typed.variants === undefined ? undefined : readVariants(typed.variants),
+      rename: typed.rename?.split(",").map(parseRename),
+      nonFinite: typed["allow-nonfinite"] === undefined ? "refuse" : "ignore",
+      verify: typed["no-verify"] === undefined,
       unexpected: typed["ignore-unexpected"] === undefined ? "refuse" : "ignore",
     },
     reference: oneOf("reference", typed.reference ?? "both", ["final", "truth", "both"]),

@@ -1,4 +1,4 @@
-/** What selection.ts times of attention: each shape class, without mask or bias. */
+/** What autotune.ts times of attention: each shape class, without mask or bias. */
 import type { Gpu } from "../../gpu/gpu.ts";
 import { createTensor, releaseTensor } from "../../tensor/tensor.ts";
 import { attention } from "../attention.ts";
@@ -15,9 +15,9 @@ export const attentionTrials: Trials = {
     const width = heads * headDim;
     const [q, k, v] = [pattern(queries * width, 271), pattern(keys * width, 619), pattern(keys * width, 433)];
     const [tq, tk, tv] = [
-      createTensor(gpu, [1, queries, width], q, "selection"),
-      createTensor(gpu, [1, keys, width], k, "selection"),
-      createTensor(gpu, [1, keys, width], v, "selection"),
+      createTensor(gpu, [1, queries, width], q, "autotune"),
+      createTensor(gpu, [1, keys, width], k, "autotune"),
+      createTensor(gpu, [1, keys, width], v, "autotune"),
     ];
     const sample = (query: number, count: number) => ({
       at: query * width,

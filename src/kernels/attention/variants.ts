@@ -19,7 +19,7 @@ export const VARIANTS = {
 
 export type AttentionVariantName = keyof typeof VARIANTS;
 
-/** Shapes of one class run the same variant; a class is timed by its typical shape, see selection.ts. */
+/** Shapes of one class run the same variant; a class is timed by its typical shape, see autotune.ts. */
 export const SHAPE_CLASSES = {
   few: { queries: 8, keys: 512, heads: 8, headDim: 64 },
   some: { queries: 64, keys: 512, heads: 16, headDim: 64 },

@@ -3,7 +3,7 @@
  * becomes an output. m output pixel of a frame, n output channel, c input channel.
  */
 import { recording } from "../../gpu/recording.ts";
-import type { WeightBlock, WeightDtype } from "../../tensor/packed-weight.ts";
+import type { WeightBlock, WeightDtype } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type Form, kernel } from "../kernel.ts";
 import { bindX, READ_WEIGHT, readX, ROW_OF_W, WEIGHT_ELEMENT } from "../terms.ts";

@@ -1,5 +1,5 @@
 /** What a pool over the layer history is made of: its sizes, its weights as each variant wants them, and what comes after it. */
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Modulation } from "../norm.ts";
 
@@ -26,8 +26,8 @@ export type PoolWeights =
       /** (D, ⌈R/4⌉, 4), see `mixedWeights` */
       readonly u: Tensor;
       /** per key-value head: W_v ⊙ gain (r, D), and the columns of W_out that its query heads fill (D, R/2 · r) */
-      readonly values: readonly PackedWeight[];
-      readonly outs: readonly PackedWeight[];
+      readonly values: readonly Matrix[];
+      readonly outs: readonly Matrix[];
     }
   | {
       readonly kind: "naive";
@@ -35,8 +35,8 @@ export type PoolWeights =
       readonly query: Tensor;
       /** (D) */
       readonly gain: Tensor;
-      readonly keysValues: PackedWeight;
-      readonly out: PackedWeight;
+      readonly keysValues: Matrix;
+      readonly out: Matrix;
     };
 
 /** What is done to the pooled tokens. */

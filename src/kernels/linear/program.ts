@@ -2,7 +2,7 @@
  * What the programs behind linear.ts share: their declaration, how they read x and W, and how a sum becomes an output.
  * m row, n output column, k term; W (N, K padded to 8) is read along K, four terms at a time.
  */
-import type { WeightBlock, WeightDtype } from "../../tensor/packed-weight.ts";
+import type { WeightBlock, WeightDtype } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Arithmetic } from "../../gpu/gpu.ts";
 import { recording } from "../../gpu/recording.ts";

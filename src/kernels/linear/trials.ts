@@ -1,6 +1,6 @@
-/** What selection.ts times of linear: a product in float32 of each shape class. */
+/** What autotune.ts times of linear: a product in float32 of each shape class. */
 import type { Gpu } from "../../gpu/gpu.ts";
-import { PackedWeight } from "../../tensor/packed-weight.ts";
+import { Matrix } from "../../tensor/matrix.ts";
 import { createTensor, releaseTensor } from "../../tensor/tensor.ts";
 import { linear } from "../linear.ts";
 import { linearReference } from "../linear.reference.ts";
@@ -15,9 +15,9 @@ export const linearTrials: Trials = {
     const { rows, inner, columns } = SHAPE_CLASSES[kind as keyof typeof SHAPE_CLASSES];
     const x = pattern(rows * inner, 271);
     const w = pattern(columns * inner, 619);
-    const weight = new PackedWeight(gpu, columns, inner, "f32", "selection");
+    const weight = new Matrix(gpu, columns, inner, "f32", "autotune");
     weight.upload(gpu, w);
-    const tx = createTensor(gpu, [rows, inner], x, "selection");
+    const tx = createTensor(gpu, [rows, inner], x, "autotune");
     const sample = (row: number, count: number) => ({
       at: row * columns,
       values: linearReference(x.subarray(row * inner), w, count, inner, columns),

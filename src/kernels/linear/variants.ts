@@ -25,7 +25,7 @@ export const VARIANTS = {
 
 export type LinearVariantName = keyof typeof VARIANTS;
 
-/** Shapes of one class run the same variant; a class is timed by its typical shape, see selection.ts. */
+/** Shapes of one class run the same variant; a class is timed by its typical shape, see autotune.ts. */
 export const SHAPE_CLASSES = {
   few: { rows: 2, inner: 512, columns: 3072 },
   some: { rows: 33, inner: 512, columns: 1536 },

@@ -11,7 +11,7 @@ import { permute } from "../../kernels/copy.ts";
 import { groupNorm } from "../../kernels/group-norm.ts";
 import { averagePool, doubleLaterFrames, enlargeFrames } from "../../kernels/resample.ts";
 import { wideAttention } from "../../kernels/wide-attention.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { Pointwise } from "../vae.ts";
@@ -21,7 +21,7 @@ const EPSILON = 1e-6;
 
 /** A convolution of one kernel size; in time the first frame is repeated so that a stride of 1 keeps the length. */
 class Convolution {
-  readonly #weight: PackedWeight;
+  readonly #weight: Matrix;
   readonly #bias: Tensor;
   readonly #shape: Omit<ConvolutionOptions, "residual">;
 

@@ -9,7 +9,7 @@ import { gatedResidual } from "../../kernels/gated-residual.ts";
 import { linear } from "../../kernels/linear.ts";
 import { type Modulation, modulatedNorm } from "../../kernels/norm.ts";
 import { qkNorm, type Rotary } from "../../kernels/qk-norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { asColumn, inRows } from "../../kernels/rows.ts";
 import { BYTES_PER_ELEMENT, result, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
@@ -40,8 +40,8 @@ export interface ModulatorSizes {
 /** Low-rank adaptive modulation (adaLN-LoRA): shift, scale and gate of every distinct time. */
 export class Modulator {
   readonly #label: string;
-  readonly #down: PackedWeight;
-  readonly #up: PackedWeight;
+  readonly #down: Matrix;
+  readonly #up: Matrix;
   readonly #width: number;
 
   /** `label` names it in recordings; `keys` are those of the two matrices. */
@@ -120,7 +120,7 @@ export interface KeysValues {
 /** Attention with queries and keys normalised per head, and rotated where angles are given. */
 export class Attention {
   readonly #sizes: AttentionSizes;
-  readonly #w: Readonly<Record<"q" | "k" | "v" | "out", PackedWeight>>;
+  readonly #w: Readonly<Record<"q" | "k" | "v" | "out", Matrix>>;
   readonly #gains: Readonly<Record<"q" | "k", Tensor>>;
 
   constructor(w: WeightLoader, keys: AttentionKeys, sizes: AttentionSizes) {
@@ -157,8 +157,8 @@ export class Attention {
 /** out(gelu(in(x))), without biases */
 export class FeedForward {
   readonly #label: string;
-  readonly #in: PackedWeight;
-  readonly #out: PackedWeight;
+  readonly #in: Matrix;
+  readonly #out: Matrix;
 
   /** `label` names it in recordings; `keys` are those of the two matrices. */
   constructor(

@@ -12,7 +12,7 @@ import { activation, add } from "../../kernels/elementwise.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
 import type { Rotary } from "../../kernels/qk-norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import { type CosmosTransformerConfig, widthOf } from "./config.ts";
@@ -119,13 +119,13 @@ class Block {
 /** Weights and forward pass; methods record operations and must be called inside `record`. */
 export class CosmosTransformer {
   readonly config: CosmosTransformerConfig;
-  readonly #patch: PackedWeight;
-  readonly #time: { readonly in: PackedWeight; readonly out: PackedWeight; readonly gain: Tensor };
+  readonly #patch: Matrix;
+  readonly #time: { readonly in: Matrix; readonly out: Matrix; readonly gain: Tensor };
   readonly #positions: readonly HostWeight[];
-  readonly #textProjection?: { readonly weight: PackedWeight; readonly bias: Tensor };
+  readonly #textProjection?: { readonly weight: Matrix; readonly bias: Tensor };
   readonly #blocks: readonly Block[];
   /** absent where only the first blocks are loaded */
-  readonly #out?: { readonly modulator: Modulator; readonly weight: PackedWeight };
+  readonly #out?: { readonly modulator: Modulator; readonly weight: Matrix };
 
   /**
    * Asks for the weights of the first `blocks` blocks; with fewer than all of them there is no velocity, and what stands behind them in

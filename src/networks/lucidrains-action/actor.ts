@@ -7,7 +7,7 @@
 import { expand, slice } from "../../kernels/copy.ts";
 import { gaussian } from "../../kernels/elementwise.ts";
 import { linear } from "../../kernels/linear.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
@@ -23,7 +23,7 @@ export class Actor {
   readonly config: ActionConfig;
   readonly #tower: ActionTower;
   readonly #queries: Tensor;
-  readonly #head: PackedWeight;
+  readonly #head: Matrix;
 
   /** @param config of the action decoder that the actor was made from */
   constructor(config: ActionConfig, w: WeightLoader) {

@@ -12,7 +12,7 @@ import { expand, permute, slice } from "../../kernels/copy.ts";
 import { toFlow } from "../../kernels/flow.ts";
 import { linear } from "../../kernels/linear.ts";
 import type { Modulation } from "../../kernels/norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
@@ -35,7 +35,7 @@ export interface DecoderOutputs {
 }
 
 interface TimeLinear {
-  readonly weight: PackedWeight;
+  readonly weight: Matrix;
   readonly bias: Tensor;
 }
 
@@ -45,9 +45,9 @@ export class ActionDecoder {
   readonly #tower: ActionTower;
   readonly #fourier: { readonly weight: HostWeight; readonly bias: HostWeight };
   readonly #time: readonly TimeLinear[];
-  readonly #modulation: PackedWeight;
+  readonly #modulation: Matrix;
   readonly #viewEmbedding?: Tensor;
-  readonly #head: PackedWeight;
+  readonly #head: Matrix;
 
   constructor(config: ActionConfig, w: WeightLoader) {
     const { dim, timeDim, depth, views, videoDim, actionDim } = config;

@@ -11,7 +11,7 @@ import { FLOAT32_EPSILON, type PoolEnd } from "../../kernels/history-pool.ts";
 import { linear, type LinearGate } from "../../kernels/linear.ts";
 import { type Modulation, norm } from "../../kernels/norm.ts";
 import { swiglu } from "../../kernels/swiglu.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
@@ -58,11 +58,11 @@ export class ActionLayer {
   readonly #config: ActionConfig;
   readonly #index: number;
   readonly #branches: readonly [Branch, Branch, Branch];
-  readonly #cross: Readonly<Record<"queries" | "keysValues" | "out", PackedWeight>> & {
+  readonly #cross: Readonly<Record<"queries" | "keysValues" | "out", Matrix>> & {
     readonly norm: Tensor;
   };
-  readonly #self: Readonly<Record<"projections" | "out", PackedWeight>>;
-  readonly #feedForward: Readonly<Record<"in" | "out", PackedWeight>> &
+  readonly #self: Readonly<Record<"projections" | "out", Matrix>>;
+  readonly #feedForward: Readonly<Record<"in" | "out", Matrix>> &
     Readonly<Record<"inBias" | "outBias", Tensor>>;
 
   /** @param norms of the three branches, made by the tower, which stacks all modulations into one product */
@@ -189,7 +189,7 @@ export class ActionLayer {
   }
 
   /** The output of a branch, projected, gated by time and appended to the history. */
-  #append(branch: 0 | 1 | 2, state: LayerState, x: Tensor, out: PackedWeight, bias?: Tensor): void {
+  #append(branch: 0 | 1 | 2, state: LayerState, x: Tensor, out: Matrix, bias?: Tensor): void {
     const { history, modulation } = state;
     const { norm: n } = this.#branches[branch];
     const gate: LinearGate | undefined =

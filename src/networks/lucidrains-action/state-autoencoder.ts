@@ -12,7 +12,7 @@ import { add, affine } from "../../kernels/elementwise.ts";
 import { linear } from "../../kernels/linear.ts";
 import { meanTokens } from "../../kernels/mean-tokens.ts";
 import { norm } from "../../kernels/norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import type { StateAutoencoderConfig } from "./config.ts";
@@ -21,11 +21,11 @@ const EPSILON = 1e-5;
 
 interface Block {
   readonly attentionGamma: Tensor;
-  readonly queriesKeysValues: PackedWeight;
-  readonly out: PackedWeight;
+  readonly queriesKeysValues: Matrix;
+  readonly out: Matrix;
   readonly feedForwardGamma: Tensor;
-  readonly up: { readonly weight: PackedWeight; readonly bias: Tensor };
-  readonly down: { readonly weight: PackedWeight; readonly bias: Tensor };
+  readonly up: { readonly weight: Matrix; readonly bias: Tensor };
+  readonly down: { readonly weight: Matrix; readonly bias: Tensor };
 }
 
 export class StateEncoder {
@@ -33,7 +33,7 @@ export class StateEncoder {
   readonly #positions: Tensor;
   readonly #blocks: readonly Block[];
   readonly #finalGamma: Tensor;
-  readonly #latent: { readonly weight: PackedWeight; readonly bias: Tensor };
+  readonly #latent: { readonly weight: Matrix; readonly bias: Tensor };
 
   /** @param w a loader within `state_autoencoder` */
   constructor(config: StateAutoencoderConfig, w: WeightLoader) {

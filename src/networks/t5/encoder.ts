@@ -9,7 +9,7 @@ import { attention } from "../../kernels/attention.ts";
 import { gather } from "../../kernels/gather.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { ConfigReader } from "../config.ts";
@@ -54,9 +54,9 @@ export function readT5Config(json: unknown, name = "text encoder"): T5Config {
 
 interface Layer {
   readonly attentionNorm: Tensor;
-  readonly attention: Readonly<Record<"q" | "k" | "v" | "o", PackedWeight>>;
+  readonly attention: Readonly<Record<"q" | "k" | "v" | "o", Matrix>>;
   readonly feedForwardNorm: Tensor;
-  readonly feedForward: { readonly wi: PackedWeight; readonly wo: PackedWeight };
+  readonly feedForward: { readonly wi: Matrix; readonly wo: Matrix };
 }
 
 /** Weights and forward pass; `forward` records operations and must be called inside `record`. */

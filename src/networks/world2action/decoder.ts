@@ -14,7 +14,7 @@ import { toHalf } from "../../kernels/half.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
 import { inRows } from "../../kernels/rows.ts";
-import type { PackedWeight } from "../../tensor/packed-weight.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import { BYTES_PER_ELEMENT, result, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import {
@@ -68,7 +68,7 @@ export interface World2ActionInput {
 }
 
 interface Affine {
-  readonly weight: PackedWeight;
+  readonly weight: Matrix;
   readonly bias: Tensor;
 }
 
@@ -110,7 +110,7 @@ class PairEmbedding {
   readonly #projC: Affine;
   readonly #b: Affine;
   readonly #c: Affine;
-  readonly #a: PackedWeight;
+  readonly #a: Matrix;
   readonly #gain: Tensor;
 
   constructor(config: World2ActionConfig, w: WeightLoader) {
@@ -200,7 +200,7 @@ export class World2ActionDecoder {
   readonly #contextNorm: { readonly weight: Tensor; readonly bias: Tensor };
   readonly #time: PairEmbedding;
   readonly #blocks: readonly Block[];
-  readonly #out: { readonly modulator: Modulator; readonly weight: PackedWeight };
+  readonly #out: { readonly modulator: Modulator; readonly weight: Matrix };
 
   /** Asks for the weights by the release's keys without `net.`. */
   constructor(config: World2ActionConfig, w: WeightLoader) {

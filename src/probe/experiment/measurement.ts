@@ -8,7 +8,7 @@
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
 
-import type { WeightDtype } from "../../tensor/packed-weight.ts";
+import type { WeightDtype } from "../../tensor/matrix.ts";
 import type { Item, State, Tap, TrainedOn } from "../subject.ts";
 
 /** What the experiment is, as it is asked for: everything that decides its numbers, together with the model, data and device. */
@@ -39,6 +39,12 @@ export interface ProbeSettings {
   variants?: Record<string, string>;
   /** What tensors mean that the model does not know; undefined: they are refused. */
   unexpected?: "refuse" | "ignore";
+  /** Prefixes of the checkpoint's keys, [as stored, as asked for]. */
+  rename?: readonly (readonly [string, string])[];
+  /** What weights mean that are NaN or infinite; undefined: they are refused. */
+  nonFinite?: "refuse" | "ignore";
+  /** Whether checksums of torch checkpoints are compared; undefined: they are. */
+  verify?: boolean;
   /** Which of several policies of a folder. */
   policy?: string;
   /** File with embeddings of the prompts. */

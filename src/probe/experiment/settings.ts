@@ -6,7 +6,7 @@ import type { FullSettings, ProbeSettings } from "./measurement.ts";
 /** Episodes probed when none are named. */
 const DEFAULT_EPISODES = 4;
 /** Probed steps when none are named, as fractions of the last. */
-const DEFAULT_FRACTIONS = [0.1, 0.2, 0.4, 0.6, 0.8, 1];
+const DEFAULT_FRACTIONS = [0, 0.1, 0.2, 0.4, 0.8, 1];
 
 /**
  * @throws UsageError for a step beyond the schedule, an episode that does not exist, or an axis that the system does not have
@@ -32,6 +32,20 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
     actionSteps: inner?.steps ?? 0,
     actionSeeds: settings.actionSeeds ?? (subject.pairsSeeds ? "same" : [0]),
   };
+}
+
+/**
+ * Asks for everything that can be refused before weights are loaded: the settings, every episode, every seed's noise.
+ * @throws what `completeSettings` and the subject throw
+ */
+export async function checkSettings(asked: ProbeSettings, subject: Subject): Promise<void> {
+  const { episodes, videoSeeds, actionSeeds } = completeSettings(asked, subject);
+  for (const episode of episodes) {
+    const item = await subject.items.read(episode);
+    if (episode !== episodes[0]) continue;
+    for (const seed of videoSeeds) subject.noise(item, seed);
+    for (const seed of actionSeeds === "same" ? videoSeeds : actionSeeds) subject.readNoise(item, seed);
+  }
 }
 
 /**

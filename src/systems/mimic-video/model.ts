@@ -3,7 +3,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { record, type Replay, scope } from "../../gpu/recording.ts";
 import { expand } from "../../kernels/copy.ts";
 import { FormatError } from "../../errors.ts";
-import { SMALLER_WEIGHTS } from "../../tensor/packed-weight.ts";
+import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";

@@ -6,7 +6,7 @@
 import { HubError } from "../../errors.ts";
 import { type HubClient } from "./client.ts";
 import { requestJson } from "./http.ts";
-import { checkListedPath } from "./ref.ts";
+import { isSafePath } from "./ref.ts";
 
 export interface HubFile {
   readonly path: string;
@@ -15,6 +15,8 @@ export interface HubFile {
   /** what its content hashes to: sha256 of LFS files, the git blob id of others. Also its name in the cache */
   readonly hash: string;
   readonly algorithm: "sha256" | "git-sha1";
+  /** why it cannot be had, where its entry in the list is not as it should be; its hash is then not used */
+  readonly problem?: string;
 }
 
 /** More pages than this are not a model's files but a server gone wrong. */
@@ -33,8 +35,8 @@ export async function resolveRevision(client: HubClient, repo: string, revision:
 }
 
 /**
- * All files of a commit below `path`.
- * @throws HubError, also if a path would leave its folder or a hash is not one: both become names on the disk
+ * All files of a commit below `path`. What nobody could ask for is left out: names that are no path on every system, submodules.
+ * @throws HubError
  */
 export async function listTree(
   client: HubClient,
@@ -53,8 +55,8 @@ export async function listTree(
       what: "the list of its files",
     });
     if (!Array.isArray(entries)) throw strange(client, repo, "no list of files");
-    for (const entry of entries) {
-      const file = readEntry(entry, client, repo);
+    for (const entry of entries as unknown[]) {
+      const file = readEntry(entry);
       if (file !== undefined) files.push(file);
     }
     next = nextPage(response, client, repo);
@@ -71,26 +73,35 @@ function encodePath(path: string): string {
   return path.split("/").map(encodeURIComponent).join("/");
 }
 
-function readEntry(entry: unknown, client: HubClient, repo: string): HubFile | undefined {
+/**
+ * What the content of a file is called where it is kept: its hash. Listings are not trusted, so this is where they are judged:
+ * a repository may list anything beside what is needed.
+ * @throws HubError if its entry has no such hash, or no size
+ */
+export function contentName(file: HubFile): string {
+  if (file.problem === undefined) return file.hash;
+  throw new HubError(
+    `${file.path} is needed, but its entry in the list of files ${file.problem}. Check HF_ENDPOINT; run again.`,
+  );
+}
+
+function readEntry(entry: unknown): HubFile | undefined {
   const { type, path, size, oid, lfs } = (entry ?? {}) as Record<string, unknown>;
-  const checked = checkListedPath(path, repo);
-  if (type === "directory") return undefined;
-  if (type !== "file") throw strange(client, repo, `${checked} is neither a file nor a folder`);
-  const sha256 = (lfs as { oid?: unknown } | undefined)?.oid;
-  const bytes = lfs === undefined ? size : (lfs as { size?: unknown }).size;
-  const hash = sha256 ?? oid;
-  const digits = sha256 === undefined ? 40 : 64;
-  if (typeof hash !== "string" || hash.length !== digits || !/^[0-9a-f]+$/.test(hash)) {
-    throw strange(client, repo, `${checked} has no hash of ${digits} hexadecimal digits`);
-  }
-  if (!Number.isSafeInteger(bytes) || (bytes as number) < 0)
-    throw strange(client, repo, `${checked} has no size`);
-  return {
-    path: checked,
-    size: bytes as number,
-    hash,
-    algorithm: sha256 === undefined ? "git-sha1" : "sha256",
-  };
+  if (type !== "file" || typeof path !== "string" || !isSafePath(path)) return undefined;
+  const large = typeof lfs === "object" && lfs !== null ? (lfs as Record<string, unknown>) : undefined;
+  const digits = large === undefined ? 40 : 64;
+  const hash = large === undefined ? oid : large.oid;
+  const bytes = large === undefined ? size : large.size;
+  const problem =
+    typeof hash !== "string" || hash.length !== digits || !/^[0-9a-f]+$/.test(hash)
+      ? `has no hash of ${digits} hexadecimal digits`
+      : !Number.isSafeInteger(bytes) || (bytes as number) < 0
+        ? "has no size"
+        : undefined;
+  const algorithm = large === undefined ? "git-sha1" : "sha256";
+  return problem === undefined
+    ? { path, size: bytes as number, hash: hash as string, algorithm }
+    : { path, size: 0, hash: "", algorithm, problem };
 }
 
 function nextPage(response: Response, client: HubClient, repo: string): string | undefined {

@@ -6,38 +6,41 @@
  *                                 blobs/<hash>                 contents; sha256 or git blob id
  *                                 snapshots/<commit>/<path>    relative symlinks to ../../blobs/<hash>
  *
- * A blob under its name is complete and verified. What is under construction is `blobs/<hash>.<pid>.incomplete`:
- * another process takes it over only if that one is gone, so that two never write one file.
+ * A blob under its name is complete and verified; what is under construction has other names (`partial.node.ts`).
  */
+import { randomBytes } from "node:crypto";
 import {
   copyFile,
-  type FileHandle,
   mkdir,
-  open,
-  readdir,
   readFile,
+  readlink,
   realpath,
   rename,
   rm,
   stat,
+  symlink,
+  writeFile,
 } from "node:fs/promises";
-import { readlink, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { HubError } from "../../errors.ts";
-import { formatBytes } from "../listing.ts";
-import { type HubFile } from "./api.ts";
-import { type PartialFile } from "./download.ts";
+import { contentName, type HubFile } from "./api.ts";
+import { explainDisk, isReadOnly } from "./disk.ts";
+import { type Machine, thisMachine } from "./machine.node.ts";
+import { leftoverBytes, openPartialBlob, type PartialBlob } from "./partial.node.ts";
 import { isSafePath } from "./ref.ts";
 
-/** Part of a temporary name that no other process, and no other call in this one, uses at the same time. */
-const ownName = (): string => `${process.pid}-${++names}`;
-let names = 0;
+/** Part of a temporary name that nobody else uses, in this process, another container or on another host. */
+const ownName = (): string => randomBytes(8).toString("hex");
 
 /** Folders of one repository in the cache. */
 export class RepoCache {
   readonly folder: string;
 
-  constructor(cache: string, repo: string) {
+  constructor(
+    cache: string,
+    repo: string,
+    readonly machine: Machine = thisMachine(),
+  ) {
     this.folder = join(cache, `models--${repo.replace("/", "--")}`);
   }
 
@@ -49,7 +52,7 @@ export class RepoCache {
     return text !== undefined && /^[0-9a-f]{40}$/.test(text.trim()) ? text.trim() : undefined;
   }
 
-  /** Notes the commit of a branch or tag; without effect if the cache is read-only. */
+  /** Notes the commit of a branch or tag; without effect if the cache is read-only or someone else's. */
   async noteCommit(revision: string, commit: string): Promise<void> {
     if (revision === commit || (await this.commitOf(revision)) === commit) return;
     const path = join(this.folder, "refs", revision);
@@ -59,7 +62,7 @@ export class RepoCache {
       await writeFile(fresh, commit);
       await rename(fresh, path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EROFS") throw explainDisk(error, path);
+      if (!isReadOnly(error)) throw explainDisk(error, path);
     }
   }
 
@@ -68,12 +71,14 @@ export class RepoCache {
     return join(this.folder, "snapshots", commit);
   }
 
+  /** @throws HubError if the file was not listed with a hash */
   blob(file: HubFile): string {
-    return join(this.folder, "blobs", file.hash);
+    return join(this.folder, "blobs", contentName(file));
   }
 
   /** Whether the file is there under its name, with its length. */
   async has(commit: string, file: HubFile): Promise<boolean> {
+    contentName(file);
     const stats = await stat(join(this.snapshot(commit), file.path)).catch(() => undefined);
     return stats?.isFile() === true && stats.size === file.size;
   }
@@ -118,117 +123,19 @@ export class RepoCache {
     }
   }
 
-  /** Opens the file under construction, taking over what a process that is gone has left. */
+  /** Opens a file for the blob that nobody else writes, with what earlier downloads left of it. */
   async openPartial(file: HubFile): Promise<PartialBlob> {
     const blob = this.blob(file);
-    const own = `${blob}.${process.pid}.incomplete`;
     try {
       await mkdir(dirname(blob), { recursive: true });
-      const left = await this.#abandoned(file);
-      if (left !== undefined) await rename(left, own).catch(() => {});
-      const handle = await open(own, "a+");
-      const stats = await handle.stat();
-      if (!stats.isFile()) {
-        await handle.close();
-        throw new HubError(`${own} is not a regular file. Remove it.`);
-      }
-      return new PartialBlob(own, blob, handle, stats.size);
     } catch (error) {
-      throw error instanceof HubError ? error : explainDisk(error, own);
+      throw explainDisk(error, dirname(blob));
     }
+    return openPartialBlob(blob, this.machine);
   }
 
-  /** The longest file under construction that nobody is writing to; shorter ones are removed. */
-  async #abandoned(file: HubFile): Promise<string | undefined> {
-    const blobs = join(this.folder, "blobs");
-    let best: { path: string; size: number } | undefined;
-    for (const name of await readdir(blobs)) {
-      const pid = new RegExp(`^${file.hash}\\.(\\d{1,7})\\.incomplete$`).exec(name)?.[1];
-      if (pid === undefined || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
-      const path = join(blobs, name);
-      const size = (await stat(path).catch(() => undefined))?.size ?? -1;
-      const worse = best !== undefined && best.size >= size ? path : best?.path;
-      if (worse !== path) best = { path, size };
-      if (worse !== undefined) await rm(worse, { force: true });
-    }
-    return best?.path;
-  }
-}
-
-/** A blob under construction. */
-export class PartialBlob implements PartialFile {
-  readonly #path: string;
-  readonly #blob: string;
-  readonly #handle: FileHandle;
-  readonly length: number;
-
-  constructor(path: string, blob: string, handle: FileHandle, length: number) {
-    this.#path = path;
-    this.#blob = blob;
-    this.#handle = handle;
-    this.length = length;
-  }
-
-  async *contents(): AsyncIterable<Uint8Array> {
-    const buffer = new Uint8Array(4 * 1024 * 1024);
-    for (let at = 0; ;) {
-      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, at);
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
-      at += bytesRead;
-    }
-  }
-
-  async append(bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#handle.appendFile(bytes);
-    } catch (error) {
-      throw explainDisk(error, this.#path);
-    }
-  }
-
-  async clear(): Promise<void> {
-    await this.#handle.truncate(0);
-  }
-
-  /** Gives the verified file its name. Flushed first, or a power cut could leave the name on an empty file. */
-  async finish(): Promise<void> {
-    try {
-      await this.#handle.sync();
-      await this.#handle.close();
-      await rename(this.#path, this.#blob);
-    } catch (error) {
-      throw explainDisk(error, this.#blob);
-    }
-  }
-
-  /** Keeps what is there for the next run. */
-  async close(): Promise<void> {
-    await this.#handle.close().catch(() => {});
-  }
-}
-
-/** What a person needs to know of a failed write. */
-export function explainDisk(error: unknown, path: string, neededBytes?: number): HubError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG") {
-    const room = neededBytes === undefined ? "" : ` ${formatBytes(neededBytes)} more are needed.`;
-    return new HubError(
-      `${path}: the disk is full (${code}).${room} Make room, or set HF_HUB_CACHE to a folder on another disk; ` +
-        "what has arrived is kept and resumed.",
-      { cause: undefined },
-    );
-  }
-  return new HubError(
-    `${path}: cannot be written (${code ?? message}). Check permissions, or set HF_HUB_CACHE.`,
-  );
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+  /** Bytes of it that are still to be fetched: earlier downloads may have left a beginning. */
+  async lackingBytes(file: HubFile): Promise<number> {
+    return file.size - (await leftoverBytes(this.blob(file), file.size, this.machine));
   }
 }

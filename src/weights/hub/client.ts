@@ -17,6 +17,8 @@ export interface HubClient {
   /** only outside browsers, where it would turn every request into two (a CORS preflight) */
   readonly userAgent?: string;
   readonly fetch: typeof fetch;
+  /** what requests go through, for messages */
+  readonly proxy?: string;
   readonly retry: RetryPolicy;
   /** told before each wait */
   readonly onRetry?: (reason: string, waitMs: number) => void;

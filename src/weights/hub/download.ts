@@ -11,9 +11,11 @@ import { bodyChunks, describeFailure, pause, request } from "./http.ts";
 export interface PartialFile {
   /** bytes that are there from an earlier run */
   readonly length: number;
-  /** those bytes, to hash them */
+  /** what the file holds now, read from it */
   contents(): AsyncIterable<Uint8Array>;
   append(bytes: Uint8Array): Promise<void>;
+  /** returns when all that was appended is in the file */
+  flush(): Promise<void>;
   /** back to no bytes */
   clear(): Promise<void>;
 }
@@ -41,22 +43,14 @@ export async function downloadFile(
   newHasher: NewHasher,
   onBytes: (count: number) => void = () => {},
 ): Promise<void> {
-  let length = 0;
-  let hash = startHash(file, newHasher);
-  const grow = (chunk: Uint8Array) => {
-    hash.update(chunk);
-    length += chunk.byteLength;
-    onBytes(chunk.byteLength);
-  };
+  let { length } = part;
   const restart = async () => {
     await part.clear();
     onBytes(-length);
     length = 0;
-    hash = startHash(file, newHasher);
   };
-
-  if (part.length > file.size) await part.clear();
-  else for await (const chunk of part.contents()) grow(chunk);
+  onBytes(length);
+  if (length > file.size) await restart();
 
   const url = fileUrl(client, repo, commit, file.path);
   for (let mismatches = 0; ; mismatches++) {
@@ -68,26 +62,33 @@ export async function downloadFile(
       const lost = await receive(response, client.retry.idleMs, async (chunk) => {
         if (length + chunk.byteLength > file.size) throw tooLong(repo, file);
         await part.append(chunk);
-        grow(chunk);
+        length += chunk.byteLength;
+        onBytes(chunk.byteLength);
       });
       if (length === file.size) break;
       failures = length > before ? 1 : failures + 1;
       if (failures >= client.retry.attempts) throw lostForGood(repo, file, length, failures, lost);
       await pause(client, failures, lost);
     }
-    if (hash.hex() === file.hash) return;
+    await part.flush();
+    if (await holds(part, file, newHasher)) return;
     // A stretch of zeros after a power cut, or a proxy's page saved as content: once more from the start.
     if (mismatches > 0) throw mismatch(repo, file);
     await restart();
   }
 }
 
-function startHash(file: HubFile, newHasher: NewHasher): Hasher {
-  if (file.algorithm === "sha256") return newHasher("sha256");
-  const hash = newHasher("sha1");
+/** Size and hash of what lies in the file, not of what was sent to it. */
+async function holds(part: PartialFile, file: HubFile, newHasher: NewHasher): Promise<boolean> {
+  const hash = newHasher(file.algorithm === "sha256" ? "sha256" : "sha1");
   // A git blob id is the sha1 of this line followed by the content.
-  hash.update(new TextEncoder().encode(`blob ${file.size}\0`));
-  return hash;
+  if (file.algorithm === "git-sha1") hash.update(new TextEncoder().encode(`blob ${file.size}\0`));
+  let bytes = 0;
+  for await (const chunk of part.contents()) {
+    hash.update(chunk);
+    bytes += chunk.byteLength;
+  }
+  return bytes === file.size && hash.hex() === file.hash;
 }
 
 function continuesAt(response: Response, offset: number): boolean {

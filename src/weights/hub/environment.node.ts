@@ -2,7 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { UsageError } from "../../errors.ts";
 import { defaultRetry, type HubClient } from "./client.ts";
+import { proxiedFetch } from "./proxy.node.ts";
 
 export interface HubSettings {
   readonly client: HubClient;
@@ -11,24 +13,65 @@ export interface HubSettings {
   readonly offline: boolean;
 }
 
-/** Settings from the environment. */
+/**
+ * Settings from the environment.
+ * @throws UsageError for an address or token with which no request could be made, unless offline
+ */
 export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise<HubSettings> {
   const home = expand(
     env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"),
     env,
   );
   const cache = env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, "hub");
+  const offline = isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE);
+  const endpoint = (env.HF_ENDPOINT?.trim() || "https://huggingface.co").replace(/\/+$/, "");
+  const token = await readToken(env, home);
+  if (!offline) {
+    checkEndpoint(endpoint);
+    checkToken(token, env);
+  }
   return {
     client: {
-      endpoint: (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, ""),
-      token: await readToken(env, home),
+      endpoint,
+      token,
       userAgent: "mimic-video-webgpu",
-      fetch: globalThis.fetch,
+      ...(offline ? { fetch: globalThis.fetch } : await proxiedFetch(env)),
       retry: defaultRetry,
     },
     cache: expand(cache, env),
-    offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    offline,
   };
+}
+
+function checkEndpoint(endpoint: string): void {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  const fault =
+    url === undefined
+      ? "is no address"
+      : !/^https?:$/.test(url.protocol)
+        ? "does not begin with https:// or http://"
+        : url.username !== "" || url.password !== ""
+          ? "holds a user or password"
+          : undefined;
+  if (fault === undefined) return;
+  throw new UsageError(
+    `HF_ENDPOINT ${fault}: ${JSON.stringify(endpoint.replace(/\/\/[^/@]*@/, "//…@"))}. ` +
+      "It is an address such as https://huggingface.co; correct it, or unset it.",
+  );
+}
+
+/** A header takes visible ASCII only. */
+function checkToken(token: string | undefined, env: NodeJS.ProcessEnv): void {
+  const wrong = /[^\x21-\x7e]/u.exec(token ?? "");
+  if (wrong === null) return;
+  const code = wrong[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  const from =
+    clean(env.HF_TOKEN ?? env.HUGGING_FACE_HUB_TOKEN) === token
+      ? "HF_TOKEN"
+      : "The token file of the Python client";
+  throw new UsageError(
+    `${from} holds a character that no token has (U+${code}, number ${wrong.index + 1}). Copy the token once more.`,
+  );
 }
 
 async function readToken(env: NodeJS.ProcessEnv, home: string): Promise<string | undefined> {

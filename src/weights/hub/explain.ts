@@ -4,7 +4,7 @@ import { type HubClient, type Purpose } from "./client.ts";
 
 /** After the last attempt: what was wanted, how often, why not, and what to do. `cause` marks an outage. */
 export function givenUp(
-  { endpoint }: HubClient,
+  { endpoint, proxy, token }: HubClient,
   { repo, what }: Purpose,
   reason: string,
   attempts: number,
@@ -13,9 +13,10 @@ export function givenUp(
 ): HubError {
   const remedy =
     waitMs !== undefined
-      ? `It asks to wait ${Math.ceil(waitMs / 1000)} s; run again then, what has arrived is kept.`
+      ? `It asks to wait ${Math.ceil(waitMs / 1000)} s; run again then, what has arrived is kept.` +
+        (token === undefined ? " With a token (HF_TOKEN) more requests are allowed." : "")
       : cause !== undefined
-        ? "Check the network, and HF_ENDPOINT if a mirror is meant; HF_HUB_OFFLINE=1 uses what the cache holds."
+        ? `Check the network${proxy === undefined ? "" : `, the proxy ${proxy}`}, and HF_ENDPOINT if a mirror is meant; HF_HUB_OFFLINE=1 uses what the cache holds.`
         : "Run again later; what has arrived is kept.";
   return new HubError(
     `${repo}: ${what} could not be had from ${endpoint} in ${attempts} attempt${attempts > 1 ? "s" : ""} (${reason}). ${remedy}`,

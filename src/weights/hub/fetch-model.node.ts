@@ -12,6 +12,7 @@ import { RepoCache } from "./cache.node.ts";
 import { downloadFile, type NewHasher } from "./download.ts";
 import { type HubSettings } from "./environment.node.ts";
 import { neededFiles } from "./needed.ts";
+import { type Machine } from "./machine.node.ts";
 import { type Progress } from "./progress.ts";
 import { rangeSource, WholeFilesOnlyError } from "./range-source.ts";
 import { formatHubRef, type HubRef } from "./ref.ts";
@@ -21,6 +22,8 @@ export interface FetchOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** bytes free where the cache is, for tests */
   readonly freeBytes?: (folder: string) => Promise<number>;
+  /** which processes are seen, for tests */
+  readonly machine?: Machine;
   /** chooses among the files, shown by ranges, by their paths; default: what `neededFiles` finds */
   readonly choose?: (files: ModelFiles) => Promise<readonly string[]>;
   /**
@@ -46,7 +49,7 @@ export async function fetchModel(
   options: FetchOptions = {},
 ): Promise<string> {
   const { client } = settings;
-  const cache = new RepoCache(settings.cache, ref.repo);
+  const cache = new RepoCache(settings.cache, ref.repo, options.machine);
   const asking = options.impatient ? { ...client, retry: { ...client.retry, attempts: 2 } } : client;
   const commit = await resolveRevision(asking, ref.repo, ref.revision);
   // The whole tree: a shared part may lie outside the subfolder's own listing, and one call is one call.
@@ -117,7 +120,9 @@ async function fetchFiles(
     bytes: 0,
     files: 0,
   };
-  await checkRoom(cache.folder, settings.cache, progress.totalBytes, options.freeBytes ?? freeBytes);
+  let lacking = 0;
+  for (const file of blobs) lacking += await cache.lackingBytes(file);
+  await checkRoom(cache.folder, settings.cache, lacking, options.freeBytes ?? freeBytes);
   const queue = blobs.values();
   const stop = { failed: false };
   const worker = async () => {
@@ -164,6 +169,9 @@ async function fetchBlob(
     try {
       await downloadFile(settings.client, repo, commit, file, part, nodeHasher, onBytes);
       await part.finish();
+    } catch (error) {
+      // Asleep for an hour, it may have been taken over, and finished by someone else.
+      if (!(await cache.hasBlob(file))) throw error;
     } finally {
       await part.close();
     }

@@ -6,6 +6,9 @@ import { HubError } from "../../errors.ts";
 import { type HubClient, type Purpose } from "./client.ts";
 import { givenUp, refusal } from "./explain.ts";
 
+/** What fetch says of a port that the standard forbids, such as 25; no repetition changes that. */
+const BAD_PORT = "bad port";
+
 /** Longer waits than this, asked for by Retry-After, are the person's to decide on. */
 const longestWaitMs = 300_000;
 
@@ -21,15 +24,17 @@ export async function request(
 ): Promise<Response> {
   for (let failures = 1; ; failures++) {
     const outcome = await tryOnce(client, url, headers);
-    if (outcome instanceof Response && outcome.ok) return outcome;
-    const passing = outcome instanceof Response ? isPassing(outcome.status) : true;
-    const reason = outcome instanceof Response ? `status ${outcome.status}` : describeFailure(outcome);
-    if (!passing) throw await refusal(client, outcome as Response, purpose);
-    const wait = outcome instanceof Response ? retryAfterMs(outcome, Date.now()) : undefined;
-    if (outcome instanceof Response) await outcome.body?.cancel().catch(() => {});
-    if (failures >= client.retry.attempts || (wait ?? 0) > longestWaitMs) {
-      const cause = outcome instanceof Error || outcome.status >= 500 ? new Error(reason) : undefined;
-      throw givenUp(client, purpose, reason, failures, wait, cause);
+    // Not `instanceof Response`: behind a proxy another class of that name answers.
+    const response = outcome instanceof Error ? undefined : outcome;
+    if (response?.ok) return response;
+    if (response !== undefined && !isPassing(response.status)) throw await refusal(client, response, purpose);
+    const reason = outcome instanceof Error ? describeFailure(outcome) : `status ${outcome.status}`;
+    const wait = response && retryAfterMs(response, Date.now());
+    await response?.body?.cancel().catch(() => {});
+    const hopeless = (wait ?? 0) > longestWaitMs || reason === BAD_PORT;
+    if (failures >= client.retry.attempts || hopeless) {
+      const down = response === undefined || response.status >= 500;
+      throw givenUp(client, purpose, reason, failures, wait, down ? new Error(reason) : undefined);
     }
     await pause(client, failures, reason, wait);
   }
@@ -104,7 +109,11 @@ export async function* bodyChunks(response: Response, idleMs: number): AsyncIter
   }
 }
 
-async function tryOnce(client: HubClient, url: string, headers: Readonly<Record<string, string>>) {
+async function tryOnce(
+  client: HubClient,
+  url: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Response | Error> {
   // fetch drops the authorization when a redirect leaves the origin, so the token never reaches a storage host.
   const authorization: Record<string, string> = client.token
     ? { authorization: `Bearer ${client.token}` }
@@ -125,7 +134,7 @@ async function tryOnce(client: HubClient, url: string, headers: Readonly<Record<
     return await withTimeout(answer, client.retry.idleMs);
   } catch (error) {
     abort.abort();
-    return error as Error;
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 
@@ -147,10 +156,24 @@ function isPassing(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
-/** Retry-After in milliseconds: seconds or a date (RFC 9110, 10.2.3). */
+/**
+ * How long the server asks to wait, in milliseconds: Retry-After in seconds or as a date (RFC 9110, 10.2.3), or the Hub's
+ * `RateLimit: "api";r=0;t=55`, with r requests left and t seconds until they are renewed. The longer one, if both are there.
+ */
 export function retryAfterMs(response: Response, now: number): number | undefined {
-  const value = response.headers.get("retry-after")?.trim();
-  if (!value) return undefined;
+  const waits = [headerDelay(response.headers.get("retry-after")?.trim() ?? "", now)];
+  for (const limit of (response.headers.get("ratelimit") ?? "").split(",")) {
+    const [left, reset] = ["r", "t"].map(
+      (name) => new RegExp(`;\\s*${name}\\s*=\\s*(\\d+)`).exec(limit)?.[1],
+    );
+    // The second is not over yet when it is counted down to 0.
+    if (reset !== undefined && Number(left ?? 0) === 0) waits.push((Number(reset) + 1) * 1000);
+  }
+  const known = waits.filter((wait) => wait !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
+}
+
+function headerDelay(value: string, now: number): number | undefined {
   if (/^\d+$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);

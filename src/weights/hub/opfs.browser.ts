@@ -11,7 +11,7 @@ import { HubError } from "../../errors.ts";
 import { blobSource } from "../blob.ts";
 import { formatBytes } from "../listing.ts";
 import { type ByteSource } from "../source.ts";
-import { fileUrl, type HubFile, listTree, resolveRevision } from "./api.ts";
+import { contentName, fileUrl, type HubFile, listTree, resolveRevision } from "./api.ts";
 import { downloadFile, type PartialFile } from "./download.ts";
 import { streamingHasher } from "./hash.ts";
 import { defaultRetry, type HubClient } from "./client.ts";
@@ -68,7 +68,9 @@ export async function fetchModelToOpfs(
     bytes: 0,
     files: 0,
   };
-  await reserve(storage, progress.totalBytes);
+  let lacking = 0;
+  for (const file of missing) lacking += file.size - (await begunBytes(folder, file));
+  await reserve(storage, lacking);
   for (const file of missing) {
     await fetchOne(file, (count) => {
       progress.bytes += count;
@@ -109,9 +111,16 @@ function noRoom(needed: number, left: number | undefined): HubError {
 }
 
 async function existing(folder: FileSystemDirectoryHandle, file: HubFile): Promise<File | undefined> {
-  const handle = await folder.getFileHandle(file.hash).catch(() => undefined);
+  const handle = await folder.getFileHandle(contentName(file)).catch(() => undefined);
   const blob = await handle?.getFile();
   return blob?.size === file.size ? blob : undefined;
+}
+
+/** Bytes of it that an earlier visit has left, and that need no further room. */
+async function begunBytes(folder: FileSystemDirectoryHandle, file: HubFile): Promise<number> {
+  const handle = await folder.getFileHandle(`${contentName(file)}.incomplete`).catch(() => undefined);
+  const { size } = (await handle?.getFile()) ?? { size: 0 };
+  return size > file.size ? 0 : size;
 }
 
 async function fetchBlob(
@@ -123,6 +132,15 @@ async function fetchBlob(
   onBytes: (count: number) => void,
   storage: StorageManager,
 ): Promise<File> {
+  // A second tab that asks for the same waits for the first: both would write one file.
+  const locks = (globalThis.navigator as Partial<Navigator> | undefined)?.locks;
+  const fetched = () => fetchAlone(client, repo, commit, folder, file, onBytes, storage);
+  return locks === undefined ? fetched() : locks.request(`mimic-video hub ${file.hash}`, fetched);
+}
+
+async function fetchAlone(
+  ...[client, repo, commit, folder, file, onBytes, storage]: Parameters<typeof fetchBlob>
+) {
   const present = await existing(folder, file);
   if (present !== undefined) return present;
   const part = await OpfsPartial.open(folder, file, storage);

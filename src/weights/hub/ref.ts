@@ -1,6 +1,4 @@
 /** `owner/name[@revision][:subfolder]`: a place on the Hugging Face Hub. */
-import { HubError } from "../../errors.ts";
-
 export interface HubRef {
   /** `owner/name` */
   readonly repo: string;
@@ -38,16 +36,5 @@ export function isSafePath(path: string): boolean {
     path.length <= 1024 &&
     !/[\\:\p{Cc}]/u.test(path) &&
     path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
-  );
-}
-
-/**
- * @throws HubError if `path`, which the Hub sent, would leave the folder it is to be written to
- */
-export function checkListedPath(path: unknown, repo: string): string {
-  if (typeof path === "string" && isSafePath(path)) return path;
-  throw new HubError(
-    `${repo} lists a file named ${JSON.stringify(path)?.slice(0, 200)}, which would leave its folder; nothing was downloaded. ` +
-      "Do not trust this repository or mirror.",
   );
 }

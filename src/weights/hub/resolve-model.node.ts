@@ -9,6 +9,7 @@ import { hubSettings, type HubSettings } from "./environment.node.ts";
 import { fetchModel, type FetchOptions } from "./fetch-model.node.ts";
 import { isUnreachable } from "./http.ts";
 import { composedFolders } from "./needed.ts";
+import { looksLocal } from "./local-path.node.ts";
 import { ProgressLine } from "./progress.ts";
 import { formatHubRef, type HubRef, parseHubRef } from "./ref.ts";
 
@@ -20,7 +21,7 @@ import { formatHubRef, type HubRef, parseHubRef } from "./ref.ts";
  */
 export async function resolveModel(text: string, options: FetchOptions = {}): Promise<string> {
   if (await exists(text)) return text;
-  const ref = parseHubRef(text);
+  const ref = (await looksLocal(text)) ? undefined : parseHubRef(text);
   if (ref === undefined) {
     throw new FormatError(
       `${text}: no such file or folder, and not owner/name[@revision][:subfolder] on the Hub. Check the path.`,
@@ -75,7 +76,7 @@ async function firstMissing(path: string): Promise<string | undefined> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return path;
   if (stats.isFile()) return undefined;
-  const files = await readdir(path);
+  const files = await present(path);
   if (!files.includes("model.json")) {
     // Which parts a folder of parts should have, only the Hub knows; what lies here decides.
     return (await missingShard(path, files)) ?? (files.length === 0 ? path : undefined);
@@ -85,7 +86,7 @@ async function firstMissing(path: string): Promise<string | undefined> {
     join(path, "model.json"),
   )) {
     const part = join(path, folder);
-    const inside = await readdir(part).catch(() => [] as string[]);
+    const inside = await present(part);
     const isTokenizer = inside.some((file) => /^(tokenizer\.json|(tokenizer|spiece)\.model)$/.test(file));
     if (!isTokenizer && !inside.includes("config.json")) return join(part, "config.json");
     if (!isTokenizer && chooseWeights(part, inside) === undefined) return `weights in ${part}`;
@@ -95,8 +96,15 @@ async function firstMissing(path: string): Promise<string | undefined> {
   return undefined;
 }
 
+/** Names in a folder, without links whose target is gone; none where there is no folder. */
+async function present(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const there = await Promise.all(names.map((name) => exists(join(folder, name))));
+  return names.filter((_, i) => there[i]);
+}
+
 async function missingShard(folder: string, files: readonly string[]): Promise<string | undefined> {
-  const index = files.find((file) => file.endsWith(".safetensors.index.json"));
+  const index = files.find((file) => /\.(safetensors|bin)\.index\.json$/.test(file));
   if (index === undefined) return undefined;
   const shards = parseShardIndex(await readFile(join(folder, index), "utf8"), join(folder, index)).values();
   for (const shard of shards) if (!files.includes(shard)) return join(folder, shard);

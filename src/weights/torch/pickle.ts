@@ -1,13 +1,26 @@
 /**
  * A pickle reader that cannot run anything. Pickle is a program for a stack machine that may call any function
  * by name; here only the opcodes that build containers and scalars exist, and a name is only a name: what to do
- * with one is decided by the caller, who knows a handful (`rebuild.ts`). Opcode facts: Python's `pickletools`.
+ * with one is decided by the caller, who knows a handful (`rebuild.ts`). Every other call leaves a placeholder. Opcode
+ * facts: Python's `pickletools`.
  */
 import { FormatError } from "../../errors.ts";
 
 /** A function or class that the pickle mentions; inert. */
 export class PickleGlobal {
   constructor(readonly name: string) {}
+}
+
+/** What a call of an unknown function or class would have made: its name and what it was given. Nothing was called. */
+export class PicklePlaceholder {
+  /** arguments, state, items: all that may be reached through it */
+  readonly parts: unknown[];
+  constructor(
+    readonly name: string,
+    parts: readonly unknown[],
+  ) {
+    this.parts = [...parts];
+  }
 }
 
 /** A tuple; kept apart from lists because only tuples are arguments. */
@@ -18,15 +31,17 @@ export class PickleTuple {
 /** A dict or OrderedDict. Keys are what the pickle used; equal scalars are equal keys. */
 export class PickleDict {
   readonly entries = new Map<unknown, unknown>();
+  /** attributes set on it, such as the `_metadata` of a state dict */
+  readonly attached: unknown[] = [];
 }
 
 export interface PickleHost {
   /** what a name means, or an error that says the name is refused */
-  global(module: string, name: string): unknown;
+  global(module: string, name: string): PickleGlobal;
   /** the object behind a persistent id */
   persistent(id: unknown): unknown;
   /** the result of applying a callable of `global` to arguments */
-  reduce(callable: unknown, args: readonly unknown[]): unknown;
+  reduce(callable: PickleGlobal, args: readonly unknown[]): unknown;
 }
 
 const noMark = -1;
@@ -78,20 +93,36 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): 
     const start = take(end + 1 - at);
     return text(start, end);
   };
+  const number = (length: number): number => {
+    const start = take(length);
+    if (length > 8) return Infinity;
+    let value = 0n;
+    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[start + i]);
+    // A value beyond 2^53 can only be a scalar that nobody reads, or a size that is refused.
+    return Number(BigInt.asIntN(8 * length, value));
+  };
   const recall = (index: number): unknown =>
     memo.has(index) ? memo.get(index) : fail(`memo ${index} was never set`);
   const setItems = (target: unknown, items: unknown[]): void => {
-    if (!(target instanceof PickleDict) || items.length % 2 !== 0)
-      fail("items for something that is not a dict");
-    for (let i = 0; i < items.length; i += 2) {
-      const key = items[i];
-      if (typeof key === "object" && key !== null) fail("a dict key that is not a scalar");
-      target.entries.set(key, items[i + 1]);
-    }
+    if (items.length % 2 !== 0) fail("a key without its value");
+    if (target instanceof PicklePlaceholder) return void target.parts.push(...items);
+    if (!(target instanceof PickleDict)) return fail("items for something that is not a dict");
+    for (let i = 0; i < items.length; i += 2) target.entries.set(items[i], items[i + 1]);
   };
   const append = (target: unknown, items: unknown[]): void => {
-    if (!Array.isArray(target)) fail("items for something that is not a list");
-    for (const item of items) target.push(item);
+    const list = target instanceof PicklePlaceholder ? target.parts : target;
+    if (!Array.isArray(list)) return fail("items for something that is not a list");
+    for (const item of items) list.push(item);
+  };
+  /** A call, of which only what `host` knows is carried out, and that is ours. */
+  const call = (): void => {
+    const args = pop();
+    const callable = pop();
+    if (!(args instanceof PickleTuple)) return fail("a call whose arguments are not a tuple");
+    if (callable instanceof PicklePlaceholder)
+      return void stack.push(new PicklePlaceholder(callable.name, [callable, ...args.items]));
+    if (!(callable instanceof PickleGlobal)) return fail("a call of something that is no function");
+    stack.push(host.reduce(callable, args.items));
   };
   const tuple = (count: number): PickleTuple => {
     const items = Array.from({ length: count }, pop);
@@ -100,8 +131,14 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): 
 
   // One byte makes a dict of some 200, so their number is bounded by more than the length of the pickle.
   const push = (container: unknown): void => {
-    if (++containers > maxContainers) fail(`more than ${maxContainers} dicts, lists and tuples`);
+    if (++containers > maxContainers) fail(`more than ${maxContainers} dicts, lists, tuples and bytes`);
     stack.push(container);
+  };
+
+  /** Text of one byte a character, as other protocols write it too; nobody reads it. */
+  const bytesOf = (length: number): void => {
+    take(length);
+    push(new PicklePlaceholder("bytes", []));
   };
 
   const operations: Record<number, () => unknown> = {
@@ -126,27 +163,18 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): 
     75: () => stack.push(bytes[take(1)]), // BININT1
     77: () => stack.push(view.getUint16(take(2), true)), // BININT2
     74: () => stack.push(view.getInt32(take(4), true)), // BININT
-    138: () => {
-      const length = bytes[take(1)]; // LONG1, two's complement
-      const start = take(length);
-      let value = 0n;
-      for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[start + i]);
-      value = BigInt.asIntN(8 * length, value);
-      // A value beyond 2^53 can only be a scalar that nobody reads, or a size that is refused.
-      stack.push(Number(value));
-    },
+    138: () => stack.push(number(bytes[take(1)])), // LONG1, two's complement
+    139: () => stack.push(number(view.getUint32(take(4), true))), // LONG4
     136: () => stack.push(true), // NEWTRUE
     137: () => stack.push(false), // NEWFALSE
     78: () => stack.push(null), // NONE
     71: () => stack.push(view.getFloat64(take(8), false)), // BINFLOAT, the one big-endian value
     99: () => stack.push(host.global(line(), line())), // GLOBAL
     81: () => stack.push(host.persistent(pop())), // BINPERSID
-    82: () => {
-      const args = pop(); // REDUCE
-      const callable = pop();
-      if (!(args instanceof PickleTuple)) return fail("a call whose arguments are not a tuple");
-      stack.push(host.reduce(callable, args.items));
-    },
+    82: call, // REDUCE
+    129: call, // NEWOBJ
+    66: () => bytesOf(view.getUint32(take(4), true)), // BINBYTES
+    67: () => bytesOf(bytes[take(1)]), // SHORT_BINBYTES
     117: () => {
       const items = popToMark(); // SETITEMS
       setItems(top(), items);
@@ -165,8 +193,11 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): 
       append(top(), [item]);
     },
     98: () => {
-      pop(); // BUILD: state of an object; on a state dict only its `_metadata`, which no reader needs
-      if (!(top() instanceof PickleDict)) fail("state for something that is not a dict");
+      const state = pop(); // BUILD
+      const target = top();
+      if (target instanceof PickleDict) target.attached.push(state);
+      else if (target instanceof PicklePlaceholder) target.parts.push(state);
+      else fail("state for something that has none");
     },
     113: () => memo.set(bytes[take(1)], top()), // BINPUT
     114: () => memo.set(view.getUint32(take(4), true), top()), // LONG_BINPUT

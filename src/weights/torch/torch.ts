@@ -7,7 +7,6 @@ import { FormatError } from "../../errors.ts";
 import {
   type ByteSource,
   defaultChunkBytes,
-  dtypeBytes,
   elementCount,
   quoted,
   streamRange,
@@ -16,14 +15,16 @@ import {
   tensorInfo,
 } from "../source.ts";
 import { type Crc32, crc32 as portableCrc32 } from "./crc32.ts";
-import { readTorchPickle, type TorchTensor } from "./rebuild.ts";
+import { applyLazyBits, unitBytes } from "./dtypes.ts";
+import { type TorchTensor } from "./rebuild.ts";
 import { gather, isContiguous, spanOf } from "./strides.ts";
+import { readTorchPickle } from "./tree.ts";
 import { locateZipEntry, readZipDirectory, type ZipEntry } from "./zip.ts";
 
 export interface TorchOptions {
   /** a faster CRC-32 where there is one */
   readonly crc32?: Crc32;
-  /** false reads files written with checksums off (`torch.serialization.set_crc32_options(False)`) */
+  /** false reads a file whose checksums do not fit, damaged or changed by hand */
   readonly verify?: boolean;
 }
 
@@ -37,13 +38,15 @@ const maxPickleBytes = 16_000_000;
 
 /**
  * Opens a torch checkpoint by its directory and pickle. Nothing in it is executed.
- * @throws FormatError if it is not a torch zip, names anything but tensors, dicts, lists and scalars, or is damaged
+ * @throws FormatError if it is not a torch zip, hides tensors in anything but dicts and lists, or is damaged
  */
 export async function openTorch(source: ByteSource, options: TorchOptions = {}): Promise<TensorSource> {
   const { crc32 = portableCrc32, verify = true } = options;
   const file = source.name;
   const directory = await readZipDirectory(source);
-  const reader = entryReader(source, verify ? crc32 : undefined);
+  // `torch.serialization.set_crc32_options(False)` records 0 for all of them.
+  const recorded = [...directory.values()].some((entry) => entry.crc32 !== 0);
+  const reader = entryReader(source, verify && recorded ? crc32 : undefined);
   const root = findRoot(directory, file);
   const order = directory.get(`${root}byteorder`);
   if (order !== undefined && new TextDecoder().decode(await reader.whole(order, 16)) !== "little") {
@@ -51,26 +54,31 @@ export async function openTorch(source: ByteSource, options: TorchOptions = {}):
   }
   const pickle = await reader.whole(directory.get(`${root}data.pkl`)!, maxPickleBytes);
   const tensors = new Map<string, Entry>();
-  for (const [name, tensor] of readTorchPickle(pickle, `${file}: data.pkl`, source.size)) {
+  const tree = readTorchPickle(pickle, `${file}: data.pkl`, source.size);
+  for (const [name, tensor] of tree.tensors) {
     tensors.set(name, describe(name, tensor, directory, root, source));
   }
 
   const opened: TensorSource = {
     name: file,
     tensors,
+    skipped: tree.skipped,
     read: async (name) => {
-      const { tensor, storage, shape, dtype, bytes } = tensorInfo(opened, name) as Entry;
-      const itemBytes = dtypeBytes[dtype];
-      const contiguous = isContiguous(shape, tensor.strides);
-      const span = contiguous ? bytes : spanOf(shape, tensor.strides) * itemBytes;
-      const read = await reader.range(storage, tensor.offset * itemBytes, span);
-      return contiguous ? read : gather(read, shape, tensor.strides, itemBytes);
+      const { tensor, storage, bytes } = tensorInfo(opened, name) as Entry;
+      const { dtype, shape, strides, lazy } = tensor;
+      const unit = unitBytes(dtype);
+      const contiguous = isContiguous(shape, strides);
+      const span = contiguous ? bytes : spanOf(shape, strides) * unit;
+      const read = await reader.range(storage, tensor.offset * unit, span);
+      return applyLazyBits(contiguous ? read : gather(read, shape, strides, unit), 0, dtype, lazy);
     },
     stream: (name, chunkBytes = defaultChunkBytes) => {
-      const { tensor, storage, shape, dtype, bytes } = tensorInfo(opened, name) as Entry;
+      const { tensor, storage, bytes } = tensorInfo(opened, name) as Entry;
+      const { dtype, shape, strides, lazy } = tensor;
       // A transposed tensor needs all of its span at hand; checkpoints hold few and small ones.
-      if (!isContiguous(shape, tensor.strides)) return chunksOf(opened.read(name), chunkBytes);
-      return reader.stream(storage, tensor.offset * dtypeBytes[dtype], bytes, chunkBytes);
+      if (!isContiguous(shape, strides)) return chunksOf(opened.read(name), chunkBytes);
+      const chunks = reader.stream(storage, tensor.offset * unitBytes(dtype), bytes, chunkBytes);
+      return lazy.negative || lazy.conjugate ? withLazyBits(chunks, tensor) : chunks;
     },
     close: async () => source.close?.(),
   };
@@ -86,7 +94,14 @@ function findRoot(directory: ReadonlyMap<string, ZipEntry>, file: string): strin
         "It was not written by torch.save.",
     );
   }
-  return pickles[0].slice(0, -"data.pkl".length);
+  const root = pickles[0].slice(0, -"data.pkl".length);
+  if (directory.has(`${root}constants.pkl`)) {
+    throw new FormatError(
+      `${file}: a TorchScript archive (torch.jit.save), which holds a program and is not read. ` +
+        "In Python: torch.save(torch.jit.load(path).state_dict(), path).",
+    );
+  }
+  return root;
 }
 
 function describe(
@@ -96,16 +111,16 @@ function describe(
   root: string,
   source: ByteSource,
 ): Entry {
-  const { key, dtype, elements } = tensor.storage;
+  const { dtype } = tensor;
+  const { key, bytes: stored } = tensor.storage;
   const storage = directory.get(`${root}data/${key}`);
-  const stored = elements * dtypeBytes[dtype];
   if (storage === undefined || storage.bytes !== stored) {
     throw new FormatError(
       `${source.name}: tensor ${quoted(name)} lies in storage ${quoted(key)} of ${stored} bytes; the zip has ` +
         `${storage === undefined ? "none of that name" : storage.bytes}. The file is damaged.`,
     );
   }
-  const bytes = elementCount(tensor.shape) * dtypeBytes[dtype];
+  const bytes = elementCount(tensor.shape) * unitBytes(dtype);
   // Strides of 0 repeat elements without storing them, so a few bytes could ask for any amount of memory.
   if (bytes > source.size) {
     throw new FormatError(
@@ -113,7 +128,9 @@ function describe(
         "In Python, save it as .contiguous().",
     );
   }
-  return { name, dtype, shape: tensor.shape, bytes, tensor, storage };
+  // Torch counts pairs of 4-bit numbers, safetensors the numbers.
+  const shape = dtype === "F4" ? [...tensor.shape.slice(0, -1), 2 * tensor.shape.at(-1)!] : tensor.shape;
+  return { name, dtype, shape, bytes, tensor, storage };
 }
 
 /** Reads within entries; each entry's checksum is compared once, on the first pass over it. */
@@ -175,6 +192,14 @@ function entryReader(source: ByteSource, crc32: Crc32 | undefined) {
     return range(entry, 0, entry.bytes);
   };
   return { range, stream, whole };
+}
+
+async function* withLazyBits(chunks: AsyncIterable<Uint8Array>, { dtype, lazy }: TorchTensor) {
+  let at = 0;
+  for await (const chunk of chunks) {
+    yield applyLazyBits(chunk, at, dtype, lazy);
+    at += chunk.length;
+  }
 }
 
 async function* chunksOf(all: Promise<Uint8Array>, chunkBytes: number): AsyncIterable<Uint8Array> {

@@ -4,13 +4,13 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import type { Gpu } from "../gpu/gpu.ts";
 import { cacheFolder } from "../gpu/software.node.ts";
-import { type SelectionStore, selectVariants } from "./selection.ts";
+import { type AutotuneStore, autotune } from "./autotune.ts";
 
 /**
  * Choices in one file, by adapter, driver and version. A file that cannot be read, or is damaged, counts as empty and is written anew; a
  * folder that cannot be written means that the next run times again.
  */
-export function fileStore(file = path.join(cacheFolder(), "variants.json")): SelectionStore {
+export function fileStore(file = path.join(cacheFolder(), "variants.json")): AutotuneStore {
   const all = async (): Promise<Record<string, unknown>> => {
     try {
       const content: unknown = JSON.parse(await readFile(file, "utf8"));
@@ -40,11 +40,11 @@ export function fileStore(file = path.join(cacheFolder(), "variants.json")): Sel
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** `selectVariants` with the file store and this package's version. @returns and throws as `selectVariants` */
-export function selectVariantsHere(gpu: Gpu): Promise<string[]> {
+/** `autotune` with the file store and this package's version. @returns and throws as `autotune` */
+export function autotuneHere(gpu: Gpu): Promise<string[]> {
   const require = createRequire(import.meta.url);
   const version = (of: string): string => (require(of) as { version: string }).version;
   // Another Dawn compiles the same WGSL to other code.
   const versions = `${version("mimic-video-webgpu/package.json")}, webgpu ${version("webgpu/package.json")}`;
-  return selectVariants(gpu, { version: versions, store: fileStore() });
+  return autotune(gpu, { version: versions, store: fileStore() });
 }

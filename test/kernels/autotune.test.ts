@@ -6,18 +6,18 @@ import { attentionTrials } from "../../src/kernels/attention/trials.ts";
 import { linear } from "../../src/kernels/linear.ts";
 import { linearReference } from "../../src/kernels/linear.reference.ts";
 import { linearTrials } from "../../src/kernels/linear/trials.ts";
-import { browserStore } from "../../src/kernels/selection-store.browser.ts";
-import { fileStore } from "../../src/kernels/selection.node.ts";
-import { select, selectionKey, type SelectionStore, selectVariants } from "../../src/kernels/selection.ts";
+import { browserStore } from "../../src/kernels/autotune-store.browser.ts";
+import { fileStore } from "../../src/kernels/autotune.node.ts";
+import { select, autotuneKey, type AutotuneStore, autotune } from "../../src/kernels/autotune.ts";
 import type { Trials } from "../../src/kernels/trial.ts";
 import { openGpu } from "../../src/gpu/open.node.ts";
-import { PackedWeight } from "../../src/tensor/packed-weight.ts";
+import { Matrix } from "../../src/tensor/matrix.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
 
 let folder = "";
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), "selection-"));
+  folder = await mkdtemp(path.join(tmpdir(), "autotune-"));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -40,7 +40,7 @@ function trials(candidates: readonly string[], log: string[] = []): Trials {
       const bent = Float32Array.from(w);
       bent[OUT * INNER - 1] += 0.001;
       const weights = [w, bent].map((values, i) => {
-        const packed = new PackedWeight(gpu, OUT, INNER, "f32", `w${i}`);
+        const packed = new Matrix(gpu, OUT, INNER, "f32", `w${i}`);
         packed.upload(gpu, values);
         return packed;
       });
@@ -62,7 +62,7 @@ function trials(candidates: readonly string[], log: string[] = []): Trials {
   };
 }
 
-const memoryStore = (): SelectionStore & { readonly kept: Map<string, Record<string, unknown>> } => {
+const memoryStore = (): AutotuneStore & { readonly kept: Map<string, Record<string, unknown>> } => {
   const kept = new Map<string, Record<string, unknown>>();
   return {
     kept,
@@ -71,7 +71,7 @@ const memoryStore = (): SelectionStore & { readonly kept: Map<string, Record<str
   };
 };
 
-describe("selection of variants", () => {
+describe("autotune", () => {
   it("never chooses a candidate that differs, or one that does not run; of those left, the fastest", async () => {
     const gpu = await testGpu();
     const trial = trials([]).prepare(gpu, "few");
@@ -97,8 +97,8 @@ describe("selection of variants", () => {
       kernels: [trials(["elsewhere", "wrong", "slow", "right"], log)],
     };
     const first = await openGpu();
-    const notes = await selectVariants(first, options);
-    expect(first.selected.get("linear few")).toBe("right");
+    const notes = await autotune(first, options);
+    expect(first.tuned.get("linear few")).toBe("right");
     expect(notes).toEqual([
       expect.stringMatching(/variant "wrong" of kernel "linear" is not used .* relative error/),
     ]);
@@ -108,16 +108,16 @@ describe("selection of variants", () => {
 
     log.length = 0;
     const second = await openGpu();
-    expect(await selectVariants(second, options)).toEqual([]);
-    expect(second.selected.get("linear few")).toBe("right");
+    expect(await autotune(second, options)).toEqual([]);
+    expect(second.tuned.get("linear few")).toBe("right");
     expect(log).toEqual([]);
 
     // A name that this version does not know, or a value that is no name, is timed again.
     for (const damaged of ["elsewhere", "unheard of", 7]) {
       const [key] = store.kept.keys();
       store.kept.set(key, { "linear few": damaged });
-      await selectVariants(second, options);
-      expect(second.selected.get("linear few")).toBe("right");
+      await autotune(second, options);
+      expect(second.tuned.get("linear few")).toBe("right");
       expect(store.kept.get(key)).toEqual({ "linear few": "right" });
     }
     second.destroy();
@@ -125,10 +125,10 @@ describe("selection of variants", () => {
 
   it("falls back to the naive variant when every candidate is wrong", async () => {
     const gpu = await openGpu();
-    await selectVariants(gpu, {
+    await autotune(gpu, {
       ...{ version: "1", store: memoryStore(), timed: true, kernels: [trials(["wrong", "crashing"])] },
     });
-    expect(gpu.selected.get("linear few")).toBe("naive");
+    expect(gpu.tuned.get("linear few")).toBe("naive");
     gpu.destroy();
   });
 
@@ -140,14 +140,14 @@ describe("selection of variants", () => {
       prepare: (g, kind) => ({ ...prepare(g, kind), truth: [{ at: 0, values: [1, 2, 3] }] }),
     };
     await expect(
-      selectVariants(gpu, { version: "1", store: memoryStore(), timed: true, kernels: [all] }),
+      autotune(gpu, { version: "1", store: memoryStore(), timed: true, kernels: [all] }),
     ).rejects.toThrow(/no variant of kernel "linear" computes the right result/);
   });
 
   it("leaves a kernel alone that is forced by name", async () => {
     const gpu = await testGpu({ variants: { linear: "naive" } });
     const log: string[] = [];
-    await selectVariants(gpu, {
+    await autotune(gpu, {
       ...{ version: "1", store: memoryStore(), timed: true, kernels: [trials(["right"], log)] },
     });
     expect(log).toEqual([]);
@@ -158,17 +158,17 @@ describe("selection of variants", () => {
     const refuse = (): never => {
       throw new Error("asked");
     };
-    await selectVariants(gpu, { version: "1.0.0", store: { read: refuse, write: refuse } });
-    expect(gpu.selected.size).toBe(0);
-    expect(selectionKey(gpu, "1.0.0")).not.toBe(selectionKey(gpu, "1.0.1"));
+    await autotune(gpu, { version: "1.0.0", store: { read: refuse, write: refuse } });
+    expect(gpu.tuned.size).toBe(0);
+    expect(autotuneKey(gpu, "1.0.0")).not.toBe(autotuneKey(gpu, "1.0.1"));
     gpu.destroy();
   });
 
   it("what is selected runs, and is noted", async () => {
     const gpu = await openGpu();
-    gpu.selected.set("linear few", "tile");
+    gpu.tuned.set("linear few", "tile");
     const tx = upload(gpu, [2, 4], uniform(1, 8));
-    const weight = new PackedWeight(gpu, 4, 4, "f32", "w");
+    const weight = new Matrix(gpu, 4, 4, "f32", "w");
     weight.upload(gpu, uniform(2, 16));
     await compute(gpu, () => linear(tx, weight));
     expect(gpu.variantsRan).toEqual({ linear: ["tile"] });
@@ -177,10 +177,13 @@ describe("selection of variants", () => {
 });
 
 // The naive variant of the smallest class: quick to build. A real GPU tries all in its first run.
-describe.each([linearTrials, attentionTrials])("trials of $kernel", ({ candidates, prepare }) => {
+describe.each([
+  { ...linearTrials, classes: ["few", "some", "many"] },
+  { ...attentionTrials, classes: ["few", "some", "long", "many"] },
+])("trials of $kernel", ({ candidates, prepare, classes }) => {
   it("have operands and truth that fit together", async () => {
     const gpu = await testGpu();
-    expect(Object.keys(candidates)).toEqual(["few", "some", "many"]);
+    expect(Object.keys(candidates)).toEqual(classes);
     const trial = prepare(gpu, "few");
     const out = await compute(gpu, () => trial.run("naive"));
     for (const { at, values } of trial.truth) {

@@ -32,7 +32,7 @@ export const convolutionTerms = (taps: number, channels: number): number =>
 export type WeightDtype = "f32" | "bf16" | "f16";
 
 /** W of y = W·x, shape (out, in). */
-export class PackedWeight {
+export class Matrix {
   readonly out: number;
   readonly in: number;
   readonly dtype: WeightDtype;

@@ -13,7 +13,7 @@ import type { Sample, Trials } from "./trial.ts";
 import { lacks } from "./variants.ts";
 
 /** Where choices are kept between runs, by kernel and shape class: `linear many` → `shared128`. */
-export interface SelectionStore {
+export interface AutotuneStore {
   readonly read: (key: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
   readonly write: (key: string, choices: Readonly<Record<string, string>>) => Promise<void>;
 }
@@ -48,7 +48,7 @@ export async function select(
   for (const [name, body] of candidates) {
     let replay: Replay<Tensor> | undefined;
     try {
-      replay = await record(gpu, `selection: ${name}`, body);
+      replay = await record(gpu, `autotune: ${name}`, body);
       await replay.run();
       const error = distance(await readTensor(gpu, replay.outputs), truth);
       if (error < TOLERANCE) first.set(name, await seconds(gpu, replay, 1));
@@ -82,7 +82,7 @@ async function takeTurns(
     for (const name of names) {
       const body = candidates.get(name)!;
       const many = (): Tensor => Array.from({ length: runs }, body).at(-1)!;
-      const replay = await record(gpu, `selection: ${name} × ${runs}`, many);
+      const replay = await record(gpu, `autotune: ${name} × ${runs}`, many);
       replays.set(name, replay);
       best.set(name, await seconds(gpu, replay, 1));
     }
@@ -123,7 +123,7 @@ function distance(ours: Float32Array, truth: readonly Sample[]): number {
 }
 
 /** What a stored choice depends on. */
-export function selectionKey({ adapter }: Gpu, version: string): string {
+export function autotuneKey({ adapter }: Gpu, version: string): string {
   const { vendor, architecture, device, description } = adapter;
   return [version, vendor, architecture, device, description].join("|");
 }
@@ -131,26 +131,26 @@ export function selectionKey({ adapter }: Gpu, version: string): string {
 /** Every kernel whose variant depends on the adapter. */
 const KERNELS: readonly Trials[] = [linearTrials, attentionTrials];
 
-export interface SelectionOptions {
+export interface AutotuneOptions {
   /** of this package: other kernels, other choices */
   readonly version: string;
-  readonly store: SelectionStore;
+  readonly store: AutotuneStore;
   /** whether anything is timed; default: on a real GPU only, as the fixed order of a software adapter gives the same bits everywhere */
   readonly timed?: boolean;
   readonly kernels?: readonly Trials[];
 }
 
 /**
- * Fills `gpu.selected` from the store, or by checking and timing what the store does not know. Kernels that are forced by name are
+ * Fills `gpu.tuned` from the store, or by checking and timing what the store does not know. Kernels that are forced by name are
  * left alone.
  * @returns a line for each candidate that was refused
  * @throws GpuValidationError when a kernel computes nothing right on this adapter, the naive variant included
  */
-export async function selectVariants(gpu: Gpu, options: SelectionOptions): Promise<string[]> {
+export async function autotune(gpu: Gpu, options: AutotuneOptions): Promise<string[]> {
   const { version, store, timed = !gpu.adapter.software, kernels = KERNELS } = options;
   const notes: string[] = [];
   if (!timed) return notes;
-  const key = selectionKey(gpu, version);
+  const key = autotuneKey(gpu, version);
   const stored = await store.read(key);
   const choices: Record<string, string> = {};
   let isNew = false;
@@ -160,17 +160,17 @@ export async function selectVariants(gpu: Gpu, options: SelectionOptions): Promi
       const what = `${trials.kernel} ${kind}`;
       const able = names.filter((name) => !lacks(gpu, trials.variants[name as never]));
       const known = able.find((name) => name === stored?.[what]);
-      choices[what] = known ?? (await trySelect(gpu, trials, kind, able, notes));
+      choices[what] = known ?? (await tune(gpu, trials, kind, able, notes));
       isNew ||= known === undefined;
     }
   }
   if (isNew) await store.write(key, choices);
-  for (const [what, name] of Object.entries(choices)) gpu.selected.set(what, name);
+  for (const [what, name] of Object.entries(choices)) gpu.tuned.set(what, name);
   return notes;
 }
 
 /** The winner of one class; the naive variant when every candidate is wrong. */
-async function trySelect(
+async function tune(
   gpu: Gpu,
   { kernel, prepare }: Trials,
   kind: string,

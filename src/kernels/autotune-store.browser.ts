@@ -1,5 +1,5 @@
 /** Selected variants in a browser: a file in the origin's private file system, which workers see too, as they do not see localStorage. */
-import type { SelectionStore } from "./selection.ts";
+import type { AutotuneStore } from "./autotune.ts";
 
 /**
  * Choices by adapter, driver and version, a JSON file each. What cannot be read, or is damaged, counts as absent; what cannot be written
@@ -7,7 +7,7 @@ import type { SelectionStore } from "./selection.ts";
  */
 export function browserStore(
   root: () => Promise<FileSystemDirectoryHandle> = () => navigator.storage.getDirectory(),
-): SelectionStore {
+): AutotuneStore {
   const file = async (key: string, create: boolean): Promise<FileSystemFileHandle> => {
     const folder = await (await root()).getDirectoryHandle("variants", { create });
     return folder.getFileHandle(`${encodeURIComponent(key)}.json`.slice(-255), { create });
