@@ -79,9 +79,9 @@ function recoloured(value: unknown): unknown {
 
 /** The names of a plot's curves, in the words that matter beside it. */
 export function showLegend(list: HTMLElement, drawn: readonly Plain[], traces: readonly Plain[]): void {
-  const items = traces.flatMap(({ name, line: look, showlegend }, i) => {
-    // Floors are named once, beside the first plot.
-    if (typeof name !== "string" || name === "" || showlegend === false) return [];
+  const items = traces.flatMap(({ name, line: look, showlegend, meta }, i) => {
+    // Floors, which the figure names at the ends of their lines, are named here.
+    if (typeof name !== "string" || name === "" || (showlegend === false && meta !== "level")) return [];
     const { dash = "solid" } = look as { dash?: string };
     const item = make("li", { textContent: shortened(name) });
     item.style.setProperty("--colour", (drawn[i].line as { color: string }).color);

@@ -53,3 +53,12 @@ export {
 export { WeightLoader } from "./weights/loader.ts";
 export type { ModelFiles } from "./weights/model-files.ts";
 export type { ByteSource, TensorInfo, TensorSource } from "./weights/source.ts";
+export {
+  type BridgeCommand,
+  BridgeController,
+  liberoActions,
+  type Pose,
+  poseOf,
+  type Quaternion,
+  rotationRows,
+} from "./systems/mimic-video-release/robot-actions.ts";

@@ -2,7 +2,7 @@
  * `npm run parity [-- DIR…]`: recomputes golden cases on the GPU and prints a row per output: relative error, maximum
  * absolute error, ratio to PyTorch's own float32 error, pass or FAIL.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -13,8 +13,10 @@ import { readVariants } from "../kernels/variants.ts";
 import { autotuneHere } from "../kernels/autotune.node.ts";
 import type { CaseTensor, ExpectedOutput, GoldenCase } from "../parity/case.ts";
 import { kinds } from "../parity/kinds.ts";
+import { compareRelease } from "../parity/release.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { toNumbers } from "../parity/numbers.ts";
+import { openModelFolder } from "../weights/model-files.node.ts";
 import { openWeights } from "../weights/open.node.ts";
 import { helpText } from "./terminal.node.ts";
 
@@ -31,7 +33,7 @@ const HALF_PRODUCTS = 7e-3;
 
 const help = (): string =>
   helpText("npm run parity [-- [options] DIR…]", [
-    ["DIR", "a case folder, or a folder of them (default: every test/golden*)"],
+    ["DIR", "a case folder, a model with a reference/, or a folder of them (default: every test/golden*)"],
     ["--adapter NAME", '"software", or a part of an adapter\'s name'],
     ["--variants K=V", "force kernel variants, comma-separated: linear=naive,attention=naive"],
     [
@@ -93,19 +95,38 @@ async function readTensors(file: string): Promise<Map<string, CaseTensor>> {
   return tensors;
 }
 
-/** Case folders in `folder`: itself, or its children that hold a case.json. */
+/** Folders to compare in `folder`: itself, or those below that hold a case.json, or a reference beside a model. */
 async function findCases(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => {
     throw new UsageError(`${folder} is not a folder that can be read`);
   });
   if (entries.some((e) => e.name === "case.json")) return [folder];
+  if (await hasReference(folder)) return [folder];
   const inner = await Promise.all(
     entries.filter((e) => e.isDirectory()).map((e) => findCases(path.join(folder, e.name))),
   );
   return inner.flat().sort();
 }
 
+const hasReference = (folder: string): Promise<boolean> =>
+  stat(path.join(folder, "reference/reference.json")).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+
+async function runRelease(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS): Promise<Row[]> {
+  const files = await openModelFolder(folder);
+  const data = await openModelFolder(path.join(folder, "episodes"));
+  // Nothing that an earlier run has kept: the text is computed too.
+  const host = { openFile: openWeights };
+  const rows: Row[] = [];
+  for await (const { name, shape, ours, truth, torch } of compareRelease(gpu, files, data, dtype, host))
+    rows.push(compare(name, ours, truth, { shape, torch_float32_relative_error: torch }, dtype));
+  return rows;
+}
+
 async function runCase(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS): Promise<Row[]> {
+  if (await hasReference(folder)) return runRelease(gpu, folder, dtype);
   const text = await readFile(path.join(folder, "case.json"), "utf8");
   let description: Pick<GoldenCase, "name" | "kind" | "config" | "args"> & {
     outputs: GoldenCase["expected"];

@@ -24,6 +24,8 @@ export interface Item {
   readonly prompt: string;
   /** (T, D) what really happened, where that is known */
   readonly truth?: Float32Array<ArrayBuffer>;
+  /** (T, D) the same in the data's units */
+  readonly dataTruth?: Float32Array<ArrayBuffer>;
 }
 
 /** A state of a trajectory. Everything on it is valid until the next one is asked for. */

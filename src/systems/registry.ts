@@ -2,9 +2,10 @@
 import { FormatError, UsageError } from "../errors.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import { mimicVideo } from "./mimic-video/system.ts";
+import { mimicVideoRelease } from "./mimic-video-release/system.ts";
 import type { System } from "./system.ts";
 
-export const SYSTEMS: readonly System[] = [mimicVideo];
+export const SYSTEMS: readonly System[] = [mimicVideo, mimicVideoRelease];
 
 /**
  * The system that a folder or repository belongs to.

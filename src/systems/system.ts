@@ -8,6 +8,7 @@ import type { WeightDtype } from "../tensor/matrix.ts";
 import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
+import type { Cache } from "./cache.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -21,6 +22,10 @@ export interface SystemOptions extends LoaderOptions {
   readonly gpuMemory?: number;
   /** embeddings of prompts, a file */
   readonly text?: string;
+  /** how a file that an option names is opened; a browser has no paths */
+  readonly openFile?: (path: string) => Promise<TensorSource>;
+  /** small results that are dear to compute, kept between runs */
+  readonly cache?: Cache;
   /** whether a text encoder of tens of gigabytes may be fetched and run */
   readonly encodeText?: boolean;
   /** whether the items' recorded futures are encoded too */

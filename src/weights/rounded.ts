@@ -39,7 +39,7 @@ export function roundedToBf16(source: TensorSource): TensorSource {
     async read(name) {
       const dtype = stored(name);
       const bytes = await source.read(name);
-      return dtype ? toBf16Bytes(bytes, dtype) : bytes;
+      return dtype ? toBf16Bytes(toFloat32(bytes, dtype)) : bytes;
     },
     stream(name, chunkBytes) {
       const dtype = stored(name);
@@ -62,13 +62,13 @@ async function* roundedStream(
     bytes.set(held);
     bytes.set(chunk, held.byteLength);
     const whole = bytes.byteLength - (bytes.byteLength % each);
-    if (whole > 0) yield toBf16Bytes(bytes.subarray(0, whole), dtype);
+    if (whole > 0) yield toBf16Bytes(toFloat32(bytes.subarray(0, whole), dtype));
     held = bytes.slice(whole);
   }
 }
 
-function toBf16Bytes(bytes: Uint8Array, dtype: StoredDtype): Uint8Array {
-  const values = toFloat32(bytes, dtype);
+/** float32 → the bytes of the nearest bfloat16. */
+export function toBf16Bytes(values: Float32Array): Uint8Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const kept = Uint16Array.from(bits, (b) =>
     // A NaN whose only fraction bits are among those dropped would become an infinity.

@@ -5,7 +5,7 @@ import { roundIndices } from "../../src/probe/result/sentences.ts";
 import { fontFiles, readFontMetrics } from "../../src/probe/figure/font.node.ts";
 import { figureToSvg, svgToPng } from "../../src/probe/figure/plot.node.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
-import { type FixtureOptions, referenceMeasurement } from "./fixture.ts";
+import { type FixtureOptions, referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
 
 const facts = { date: "2026-11-22T00:00:00Z", command: "mimic-video-probe", seconds: 60 };
 const resultOf = (options?: FixtureOptions) => probeResult(referenceMeasurement(options), facts);
@@ -20,10 +20,6 @@ describe("what is drawn", () => {
     expect(namesOf(convergenceFigure(resultOf()))).toEqual([
       "to the true actions",
       "to the decode at step 50 (0 there by definition)",
-      "hold still",
-      "dataset mean",
-      "zeroed context",
-      "another episode's context",
       "iterate, to the true actions",
       "one jump, to the true actions",
       "iterate, to the final action (0 at 16)",
@@ -53,8 +49,104 @@ describe("what is drawn", () => {
     expect(toy).not.toContain("2026-11");
   });
 
-  it("marks a sufficient step before the last", () => {
-    expect(textOf(convergenceFigure(resultOf({ episodes: 4 })))).toContain("sufficient step 40");
+  it("marks a sufficient step before the last, and the margin with its source", () => {
+    const text = textOf(convergenceFigure(resultOf()));
+    expect(text).toContain('"sufficient step 20"');
+    expect(text).toContain("Sufficient video step: 20 of 50.");
+    expect(text).toMatch(/margin: 5 % of the<br>hold-still error/);
+    const few = textOf(convergenceFigure(resultOf({ episodes: 4 })));
+    expect(few).toContain("Sufficient video step: undetermined.");
+    expect(few).not.toContain('"sufficient step');
+  });
+
+  it("names floors at the ends of their lines, with their reference, none over another", () => {
+    const figure = convergenceFigure(resultOf());
+    const notes = figure.layout.annotations as { text: string; x: number; y: number }[];
+    const floors = ["another episode's<br>context", "hold still", "dataset mean", "zeroed context"];
+    const labels = floors.map((name) => notes.filter(({ text }) => text === name));
+    expect(labels.map(({ length }) => length)).toEqual([2, 2, 2, 2]);
+    expect(notes.filter(({ text }) => text === "<b>to the true actions:</b>")).toHaveLength(2);
+    for (const panel of [0, 1]) {
+      const heights = labels.map((pair) => pair[panel].y).sort((a, b) => a - b);
+      // 18 pixels of 580 for a line of text.
+      for (let i = 1; i < 4; i++) expect(heights[i] - heights[i - 1]).toBeGreaterThan(17.9 / 580);
+    }
+    const last = textOf(convergenceFigure(resultOf(), "final"));
+    expect(last).toContain("<b>to the last decode:</b>");
+    expect(last).not.toContain("<b>to the true actions:</b>");
+  });
+
+  it("coinciding floors both show: the lower one is wider", () => {
+    const result = resultOf();
+    const { hold_still, dataset_mean } = result.floors;
+    dataset_mean!.to_truth!.mean = hold_still!.to_truth!.mean;
+    const widths = (figure: ReturnType<typeof convergenceFigure>) =>
+      ["hold still", "dataset mean", "zeroed context"].map((name) => {
+        const trace = figure.data.find((found) => found.name === name) as { line: { width: number } };
+        return trace.line.width;
+      });
+    expect(widths(convergenceFigure(result))).toEqual([5.5, 2, 2]);
+    expect(widths(convergenceFigure(resultOf()))).toEqual([2, 2, 2]);
+  });
+
+  it("marks a band that the axis cuts off, and only there", () => {
+    const cuts = (result: ReturnType<typeof resultOf>) =>
+      convergenceFigure(result).data.filter(({ meta, xaxis }) => meta === "cut" && xaxis === "x");
+    const result = resultOf();
+    result.video_axis_interval.mse_to_truth!.forEach((ends) => Object.assign(ends, { low: 0.05, high: 0.5 }));
+    result.video_axis_interval.mse_to_last!.forEach((ends) => Object.assign(ends, { low: 0.05, high: 0.5 }));
+    expect(cuts(result)).toEqual([]);
+    expect(textOf(convergenceFigure(result))).not.toContain("beyond the axis");
+    result.video_axis_interval.mse_to_truth![2].low = 0;
+    const [mark, ...others] = cuts(result);
+    expect(others).toEqual([]);
+    expect(mark).toMatchObject({ x: [10], marker: { symbol: "triangle-down" } });
+    const { legend } = convergenceFigure(result).layout as unknown as {
+      legend: { title: { text: string } };
+    };
+    expect(legend.title.text).toContain("▼▲ goes on beyond the axis");
+  });
+
+  it("marks a curve that the axis cuts off", () => {
+    const result = resultOf({ episodes: 1 });
+    const cuts = () =>
+      convergenceFigure(result).data.filter(({ meta, yaxis }) => meta === "cut" && yaxis === "y3");
+    expect(cuts()).toEqual([]);
+    result.action_axis_at_last_video_step!.one_jump_to_final[15] = 1e-9;
+    expect(cuts()).toMatchObject([{ x: [15], marker: { symbol: "triangle-down" } }]);
+  });
+
+  it("without inner steps: one panel; the recorded future is a curve of its own", () => {
+    const measurement = withoutInnerSteps();
+    for (const episode of measurement.episodes) episode.oracle = episode.actions.map((x) => 0.5 * x);
+    const figure = convergenceFigure(probeResult(measurement, facts));
+    expect(namesOf(figure)).toEqual([
+      "to the true actions",
+      "recorded future, to the true actions",
+      "to the decode at step 50 (0 there by definition)",
+      "recorded future, to the decode at step 50",
+    ]);
+    expect(textOf(figure)).not.toContain("Action axis");
+    expect(figure.layout.xaxis3).toBeUndefined();
+  });
+
+  it("every line of the heading fits the page", () => {
+    const result = resultOf({ trainedOn: "pretrained" });
+    const plain = result.verdict.reason;
+    result.verdict.reason = `${plain} Worse than the last: steps 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12. ${plain}`;
+    const figure = convergenceFigure(result);
+    const { regular, bold } = fontFiles();
+    const notes = figure.layout.annotations as { text: string; x: number; font: { size: number } }[];
+    const heading = notes.filter(({ x }) => x < 0);
+    expect(heading.length).toBeGreaterThan(3);
+    for (const { text, font } of heading)
+      for (const row of text.split("<br>")) {
+        const { width } = readFontMetrics(row.startsWith("<b>") ? bold : regular);
+        const words = row.replace(/<[^>]*>/g, "");
+        expect(width(words) * font.size, words).toBeLessThan(figure.layout.width - 40);
+      }
+    // What does not fit in a line takes another, and the page grows by it.
+    expect(figure.layout.height).toBeGreaterThan(convergenceFigure(resultOf()).layout.height);
   });
 
   it("ticks", () => {

@@ -141,3 +141,19 @@ export function referenceMeasurement({
     timing: { phases: [{ name: "decode", seconds: 1.5 }], resumedEpisodes: 0 },
   };
 }
+
+/** The same measurement of a system whose read-out is one evaluation: no inner axis. */
+export function withoutInnerSteps(): ProbeMeasurement {
+  const measurement = referenceMeasurement();
+  const episodes = measurement.episodes.map((episode) => ({
+    ...episode,
+    iterates: episode.actions,
+    oneJump: new Float32Array(0),
+  }));
+  return {
+    ...measurement,
+    settings: { ...measurement.settings, actionSteps: 0 },
+    actionTimes: [0],
+    episodes,
+  };
+}

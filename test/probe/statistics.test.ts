@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { MimicVideoError, NonFiniteError, UsageError } from "../../src/errors.ts";
+import { clusterBootstrap } from "../../src/probe/statistics/bootstrap.ts";
 import { errorCurve } from "../../src/probe/statistics/curve.ts";
 import { fractions, nullToFinal, nullToTruth } from "../../src/probe/statistics/null-curve.ts";
+import { independentClusters } from "../../src/probe/statistics/independent.ts";
 import { probeStatistics } from "../../src/probe/statistics/statistics.ts";
-import { readJson, type Reference, referenceMeasurement } from "./fixture.ts";
+import { readJson, type Reference, referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
 
 const reference = readJson<Reference>("episodes/reference.json");
 const statistics = probeStatistics(referenceMeasurement());
@@ -30,7 +32,7 @@ describe("against PyTorch's numbers", () => {
   });
 
   it("action axis, iterates and one jump", () => {
-    const { iterate, oneJump } = statistics.actionAxis;
+    const { iterate, oneJump } = statistics.actionAxis!;
     const expected = reference.action_axis_at_last_video_step;
     expectClose(iterate.toFinal.mean, expected.iterate_to_final);
     expectClose(iterate.toTruth!.mean, expected.iterate_to_truth);
@@ -48,10 +50,10 @@ describe("against PyTorch's numbers", () => {
 describe("what belongs together", () => {
   it("the grid's last row is the action axis, its last column the video axis", () => {
     const { grid, actionAxis, videoAxis } = statistics;
-    expectClose(grid.iterate.toFinal[6], actionAxis.iterate.toFinal.mean, 1e-12);
-    expectClose(grid.oneJump.toTruth![6], actionAxis.oneJump.toTruth!.mean, 1e-12);
+    expectClose(grid!.iterate.toFinal[6], actionAxis!.iterate.toFinal.mean, 1e-12);
+    expectClose(grid!.oneJump.toTruth![6], actionAxis!.oneJump.toTruth!.mean, 1e-12);
     expectClose(
-      grid.iterate.toLast.map((row) => row[16]),
+      grid!.iterate.toLast.map((row) => row[16]),
       videoAxis.toLast.mean,
       1e-5,
     );
@@ -78,8 +80,8 @@ describe("what belongs together", () => {
           for (let i = 0; i < 72; i++) run[n * 72 + i] = run[i] + (n / 16) * (run[16 * 72 + i] - run[i]);
       }
     const { actionAxis, nullCurve } = probeStatistics(measurement);
-    expectClose(nullCurve.toFinal, actionAxis.iterate.toFinal.mean, 1e-5);
-    expectClose(nullCurve.toTruth!, actionAxis.iterate.toTruth!.mean, 1e-5);
+    expectClose(nullCurve!.toFinal, actionAxis!.iterate.toFinal.mean, 1e-5);
+    expectClose(nullCurve!.toTruth!, actionAxis!.iterate.toTruth!.mean, 1e-5);
   });
 
   it("is the same twice", () => {
@@ -90,7 +92,8 @@ describe("what belongs together", () => {
 describe("by hand", () => {
   it("one curve of two episodes, one position, two dimensions", () => {
     const chunk = (...values: number[]) => ({ data: Float32Array.from(values), offset: 0 });
-    const context = { episodes: 2, positions: 1, dimensions: 2, bootstrap: () => null };
+    const bootstrap = clusterBootstrap(2);
+    const context = { episodes: 2, positions: 1, dimensions: 2, bootstrap };
     const curve = errorCurve(context, 1, (e) =>
       e === 0
         ? [
@@ -99,9 +102,12 @@ describe("by hand", () => {
           ]
         : [[chunk(0, 2), chunk(0, 0)]],
     );
+    // Student's 97.5 % quantile with one degree of freedom is 12.706; no mean of squares is below 0.
+    expect(curve.interval![0].low).toBe(0);
+    expect(curve.interval![0].high).toBeCloseTo(2.25 + 12.7062 * 0.25, 4);
     expect(curve).toEqual({
       mean: [(2.5 + 2) / 2],
-      interval: null,
+      interval: curve.interval,
       perEpisode: [[2.5], [2]],
       perDimension: [[2.5, 2]],
       perPosition: [[2.25]],
@@ -125,22 +131,30 @@ describe("by hand", () => {
 });
 
 describe("what is missing or wrong", () => {
-  it("one episode: no interval and no sufficient step, with the reason", () => {
-    const { videoAxis, sufficient } = probeStatistics(referenceMeasurement({ episodes: 1 }));
+  it("one episode: no interval and no verdict, with the reason", () => {
+    const { videoAxis, verdict } = probeStatistics(referenceMeasurement({ episodes: 1 }));
     expect(videoAxis.toLast.interval).toBeNull();
-    expect(sufficient.step).toBeNull();
-    expect(sufficient.reason).toMatch(/at least two/);
+    expect(verdict.step).toBeNull();
+    expect(verdict.doubts).toEqual([{ kind: "few episodes", independent: 1, episodes: 1 }]);
   });
 
   it("no truth: everything against the last action is still there", () => {
     const measurement = referenceMeasurement();
     for (const episode of measurement.episodes) episode.truth = undefined;
-    const { videoAxis, nullCurve, sufficient, grid, floors } = probeStatistics(measurement);
+    const { videoAxis, nullCurve, verdict, grid, floors } = probeStatistics(measurement);
     expect(videoAxis.toTruth).toBeNull();
-    expect(nullCurve.toTruth).toBeNull();
-    expect(grid.oneJump.toTruth).toBeNull();
+    expect(nullCurve!.toTruth).toBeNull();
+    expect(grid!.oneJump.toTruth).toBeNull();
     expect(floors.holdStill!.toLast.mean[0]).toBeGreaterThan(0);
-    expect(sufficient.reason).toMatch(/not known/);
+    expect(verdict.doubts).toEqual([{ kind: "no truth" }]);
+  });
+
+  it("no steps of the read-out: no action axis, no null, no grid, and the rest as it was", () => {
+    const measurement = withoutInnerSteps();
+    const plain = probeStatistics(measurement);
+    expect([plain.actionAxis, plain.nullCurve, plain.grid]).toEqual([null, null, null]);
+    expect(plain.videoAxis).toEqual(statistics.videoAxis);
+    expect(plain.verdict).toEqual(statistics.verdict);
   });
 
   it("equal seeds, values that are not finite, wrong sizes", () => {
@@ -160,5 +174,122 @@ describe("what is missing or wrong", () => {
     expect(() => probeStatistics(short)).toThrow(UsageError);
 
     expect(() => probeStatistics({ ...short, episodes: [] })).toThrow(/at least one/);
+  });
+});
+
+describe("the verdict on a measurement", () => {
+  const verdictOf = (change: (m: ReturnType<typeof referenceMeasurement>) => void, margin?: number) => {
+    const measurement = referenceMeasurement();
+    change(measurement);
+    return probeStatistics(measurement, { margin }).verdict;
+  };
+  const kinds = (verdict: ReturnType<typeof verdictOf>) => verdict.doubts.map(({ kind }) => kind);
+
+  it("stands on the toy's eight episodes, with 5 % of hold still", () => {
+    const verdict = verdictOf(() => undefined);
+    expect(verdict.margin).toEqual({
+      value: 0.05 * statistics.floors.holdStill!.toTruth!.mean[0],
+      source: "hold_still",
+    });
+    expect(verdict.step).toBe(20);
+  });
+
+  it("takes the margin from what is known, in order", () => {
+    const { datasetMean, holdStill } = statistics.floors;
+    expect(holdStill!.toTruth!.mean[0]).not.toBe(datasetMean!.toTruth!.mean[0]);
+    const without = (m: ReturnType<typeof referenceMeasurement>) => {
+      for (const episode of m.episodes) episode.holdStill = undefined;
+    };
+    expect(verdictOf(without).margin).toEqual({
+      value: 0.05 * datasetMean!.toTruth!.mean[0],
+      source: "dataset_mean",
+    });
+    const zeroed = verdictOf((m) => {
+      without(m);
+      m.datasetMean = undefined;
+    });
+    expect(zeroed.margin).toEqual({
+      value: 0.05 * statistics.controls.zeroedContext!.toTruth!.mean[0],
+      source: "zeroed_context",
+    });
+    const none = verdictOf((m) => {
+      without(m);
+      m.datasetMean = undefined;
+      for (const episode of m.episodes) episode.zeroedContext = new Float32Array(0);
+    });
+    expect(kinds(none)).toEqual(["no margin"]);
+    expect(verdictOf(() => undefined, 0.2)).toMatchObject({
+      margin: { value: 0.2, source: "option" },
+      step: 0,
+    });
+  });
+
+  it("is refused where there is no ground: scale, constant actions, worse than holding still", () => {
+    const huge = verdictOf((m) => {
+      for (const episode of m.episodes) episode.truth = episode.truth!.map((x) => x * 1e25);
+    });
+    expect(kinds(huge)).toContain("truth out of scale");
+    const constant = verdictOf((m) => {
+      for (const episode of m.episodes) episode.truth = episode.holdStill!.slice();
+    });
+    expect(kinds(constant)).toEqual(["useless margin", "not better than floor"]);
+    const bad = verdictOf((m) => {
+      for (const episode of m.episodes) episode.actions = episode.actions.map((x, i) => x + 3 * Math.sin(i));
+    });
+    expect(kinds(bad)).toEqual(["not better than floor"]);
+    expect([huge, constant, bad].map(({ step }) => step)).toEqual([null, null, null]);
+  });
+
+  it("counts copies of an episode as one, and weighs them as one", () => {
+    const copied = referenceMeasurement();
+    const two = probeStatistics({ ...copied, episodes: copied.episodes.slice(0, 2) });
+    copied.episodes = Array.from({ length: 24 }, (_, i) => ({
+      ...copied.episodes[i < 20 ? 0 : 1],
+      episode: i,
+      id: `copy ${i}`,
+    }));
+    const found = probeStatistics(copied);
+    expect(found.interval.clusters).toBe(2);
+    expect(found.verdict.doubts).toEqual([{ kind: "few episodes", independent: 2, episodes: 24 }]);
+    expectClose(found.videoAxis.toTruth!.mean, two.videoAxis.toTruth!.mean, 1e-12);
+    expectClose(found.videoAxis.toTruth!.perDimension[3], two.videoAxis.toTruth!.perDimension[3], 1e-12);
+    expectClose(found.grid!.oneJump.toTruth![2], two.grid!.oneJump.toTruth![2], 1e-12);
+    expectClose([found.betweenSeeds.video!], [two.betweenSeeds.video!], 1e-12);
+    found.videoAxis.toLast.interval!.forEach((ends, k) => {
+      const { low, high } = two.videoAxis.toLast.interval![k];
+      expectClose([ends.low, ends.high], [low, high], 1e-9);
+    });
+  });
+
+  it("finds copies that were decoded from other noise, but not two robots that stand still", () => {
+    const again = referenceMeasurement();
+    const [first] = again.episodes;
+    again.episodes[1] = { ...first, episode: 1, id: "other", actions: first.actions.map((x) => x + 0.01) };
+    expect(independentClusters(again.episodes, 3)).toEqual([0, 0, 1, 2, 3, 4, 5, 6]);
+    const still = referenceMeasurement();
+    for (const episode of still.episodes) {
+      episode.truth = new Float32Array(72).fill(0.5);
+      episode.holdStill = new Float32Array(72);
+      episode.prompt = "wait";
+    }
+    expect(independentClusters(still.episodes, 3)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    still.episodes[7].id = still.episodes[3].id;
+    expect(independentClusters(still.episodes, 3)).toEqual([0, 1, 2, 3, 4, 5, 6, 3]);
+  });
+});
+
+describe("in the data's units", () => {
+  it("each dimension in the square of its own, the truth where it is known", () => {
+    const measurement = referenceMeasurement();
+    const scale = [2, 10, 0.5];
+    const scaled = (values: Float32Array) => values.map((x, i) => x * scale[i % 3]);
+    for (const episode of measurement.episodes) episode.dataActions = scaled(episode.actions);
+    expect(probeStatistics(measurement).dataUnits.toTruth).toBeNull();
+    for (const episode of measurement.episodes) episode.dataTruth = scaled(episode.truth!);
+    const { dataUnits } = probeStatistics(measurement);
+    const expected = (rows: number[][]) => rows.map((row) => row.map((value, d) => value * scale[d] ** 2));
+    const { toLast, toTruth } = statistics.videoAxis;
+    dataUnits.toTruth!.forEach((row, k) => expectClose(row, expected(toTruth!.perDimension)[k], 1e-4, 1e-6));
+    dataUnits.toLast.forEach((row, k) => expectClose(row, expected(toLast.perDimension)[k], 1e-4, 1e-6));
   });
 });

@@ -21,6 +21,7 @@ import { helpText, readOptions } from "./options.ts";
 import { type ProgressStream, progressBar } from "./progress.node.ts";
 import { type ProbeResult, probeResult } from "../../probe/result/result.ts";
 import { type ProbeCommand, probeCommand } from "./settings.ts";
+import { probeStatistics } from "../../probe/statistics/statistics.ts";
 import { summaryText } from "../../probe/result/summary.ts";
 import { type FolderStore, folderStore } from "../../probe/result/unit-store.node.ts";
 
@@ -86,11 +87,13 @@ async function measure(
     bar.finish();
     const provenance = measurement.provenance;
     provenance.versions = { project: projectVersion(), node: process.versions.node, ...provenance.versions };
-    const result = probeResult(measurement, {
+    const statistics = probeStatistics(measurement, { margin: command.margin });
+    const facts = {
       date: new Date().toISOString(),
       command: ["mimic-video-probe", ...words.map(quoted)].join(" "),
       seconds: (performance.now() - started) / 1000,
-    });
+    };
+    const result = probeResult(measurement, facts, statistics);
     const files = await writeResult(out, result, await encodeActions(measurement), (r) =>
       drawPng(convergenceFigure(r, command.reference)),
     );

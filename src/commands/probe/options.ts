@@ -95,6 +95,12 @@ export const OPTIONS = [
     help: "which references figure and summary show; probe.json has all that are known",
   },
   {
+    name: "margin",
+    value: "X",
+    shownDefault: "5 % of the hold-still error, else of the dataset mean's, else of zeroed context's",
+    help: "how much worse than the last a sufficient step may be, in squared normalised action units",
+  },
+  {
     name: "adapter",
     value: "NAME|software",
     shownDefault: "the best there is",

@@ -15,6 +15,7 @@ import type {
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
 import { checkSettings } from "../../probe/experiment/settings.ts";
+import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
@@ -22,6 +23,7 @@ import { formatBytes } from "../../weights/listing.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { openModelFolder } from "../../weights/model-files.node.ts";
 import { resolveModel } from "../../weights/hub/resolve-model.node.ts";
+import { openArrays } from "../../weights/open-arrays.node.ts";
 import { openWeights } from "../../weights/open.node.ts";
 
 /** Runs the probe on a folder or Hub checkpoint, on the adapter that is asked for. */
@@ -81,9 +83,12 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
   }
 };
 
+/** What a system may need of this machine. */
+const HERE = { openFile: openArrays, cache: folderCache() };
+
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
-  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic };
+  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic, ...HERE };
 }
 
 async function provenanceOf(

@@ -10,6 +10,8 @@ import type { TypedOptions } from "./options.ts";
 export interface ProbeCommand {
   settings: ProbeSettings;
   reference: Reference;
+  /** How much worse than the last a sufficient step may be, squared normalised units; undefined: a share of a floor's error. */
+  margin?: number;
   /** Undefined: a folder named by model and date under results/. */
   out?: string;
   resume: boolean;
@@ -67,11 +69,19 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       unexpected: typed["ignore-unexpected"] === undefined ? "refuse" : "ignore",
     },
     reference: oneOf("reference", typed.reference ?? "both", ["final", "truth", "both"]),
+    margin: typed.margin === undefined ? undefined : positiveNumber("margin", typed.margin),
     out: typed.out,
     resume: typed.resume !== undefined,
     quiet: typed.quiet !== undefined,
     json: typed.json !== undefined,
   };
+}
+
+function positiveNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!/^\d*\.?\d+(e[+-]?\d+)?$/i.test(text) || !(value > 0 && value < Number.POSITIVE_INFINITY))
+    throw new UsageError(`--${name} ${text}: write a number above 0, such as 0.05.`);
+  return value;
 }
 
 function gigabytes(text: string): number {

@@ -5,14 +5,12 @@
  */
 import { UsageError } from "../../errors.ts";
 import { scope } from "../../gpu/recording.ts";
-import { attention } from "../../kernels/attention.ts";
 import { gather } from "../../kernels/gather.ts";
-import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
-import type { Matrix } from "../../tensor/matrix.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { ConfigReader } from "../config.ts";
+import { T5Layer } from "./layer.ts";
 import { checkBuckets, relativeBuckets } from "./buckets.ts";
 
 export interface T5Config {
@@ -52,24 +50,16 @@ export function readT5Config(json: unknown, name = "text encoder"): T5Config {
   return config;
 }
 
-interface Layer {
-  readonly attentionNorm: Tensor;
-  readonly attention: Readonly<Record<"q" | "k" | "v" | "o", Matrix>>;
-  readonly feedForwardNorm: Tensor;
-  readonly feedForward: { readonly wi: Matrix; readonly wo: Matrix };
-}
-
 /** Weights and forward pass; `forward` records operations and must be called inside `record`. */
 export class T5Encoder {
   readonly config: T5Config;
   readonly #embedding: Tensor;
   readonly #relativeBias: Tensor;
-  readonly #layers: readonly Layer[];
+  readonly #layers: readonly T5Layer[];
   readonly #finalNorm: Tensor;
 
   constructor(config: T5Config, w: WeightLoader) {
-    const { width, heads, headDim, feedForward, vocabulary } = config;
-    const inner = heads * headDim;
+    const { width, heads, vocabulary } = config;
     this.config = config;
     this.#embedding = w.tensor("shared.weight", [vocabulary, width]);
     // The same tensor under its second name, which a torch state dict repeats and safetensors drops.
@@ -78,24 +68,7 @@ export class T5Encoder {
       config.buckets,
       heads,
     ]);
-    this.#layers = Array.from({ length: config.layers }, (_, i) => {
-      const self = w.within(`encoder.block.${i}.layer.0`);
-      const ff = w.within(`encoder.block.${i}.layer.1`);
-      return {
-        attentionNorm: self.tensor("layer_norm.weight", [width]),
-        attention: {
-          q: self.linear("SelfAttention.q.weight", inner, width),
-          k: self.linear("SelfAttention.k.weight", inner, width),
-          v: self.linear("SelfAttention.v.weight", inner, width),
-          o: self.linear("SelfAttention.o.weight", width, inner),
-        },
-        feedForwardNorm: ff.tensor("layer_norm.weight", [width]),
-        feedForward: {
-          wi: ff.linear("DenseReluDense.wi.weight", feedForward, width),
-          wo: ff.linear("DenseReluDense.wo.weight", width, feedForward),
-        },
-      };
-    });
+    this.#layers = Array.from({ length: config.layers }, (_, i) => new T5Layer(config, w, i));
     this.#finalNorm = w.tensor("encoder.final_layer_norm.weight", [width]);
   }
 
@@ -104,7 +77,7 @@ export class T5Encoder {
    * @throws UsageError when the mask has another shape
    */
   forward(ids: Tensor, mask?: Tensor): Tensor {
-    const { heads, headDim, epsilon } = this.config;
+    const { epsilon } = this.config;
     const [, S] = ids.shape;
     if (mask && showShape(mask.shape) !== showShape(ids.shape)) {
       throw new UsageError(`T5: mask ${showShape(mask.shape)} for ids ${showShape(ids.shape)}`);
@@ -114,19 +87,7 @@ export class T5Encoder {
     const relativeBias = gather(this.#relativeBias, bucketOf); // (2S−1, H)
     let x = scope("shared", () => gather(this.#embedding, ids)); // (B, S, d)
     this.#layers.forEach((layer, i) => {
-      x = scope(`encoder.block.${i}`, () => {
-        const y = norm(x, { kind: "rms", epsilon, weight: layer.attentionNorm });
-        const { q, k, v, o } = layer.attention;
-        const [tq, tk, tv] = [q, k, v].map((w) => ({ tensor: linear(y, w) })); // (B, S, H·d_kv)
-        // T5 does not divide the logits by √d.
-        const context = attention(tq, tk, tv, { heads, headDim, scale: 1, mask, relativeBias });
-        return linear(context, o, { residual: x });
-      });
-      x = scope(`encoder.block.${i}`, () => {
-        const y = norm(x, { kind: "rms", epsilon, weight: layer.feedForwardNorm });
-        const { wi, wo } = layer.feedForward;
-        return linear(linear(y, wi, { activation: "relu" }), wo, { residual: x });
-      });
+      x = scope(`encoder.block.${i}`, () => layer.forward(x, { relativeBias, mask }));
     });
     return norm(x, { kind: "rms", epsilon, weight: this.#finalNorm });
   }

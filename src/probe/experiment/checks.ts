@@ -30,6 +30,7 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
   const size = T * D;
   const arrays: [string, Float32Array | undefined, number][] = [
     ["truth", episode.truth, size],
+    ["dataTruth", episode.dataTruth, size],
     ["holdStill", episode.holdStill, size],
     ["actions", episode.actions, seeds * K * size],
     ["dataActions", episode.dataActions, seeds * K * size],

@@ -20,7 +20,8 @@ export class Draft {
     this.#videoSeeds = videoSeeds;
     this.#steps = probeSteps.length;
     this.measurement = {
-      ...{ episode: item.index, id: item.id, prompt: item.prompt, truth: item.truth },
+      ...{ episode: item.index, id: item.id, prompt: item.prompt },
+      ...{ truth: item.truth, dataTruth: item.dataTruth },
       holdStill: subject.floors(item).holdStill,
       actions: new Float32Array(decodes),
       dataActions: new Float32Array(decodes),

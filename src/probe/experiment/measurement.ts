@@ -86,6 +86,8 @@ export interface EpisodeMeasurement {
   prompt: string;
   /** (T, D) the action chunk that was really taken, if known. */
   truth?: Float32Array;
+  /** The same in the data's units. */
+  dataTruth?: Float32Array;
   /** (T, D) the chunk of a robot that does not move, if the data define one. */
   holdStill?: Float32Array;
   /** (V, S, K, T, D) the decoded chunk, per probe step. */

@@ -1,9 +1,12 @@
-/** The action axis: how the estimate changes inside one decode, conditioned on the last video step. */
+/** The action axis: how the estimate changes inside one decode, conditioned on the last step of the outer axis. */
+import { levelLabels, levelsOf, levelTraces } from "./levels.ts";
 import {
+  bandInside,
   bandsOf,
+  cutMarks,
+  cutWords,
   LEGEND_Y,
   legendAt,
-  levels,
   logRange,
   type Panel,
   type PanelPlace,
@@ -13,19 +16,23 @@ import {
   stripTitle,
   verticalTitle,
 } from "./panel.ts";
-import { band, COLOUR, line, type Plain, type ShownReferences } from "./style.ts";
+import { COLOUR, line, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { roundIndices } from "../result/sentences.ts";
+import { AXIS_NAME, lastStep, roundIndices } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x3", yaxis: "y3", legend: "legend3" };
 const STRIP = { xaxis: "x4", yaxis: "y4", legend: "legend3" };
 
-type CurveName = keyof ProbeResult["action_axis_at_last_video_step"];
+type Means = NonNullable<ProbeResult["action_axis_at_last_video_step"]>;
+type Straight = NonNullable<ProbeResult["null_curve"]>;
+type CurveName = keyof Means;
 
-export function actionPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel {
-  const { action_steps: M, action_times: times, video_steps: N, null_curve } = result;
+/** @returns null where the read-out has no steps of its own. */
+export function actionPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel | null {
+  const { action_steps: M, action_times: times, null_curve } = result;
   const mean = result.action_axis_at_last_video_step;
   const interval = result.action_axis_interval;
+  if (!mean || !interval || !null_curve) return null;
   const range: [number, number] = [-0.03 * M, 1.03 * M];
   const steps = times.map((_, n) => n);
 
@@ -65,15 +72,32 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
       },
     );
 
-  const floors = levels(result, shown, UPPER, range, false);
-  const scale = logRange([...wanted.map(({ key }) => mean[key]!), floors.values], 5);
+  const levels = levelsOf(result, shown);
+  const scale = logRange([...wanted.map(({ key }) => mean[key]!), levels.map(({ value }) => value)], 5);
   const data: Plain[] = [];
+  const edges: [number, number] = [10 ** scale[0], 10 ** scale[1]];
   for (const { key, color } of wanted) {
-    const ends = interval[key];
+    const [values, ends] = [mean[key]!, interval[key]];
+    const kept = steps.filter((n) => n < values.length && values[n] > 0);
+    data.push(
+      ...cutMarks(
+        UPPER,
+        kept,
+        kept.map((n) => values[n]),
+        edges,
+        color,
+      ),
+    );
     if (!ends) continue;
-    const kept = steps.filter((n) => n < mean[key]!.length && mean[key]![n] > 0);
-    const clipped = (end: "low" | "high") => kept.map((n) => Math.max(ends[n][end], 10 ** scale[0]));
-    data.push(band(UPPER, kept, clipped("low"), clipped("high"), color));
+    data.push(
+      ...bandInside(
+        UPPER,
+        kept,
+        kept.map((n) => ends[n]),
+        edges,
+        color,
+      ),
+    );
   }
   for (const { key, name, ...style } of wanted)
     data.push(line(UPPER, name, steps, positive(mean[key]!), style));
@@ -91,9 +115,10 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
       }),
     );
   });
-  data.push(...floors.traces);
+  data.push(...levelTraces(levels, UPPER, range, scale, place, false));
+  const labels = levelLabels(levels, scale, place, shown);
 
-  const strip = nullStrip(result, shown, steps);
+  const strip = nullStrip(mean, null_curve, shown, steps);
   const ticks = roundIndices(steps, 9);
   return {
     data: [...data, ...strip.data],
@@ -109,11 +134,12 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
       { upper: scale, strip: strip.range },
     ),
     legends: {
-      legend3: legendAt(0.66, LEGEND_Y, `Action axis ${bandsOf(result)}`),
+      legend3: legendAt(place.x[0], LEGEND_Y, `Action axis (${bandsOf(result)}${cutWords(data)})`),
     },
-    shapes: [],
+    shapes: labels.shapes,
     annotations: [
-      panelTitle(`<b>Action axis</b>: inside the decode at video step ${N}`, place),
+      panelTitle(`<b>Action axis</b>: inside the decode at ${AXIS_NAME} step ${lastStep(result)}`, place),
+      ...labels.annotations,
       verticalTitle("iterate ÷ null", place.x[0], place.strip),
       stripTitle("1: what a straight flow gives, whatever was learned", 4, COLOUR.faint),
     ],
@@ -121,9 +147,7 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
 }
 
 /** Iterate error over its null. Where the null reaches 0 there is no ratio. */
-function nullStrip(result: ProbeResult, shown: ShownReferences, steps: number[]) {
-  const mean = result.action_axis_at_last_video_step;
-  const { null_curve } = result;
+function nullStrip(mean: Means, null_curve: Straight, shown: ShownReferences, steps: number[]) {
   const ratio = (curve: number[], straight: number[]) =>
     curve.map((value, n) => (straight[n] > 0 && value > 0 ? value / straight[n] : null));
   const data = [

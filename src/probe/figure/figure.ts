@@ -2,13 +2,14 @@
  * `action_convergence.png` as data: a result becomes traces and a layout for plotly. Two panels, each with a strip
  * below that says what the panel's curves are worth:
  *
- *   video axis    errors of full decodes by video step      strip: MSE(k) − MSE(N) to the truth, ±5 % of hold-still
+ *   video axis    errors of full decodes by video step      strip: MSE(k) − MSE(N) to the truth, and the margin
  *   action axis   errors inside one decode by action step   strip: iterate error ÷ the null curve of a straight flow
  *
  * Errors span decades and reach zero by definition where a curve meets its own reference: logarithmic axes, and the
  * zero is left out and said in the legend.
  */
 import { actionPanel } from "./action.ts";
+import { type PanelPlace, PLOT } from "./panel.ts";
 import {
   COLOUR,
   type Figure,
@@ -20,12 +21,16 @@ import {
 } from "./style.ts";
 import { videoPanel } from "./video.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { stampSentence, sufficientSentence, wrap } from "../result/sentences.ts";
+import { coverageSentence, stampSentence, verdictHeadline, wrap } from "../result/sentences.ts";
 
 export type { Figure, Reference } from "./style.ts";
 
-/** Pixels; the plotting area is what the margins leave, and panels are fractions of it. */
-const PAGE = { width: 1440, height: 1010, left: 84, right: 24, top: 168, bottom: 262 };
+/** Pixels around the plotting area; the heading adds its lines to the top. */
+const MARGIN = { left: 84, right: 44, top: 118, bottom: 272 };
+const WIDTH = MARGIN.left + PLOT.width + MARGIN.right;
+/** Characters that fit the page's width at the heading's size, also where they are wide. */
+const LINE = 168;
+const LINE_HEIGHT = 21;
 
 /**
  * @param reference which references to draw; without a known truth "both" and "truth" draw what there is.
@@ -37,26 +42,33 @@ export function convergenceFigure(result: ProbeResult, reference: Reference = "b
     truth: known && reference !== "final",
     last: !known || reference !== "truth",
   };
-  const panels = [
-    videoPanel(result, shown, { x: [0, 0.472], upper: [0.315, 1], strip: [0, 0.225] }),
-    actionPanel(result, shown, { x: [0.548, 1], upper: [0.315, 1], strip: [0, 0.225] }),
+  const heights = { upper: [0.315, 1], strip: [0, 0.225] } satisfies Omit<PanelPlace, "x">;
+  // Names of floors stand to the right of each panel.
+  const right = actionPanel(result, shown, { x: [0.565, 0.895], ...heights });
+  const left = videoPanel(result, shown, { x: right ? [0, 0.39] : [0, 0.895], ...heights });
+  const panels = right ? [left, right] : [left];
+  const answer = [
+    `<b>${verdictHeadline(result)}</b>`,
+    ...wrap(result.verdict.reason, LINE),
+    ...(result.interval.expected_coverage ? wrap(coverageSentence(result), LINE) : []),
   ];
+  const top = MARGIN.top + LINE_HEIGHT * answer.length;
   return {
     data: panels.flatMap(({ data }) => data),
     layout: {
-      width: PAGE.width,
-      height: PAGE.height,
-      margin: { l: PAGE.left, r: PAGE.right, t: PAGE.top, b: PAGE.bottom, pad: 0 },
+      width: WIDTH,
+      height: top + PLOT.height + MARGIN.bottom,
+      margin: { l: MARGIN.left, r: MARGIN.right, t: top, b: MARGIN.bottom, pad: 0 },
       font: FONT,
       paper_bgcolor: "white",
       plot_bgcolor: "white",
-      ...panels[0].axes,
-      ...panels[1].axes,
-      ...panels[0].legends,
-      ...panels[1].legends,
+      ...left.axes,
+      ...left.legends,
+      ...right?.axes,
+      ...right?.legends,
       shapes: panels.flatMap(({ shapes }) => shapes),
       annotations: [
-        ...heading(result),
+        ...heading(result, answer, top),
         ...panels.flatMap(({ annotations }) => annotations),
         ...watermark(result),
       ],
@@ -64,24 +76,28 @@ export function convergenceFigure(result: ProbeResult, reference: Reference = "b
   };
 }
 
-const pixelsUp = (pixels: number) => 1 + pixels / (PAGE.height - PAGE.top - PAGE.bottom);
-const pixelsDown = (pixels: number) => -pixels / (PAGE.height - PAGE.top - PAGE.bottom);
-const pageLeft = -(PAGE.left - 20) / (PAGE.width - PAGE.left - PAGE.right);
+/** Page coordinates from pixels: from the top of a page whose plotting area begins at `top`, and from its bottom edge. */
+const fromTop = (pixels: number, top: number) => 1 + (top - pixels) / PLOT.height;
+const fromBottom = (pixels: number) => (pixels - MARGIN.bottom) / PLOT.height;
+const pageLeft = -(MARGIN.left - 20) / PLOT.width;
 
-function heading(result: ProbeResult): Plain[] {
-  const top = { xanchor: "left", yanchor: "top" };
+function heading(result: ProbeResult, answer: readonly string[], top: number): Plain[] {
+  const corner = { xanchor: "left", yanchor: "top" };
   const colour = result.model.trained_on === "pretrained" ? COLOUR.faint : COLOUR.last;
   return [
-    note("<b>After how many denoising steps does the action stop changing?</b>", pageLeft, pixelsUp(154), {
-      ...top,
+    note("<b>After how many denoising steps does the action stop changing?</b>", pageLeft, fromTop(14, top), {
+      ...corner,
       font: { ...FONT, size: 24 },
     }),
-    note(wrap(sufficientSentence(result), 165).join("<br>"), pageLeft, pixelsUp(117), {
-      ...top,
+    note(answer.join("<br>"), pageLeft, fromTop(50, top), {
+      ...corner,
       font: { ...FONT, size: 16 },
     }),
-    note(`<b>${result.statement}</b>`, pageLeft, pixelsUp(70), { ...top, font: { ...FONT, color: colour } }),
-    note(stampSentence(result), pageLeft, pixelsDown(PAGE.bottom - 12), {
+    note(`<b>${result.statement}</b>`, pageLeft, fromTop(56 + LINE_HEIGHT * answer.length, top), {
+      ...corner,
+      font: { ...FONT, color: colour },
+    }),
+    note(wrap(stampSentence(result), 200).join("<br>"), pageLeft, fromBottom(12), {
       xanchor: "left",
       yanchor: "bottom",
       font: { ...FONT, size: 13, color: COLOUR.faint },

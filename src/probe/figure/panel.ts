@@ -1,5 +1,6 @@
-/** What both panels of the figure need: axes, ticks, the scale, and the levels of floors and controls. */
-import { COLOUR, FONT, line, note, type Place, type Plain, type ShownReferences } from "./style.ts";
+/** What both panels of the figure need: axes, ticks, the scale, bands and where they leave it. */
+import type { Interval } from "../statistics/bootstrap.ts";
+import { band, COLOUR, FONT, note, type Place, type Plain } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
 
 /** A panel: traces and its parts of the layout. */
@@ -10,6 +11,9 @@ export interface Panel {
   shapes: Plain[];
   annotations: Plain[];
 }
+
+/** Pixels of the plotting area, whatever stands around it. */
+export const PLOT = { width: 1312, height: 580 } as const;
 
 /** Fractions of the plotting area. */
 export interface PanelPlace {
@@ -108,36 +112,77 @@ export function panelAxes(
   };
 }
 
-/** Floors and controls as horizontal lines; against the truth where it is drawn, else against the last action. */
-export function levels(
-  result: ProbeResult,
-  shown: ShownReferences,
+/** The band of a curve inside its axis, and marks where the axis cuts it off. */
+export function bandInside(
   place: Place,
-  range: [number, number],
-  named: boolean,
-): { traces: Plain[]; values: number[] } {
-  const { floors, controls } = result;
-  const all = [
-    { name: "hold still", level: floors.hold_still, color: COLOUR.holdStill, dash: "longdash" },
-    { name: "dataset mean", level: floors.dataset_mean, color: COLOUR.datasetMean, dash: "longdash" },
-    { name: "zeroed context", level: controls.zeroed_context, color: COLOUR.zeroed, dash: "dashdot" },
-    {
-      name: "another episode's context",
-      level: controls.other_episode_context,
-      color: COLOUR.other,
-      dash: "dashdot",
-    },
+  x: number[],
+  interval: readonly Interval[],
+  [bottom, top]: [number, number],
+  color: string,
+): Plain[] {
+  const inside = (value: number) => Math.min(Math.max(value, bottom), top);
+  return [
+    band(
+      place,
+      x,
+      interval.map(({ low }) => inside(low)),
+      interval.map(({ high }) => inside(high)),
+      color,
+    ),
+    ...cutMarks(
+      place,
+      x,
+      interval.map(({ low }) => low),
+      [bottom, top],
+      color,
+    ),
+    ...cutMarks(
+      place,
+      x,
+      interval.map(({ high }) => high),
+      [bottom, top],
+      color,
+    ),
   ];
-  const traces: Plain[] = [];
-  const values: number[] = [];
-  for (const { name, level, color, dash } of all) {
-    const value = (shown.truth ? level?.to_truth : level?.to_last)?.mean;
-    if (value === undefined) continue;
-    values.push(value);
-    traces.push(line(place, name, range, [value, value], { color, dash, width: 2, showlegend: named }));
-  }
-  return { traces, values };
 }
+
+/** Triangles at the edge of an axis where values lie beyond it. */
+export function cutMarks(
+  place: Place,
+  x: readonly number[],
+  values: readonly number[],
+  [bottom, top]: [number, number],
+  color: string,
+): Plain[] {
+  const mark = (at: readonly number[], edge: number, symbol: string): Plain[] =>
+    at.length === 0
+      ? []
+      : [
+          {
+            ...{ type: "scatter", mode: "markers", name: "", x: at, y: at.map(() => edge), ...place },
+            ...{ marker: { color, symbol, size: 9 }, cliponaxis: false },
+            ...{ hoverinfo: "skip", showlegend: false, meta: CUT },
+          },
+        ];
+  return [
+    ...mark(
+      x.filter((_, i) => values[i] < bottom),
+      bottom,
+      "triangle-down",
+    ),
+    ...mark(
+      x.filter((_, i) => values[i] > top),
+      top,
+      "triangle-up",
+    ),
+  ];
+}
+
+const CUT = "cut";
+
+/** What triangles at an edge mean, where there are any. */
+export const cutWords = (data: readonly Plain[]): string =>
+  data.some(({ meta }) => meta === CUT) ? "; ▼▲ goes on beyond the axis" : "";
 
 /** A vertical axis title beside its plot, `left` pixels from it: all of a column stand in one line, whatever the tick labels' widths. */
 export function verticalTitle(text: string, x: number, [low, high]: [number, number], left = 62): Plain {
@@ -164,8 +209,8 @@ export function stripTitle(text: string, axis: number, color: string): Plain {
 
 /** What the shaded bands of a legend's curves are. */
 export function bandsOf({ interval }: ProbeResult): string {
-  if (interval.clusters < 2) return "(1 episode: no bands)";
-  return `(bands: ${100 * interval.level} %, ${interval.clusters} episodes)`;
+  if (interval.clusters < 2) return "1 episode: no bands";
+  return `bands: ${100 * interval.level} %, ${interval.clusters} episodes`;
 }
 
 /** Where legends begin, below the titles of the horizontal axes. */

@@ -1,89 +1,130 @@
-/** The video axis: how the decoded chunk changes with the video step whose hidden states condition it. */
+/** The outer axis: how the decoded chunk changes with the step whose hidden states condition it. */
 import type { Interval } from "../statistics/bootstrap.ts";
+import { differenceStrip } from "./difference.ts";
+import { levelLabels, levelsOf, levelTraces } from "./levels.ts";
 import {
+  bandInside,
   bandsOf,
+  cutMarks,
+  cutWords,
   LEGEND_Y,
   legendAt,
-  levels,
   logRange,
   type Panel,
   type PanelPlace,
   panelAxes,
   panelTitle,
   positive,
-  stripTitle,
   verticalTitle,
 } from "./panel.ts";
-import { band, COLOUR, FONT, faded, line, note, type Plain, type ShownReferences } from "./style.ts";
+import { COLOUR, FONT, line, note, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { roundIndices } from "../result/sentences.ts";
+import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
-const STRIP = { xaxis: "x2", yaxis: "y2", legend: "legend" };
 
-export function videoPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel {
-  const {
-    probe_steps: steps,
-    tau,
-    video_steps: N,
-    video_axis,
-    video_axis_interval,
-    sufficient_step,
-  } = result;
-  const range: [number, number] = [-0.03 * N, 1.03 * N];
-  const curves: {
-    name: string;
-    mean: number[];
-    interval: Interval[] | null;
-    color: string;
-    symbol: string;
-  }[] = [];
-  if (shown.truth)
-    curves.push({
+interface AxisCurve {
+  name: string;
+  mean: number[];
+  interval: Interval[] | null;
+  color: string;
+  symbol: string;
+  dash: string;
+}
+
+/** Curves to both references, of the imagined and of the recorded future. */
+function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
+  const { video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
+  const futures = [
+    { words: "", axis: video_axis, ends: video_axis_interval, dash: "solid", open: "" },
+    {
+      words: "recorded future, ",
+      axis: oracle_axis,
+      ends: oracle_axis_interval,
+      dash: "dash",
+      open: "-open",
+    },
+  ];
+  const references = [
+    {
+      key: "mse_to_truth",
+      is: shown.truth,
       name: "to the true actions",
-      mean: video_axis.mse_to_truth!,
-      interval: video_axis_interval.mse_to_truth,
       color: COLOUR.truth,
       symbol: "circle",
-    });
-  if (shown.last)
-    curves.push({
-      name: `to the decode at step ${N} (0 there by definition)`,
-      mean: video_axis.mse_to_last,
-      interval: video_axis_interval.mse_to_last,
+    },
+    {
+      key: "mse_to_last",
+      is: shown.last,
+      name: `to the decode at step ${lastStep(result)}`,
       color: COLOUR.last,
       symbol: "square",
-    });
+    },
+  ] as const;
+  return references.flatMap(({ key, is, name, color, symbol }) =>
+    futures.flatMap(({ words, axis, ends, dash, open }) => {
+      const mean = axis?.[key];
+      if (!is || !mean) return [];
+      const zero = key === "mse_to_last" && words === "" ? " (0 there by definition)" : "";
+      return [
+        {
+          name: `${words}${name}${zero}`,
+          ...{ mean, interval: ends?.[key] ?? null, color, dash, symbol: symbol + open },
+        },
+      ];
+    }),
+  );
+}
+
+export function videoPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel {
+  const { probe_steps: steps, tau, video_steps: N, verdict } = result;
+  const range: [number, number] = [-0.03 * N, 1.03 * N];
+  const curves = curvesOf(result, shown);
+  const levels = levelsOf(result, shown);
+  const bands = curves.flatMap(({ interval }) => interval?.flatMap(({ low, high }) => [low, high]) ?? []);
+  const means = curves.map(({ mean }) => mean);
+  // A lower end near or below zero would stretch a logarithmic axis without bound: a decade below the curves is enough.
+  const least = 0.1 * Math.min(...means.flat().filter((value) => value > 0));
+  const scale = logRange(
+    [...means, bands.filter((value) => value > least), levels.map(({ value }) => value)],
+    5,
+  );
+  const edges: [number, number] = [10 ** scale[0], 10 ** scale[1]];
 
   const data: Plain[] = [];
-  const floors = levels(result, shown, { ...UPPER, legend: "legend2" }, range, true);
-  const bands = curves.flatMap(({ interval }) => interval?.flatMap(({ low, high }) => [low, high]) ?? []);
-  const scale = logRange([...curves.map(({ mean }) => mean), bands, floors.values], 5);
   for (const { mean, interval, color } of curves) {
     // A curve's zero at the last step has no place on a logarithmic axis, and its band ends with it.
     const kept = steps.map((_, k) => k).filter((k) => mean[k] > 0);
-    if (interval) {
-      const floor = 10 ** scale[0];
-      const ends = (end: "low" | "high") => kept.map((k) => Math.max(interval[k][end], floor));
+    const at = kept.map((k) => steps[k]);
+    data.push(
+      ...cutMarks(
+        UPPER,
+        at,
+        kept.map((k) => mean[k]),
+        edges,
+        color,
+      ),
+    );
+    if (interval)
       data.push(
-        band(
+        ...bandInside(
           UPPER,
-          kept.map((k) => steps[k]),
-          ends("low"),
-          ends("high"),
+          at,
+          kept.map((k) => interval[k]),
+          edges,
           color,
         ),
       );
-    }
   }
-  for (const { name, mean, color, symbol } of curves)
-    data.push(line(UPPER, name, steps, positive(mean), { color, symbol }));
-  data.push(...floors.traces);
+  for (const { name, mean, color, symbol, dash } of curves)
+    data.push(line(UPPER, name, steps, positive(mean), { color, symbol, dash }));
+  data.push(...levelTraces(levels, UPPER, range, scale, place, true));
+  const labels = levelLabels(levels, scale, place, shown);
 
   const strip = differenceStrip(result, range);
   const ticks = roundIndices(steps, 9);
-  const step = sufficient_step.step;
-  const marked = step !== null && step < N;
+  const { step } = verdict;
+  const marked = step !== null && step < lastStep(result);
   return {
     data: [...data, ...strip.data],
     axes: panelAxes(
@@ -93,20 +134,20 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         values: ticks.map((k) => steps[k]),
         labels: ticks.map((k) => `${steps[k]}<br>${Number(tau[k].toFixed(3))}`),
         range,
-        title: `video denoising step k of ${N};  below it flow time τ (1 noise, 0 clean)`,
+        title: `${AXIS_NAME} denoising step k of ${N};  below it flow time τ (1 noise, 0 clean)`,
       },
       { upper: scale, strip: strip.range },
     ),
     legends: {
-      legend: legendAt(place.x[0], LEGEND_Y, `Video axis ${bandsOf(result)}`),
-      legend2: legendAt(
-        0.355,
+      legend: legendAt(
+        place.x[0],
         LEGEND_Y,
-        `Floors and controls ${shown.truth ? "(to the truth)" : "(to the last decode)"}`,
+        `${AXIS_TITLE} axis (${bandsOf(result)}${cutWords([...data, ...strip.data])})`,
       ),
     },
     shapes: [
       ...strip.shapes,
+      ...labels.shapes,
       ...(marked
         ? ["y", "y2"].map((axis) => ({
             type: "line",
@@ -121,9 +162,9 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         : []),
     ],
     annotations: [
-      panelTitle("<b>Video axis</b>: a full decode from the hidden states of video step k", place),
+      panelTitle(`<b>${AXIS_TITLE} axis</b>: a full decode from the hidden states of step k`, place),
       verticalTitle("mean squared error (normalised action units²)", place.x[0], place.upper),
-      verticalTitle(`MSE(k) − MSE(${N})`, place.x[0], place.strip),
+      verticalTitle(`MSE(k) − MSE(${lastStep(result)})`, place.x[0], place.strip),
       ...(marked
         ? [
             note(`sufficient step ${step}`, step, 0.02, {
@@ -137,69 +178,8 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
             }),
           ]
         : []),
+      ...labels.annotations,
       ...strip.annotations,
-    ],
-  };
-}
-
-/** MSE(k) − MSE(N) to the truth with its interval, and the region in which a step counts as sufficient. */
-function differenceStrip(result: ProbeResult, x: [number, number]) {
-  const { difference, difference_interval: interval, tolerance, reason } = result.sufficient_step;
-  const steps = result.probe_steps;
-  const message = (text: string) => ({
-    data: [line(STRIP, "", x, [null, null], { showlegend: false })],
-    shapes: [],
-    range: [-1, 1] as [number, number],
-    annotations: [
-      note(text, 0.5, 0.5, { xref: "x2 domain", yref: "y2 domain", font: { ...FONT, size: 14 } }),
-    ],
-  });
-  if (!difference) return message(reason);
-  const ends = [...difference, ...(interval ?? []).flatMap(({ low, high }) => [low, high])];
-  // Early steps may be far off; the strip is there to show who is inside the region, so it shows little more.
-  const widest = tolerance ? 5 * tolerance : Number.POSITIVE_INFINITY;
-  const reach = Math.min(widest, 1.15 * Math.max(...ends.map(Math.abs), 1.3 * (tolerance ?? 0), 1e-12));
-  const data: Plain[] = [line(STRIP, "", x, [0, 0], { color: COLOUR.faint, width: 1, showlegend: false })];
-  if (interval)
-    data.push(
-      band(
-        STRIP,
-        steps,
-        interval.map(({ low }) => low),
-        interval.map(({ high }) => high),
-        COLOUR.truth,
-      ),
-    );
-  data.push(line(STRIP, "", steps, difference, { color: COLOUR.truth, symbol: "circle", showlegend: false }));
-  const region =
-    tolerance === null
-      ? []
-      : [
-          {
-            type: "rect",
-            layer: "below",
-            xref: "x2",
-            yref: "y2",
-            x0: x[0],
-            x1: x[1],
-            y0: -tolerance,
-            y1: tolerance,
-            fillcolor: faded(COLOUR.mark, 0.22),
-            line: { width: 0 },
-          },
-        ];
-  return {
-    data,
-    shapes: region,
-    range: [-reach, reach] as [number, number],
-    annotations: [
-      stripTitle(
-        tolerance === null
-          ? "difference to the last step, to the true actions"
-          : "to the true actions; shaded ±5 % of the hold-still error: counts as equal",
-        2,
-        COLOUR.mark,
-      ),
     ],
   };
 }

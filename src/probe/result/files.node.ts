@@ -129,6 +129,7 @@ export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint
     ...tensor("zeroed_context", [E, V, S, T, D], (e) => e.zeroedContext),
     ...tensor("other_context", [E, V, S, T, D], (e) => e.otherContext),
     ...tensor("truth", [E, T, D], (e) => e.truth),
+    ...tensor("truth_in_data_units", [E, T, D], (e) => e.dataTruth),
     ...tensor("hold_still", [E, T, D], (e) => e.holdStill),
   ];
   return encodeSafetensors(tensors, {

@@ -8,15 +8,18 @@
  * Names of references: `last` is the decode at the last video step, `final` the end of the same decode (the two agree
  * at the last video step), `truth` the recorded actions. What is not known is null, never absent.
  */
-import type { Interval } from "../statistics/bootstrap.ts";
+import { type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
+import type { GridReadOut } from "../statistics/grid.ts";
 import type { ProbeMeasurement, ProbeProvenance, ProbeTiming } from "../experiment/measurement.ts";
 import type { TrainedOn } from "../subject.ts";
+import { type ExpectedCoverage, expectedCoverage } from "../statistics/coverage.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
+import { type VerdictResult, verdictResult } from "./verdict.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
 /** Raised whenever a key changes its meaning or goes away. */
-export const RESULT_VERSION = 1;
+export const RESULT_VERSION = 2;
 
 /** Curves along the video axis in one view. */
 interface VideoAxis<T> {
@@ -95,7 +98,16 @@ export interface ProbeResult {
   /** What one unit of each action dimension is. */
   action_units: string[];
   /** How every interval was made. */
-  interval: { level: number; method: string; clusters: number; resamples: number; seed: number };
+  interval: {
+    level: number;
+    method: string;
+    /** Episodes that are no copies of one another. */
+    clusters: number;
+    resamples: number;
+    seed: number;
+    /** Per cent of such intervals that hold the truth, by simulation; null from 16 clusters on, where it is what `level` says, and with one. */
+    expected_coverage: ExpectedCoverage | null;
+  };
   /** (K) */
   video_axis: VideoAxis<number[]>;
   /** (K) */
@@ -106,19 +118,23 @@ export interface ProbeResult {
   video_axis_per_dimension: VideoAxis<number[][]>;
   /** (K, T) */
   video_axis_per_position: VideoAxis<number[][]>;
-  /** (M + 1) or (M) */
-  action_axis_at_last_video_step: ActionAxis<number[]>;
-  action_axis_interval: ActionAxis<Interval[] | null>;
+  /** (K, D) in the square of `action_units`; dimensions of different units have no common mean. */
+  mse_to_last_data_units: number[][];
+  /** (K, D) the same against the truth; null where it is not known in the data's units. */
+  mse_to_truth_data_units: number[][] | null;
+  /** (M + 1) or (M); null where the read-out has no inner steps (M = 0), as everything down to `grid`. */
+  action_axis_at_last_video_step: ActionAxis<number[]> | null;
+  action_axis_interval: ActionAxis<Interval[] | null> | null;
   /** (E, points) */
-  action_axis_per_episode: ActionAxis<number[][]>;
+  action_axis_per_episode: ActionAxis<number[][]> | null;
   /** (points, D) */
-  action_axis_per_dimension: ActionAxis<number[][]>;
+  action_axis_per_dimension: ActionAxis<number[][]> | null;
   /** (points, T) */
-  action_axis_per_position: ActionAxis<number[][]>;
+  action_axis_per_position: ActionAxis<number[][]> | null;
   /** (M + 1) what a straight flow between the same ends gives, whatever was learned. */
-  null_curve: { iterate_to_final: number[]; iterate_to_truth: number[] | null };
+  null_curve: { iterate_to_final: number[]; iterate_to_truth: number[] | null } | null;
   /** Video step × action step. */
-  grid: { iterate: GridTables; one_jump: GridTables };
+  grid: { iterate: GridTables; one_jump: GridTables } | null;
   /** What a policy that ignores the scene scores; `hold_still_to_truth` and `dataset_mean_to_truth` repeat the means. */
   floors: {
     hold_still_to_truth: number | null;
@@ -133,17 +149,8 @@ export interface ProbeResult {
   oracle_axis_interval: VideoAxis<Interval[] | null> | null;
   /** Mean squared difference of the last actions of two seeds; null with one seed. */
   between_seeds: { video: number | null; action: number | null };
-  /** The smallest probed step whose interval of MSE(k) − MSE(N) to the truth lies within ±`tolerance`. */
-  sufficient_step: {
-    step: number | null;
-    reason: string;
-    /** 5 % of the hold-still error. */
-    tolerance: number | null;
-    difference: number[] | null;
-    difference_interval: Interval[] | null;
-    leaves_again_at: number[];
-    better_than_last_at: number[];
-  };
+  /** From which step on the read-out is as good as at the last; see verdict.ts. */
+  verdict: VerdictResult;
   /** The only block that may differ between two runs with equal settings. */
   timing: {
     /** ISO 8601, UTC: when the run ended. */
@@ -196,21 +203,21 @@ export function probeResult(
   const { settings, timing } = measurement;
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
-  const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, sufficient, interval } =
-    statistics;
+  const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, verdict, interval } = statistics;
 
   const axisOf = <T>(axis: TwoReferences, view: (curve: Curve) => T): VideoAxis<T> => ({
     mse_to_last: view(axis.toLast),
     mse_to_truth: axis.toTruth && view(axis.toTruth),
   });
   const video = <T>(view: (curve: Curve) => T): VideoAxis<T> => axisOf(videoAxis, view);
-  const action = <T>(view: (curve: Curve) => T): ActionAxis<T> => ({
-    iterate_to_final: view(actionAxis.iterate.toFinal),
-    iterate_to_truth: actionAxis.iterate.toTruth && view(actionAxis.iterate.toTruth),
-    one_jump_to_final: view(actionAxis.oneJump.toFinal),
-    one_jump_to_truth: actionAxis.oneJump.toTruth && view(actionAxis.oneJump.toTruth),
-  });
-  const tables = ({ toFinal, toLast, toTruth }: typeof grid.iterate): GridTables => ({
+  const action = <T>(view: (curve: Curve) => T): ActionAxis<T> | null =>
+    actionAxis && {
+      iterate_to_final: view(actionAxis.iterate.toFinal),
+      iterate_to_truth: actionAxis.iterate.toTruth && view(actionAxis.iterate.toTruth),
+      one_jump_to_final: view(actionAxis.oneJump.toFinal),
+      one_jump_to_truth: actionAxis.oneJump.toTruth && view(actionAxis.oneJump.toTruth),
+    };
+  const tables = ({ toFinal, toLast, toTruth }: GridReadOut): GridTables => ({
     to_final: toFinal,
     to_last: toLast,
     to_truth: toTruth,
@@ -246,23 +253,26 @@ export function probeResult(
     action_units: measurement.actionUnits,
     interval: {
       level: interval.level,
-      method: "percentile bootstrap of the mean, clustered by episode",
+      method: INTERVAL_METHOD,
       clusters: interval.clusters,
       resamples: interval.resamples,
       seed: interval.seed,
+      expected_coverage: interval.level === 0.95 ? expectedCoverage(interval.clusters) : null,
     },
     video_axis: video((curve) => curve.mean),
     video_axis_interval: video((curve) => curve.interval),
     video_axis_per_episode: video((curve) => curve.perEpisode),
     video_axis_per_dimension: video((curve) => curve.perDimension),
     video_axis_per_position: video((curve) => curve.perPosition),
+    mse_to_last_data_units: statistics.dataUnits.toLast,
+    mse_to_truth_data_units: statistics.dataUnits.toTruth,
     action_axis_at_last_video_step: action((curve) => curve.mean),
     action_axis_interval: action((curve) => curve.interval),
     action_axis_per_episode: action((curve) => curve.perEpisode),
     action_axis_per_dimension: action((curve) => curve.perDimension),
     action_axis_per_position: action((curve) => curve.perPosition),
-    null_curve: { iterate_to_final: nullCurve.toFinal, iterate_to_truth: nullCurve.toTruth },
-    grid: { iterate: tables(grid.iterate), one_jump: tables(grid.oneJump) },
+    null_curve: nullCurve && { iterate_to_final: nullCurve.toFinal, iterate_to_truth: nullCurve.toTruth },
+    grid: grid && { iterate: tables(grid.iterate), one_jump: tables(grid.oneJump) },
     floors: {
       hold_still_to_truth: floors.holdStill?.toTruth?.mean[0] ?? null,
       dataset_mean_to_truth: floors.datasetMean?.toTruth?.mean[0] ?? null,
@@ -276,15 +286,7 @@ export function probeResult(
     oracle_axis: oracle && axisOf(oracle, (curve) => curve.mean),
     oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
     between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
-    sufficient_step: {
-      step: sufficient.step,
-      reason: sufficient.reason,
-      tolerance: sufficient.tolerance,
-      difference: sufficient.difference,
-      difference_interval: sufficient.interval,
-      leaves_again_at: sufficient.leavesAgain,
-      better_than_last_at: sufficient.betterThanLast,
-    },
+    verdict: verdictResult(verdict, settings.probeSteps),
     timing: {
       date: facts.date,
       command: facts.command,

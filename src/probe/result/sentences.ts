@@ -1,30 +1,53 @@
 /** What figure and summary share, so that both say the same with the same numbers. */
 import type { ProbeResult } from "./result.ts";
+import { count } from "./words.ts";
 
-/** A number for reading: three significant digits, plain between 0.001 and 10000. */
-export function short(value: number): string {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  return size < 0.001 || size >= 10000 ? value.toExponential(1).replace("e-", "e−") : value.toPrecision(3);
+export { listOf, roundIndices, short, wrap } from "./words.ts";
+
+/** What the steps are steps of. */
+export const AXIS_NAME = "video";
+/** The same at the beginning of a sentence. */
+export const AXIS_TITLE = AXIS_NAME[0].toUpperCase() + AXIS_NAME.slice(1);
+
+/** The last step that was probed: the schedule's N, or the last of it that can be read. */
+export const lastStep = ({ probe_steps }: ProbeResult): number => probe_steps[probe_steps.length - 1];
+
+/** The answer in a few words. */
+export function verdictHeadline(result: ProbeResult): string {
+  const { step } = result.verdict;
+  if (step === null) return `Sufficient ${AXIS_NAME} step: undetermined.`;
+  const last = lastStep(result);
+  if (step === last) return `Sufficient ${AXIS_NAME} step: none before the last, ${last}.`;
+  return `Sufficient ${AXIS_NAME} step: ${step} of ${result.video_steps}.`;
 }
 
-const count = (n: number, thing: string) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+/** The answer to the probe's question with its reasons, or why there is none. */
+export function verdictSentence(result: ProbeResult): string {
+  return `${verdictHeadline(result)} ${result.verdict.reason}`;
+}
 
-/** The answer to the probe's question, or why there is none. */
-export function sufficientSentence({ sufficient_step, video_steps }: ProbeResult): string {
-  const { step, reason, tolerance } = sufficient_step;
-  if (step === null) return `Sufficient video step: undetermined. ${reason}`;
-  const region = tolerance === null ? "" : ` (±${short(tolerance)}, 5 % of the hold-still error)`;
-  const last = step === video_steps ? ", the last" : "";
-  return `Sufficient video step: ${step} of ${video_steps}${last}${region}. ${reason}`;
+/** How often intervals of so few episodes hold the truth; empty where they do as often as they say. */
+export function coverageSentence({ interval }: ProbeResult): string {
+  const expected = interval.expected_coverage;
+  if (!expected) return "";
+  const { normal, t3, lognormal_half, lognormal_one } = expected;
+  const three = [normal, t3, lognormal_half].map(Math.round);
+  const range = `${Math.min(...three)} to ${Math.max(...three)} %`;
+  return (
+    `Of 95 % intervals over ${interval.clusters} episodes ${range} hold the truth in simulation, ` +
+    `${Math.round(lognormal_one)} % where a few episodes make most of the error.`
+  );
 }
 
 /** How much was measured. */
-export function sampleSentence({ episodes, video_seeds, action_seeds }: ProbeResult): string {
+export function sampleSentence({ episodes, interval, video_seeds, action_seeds }: ProbeResult): string {
+  const copies = episodes.length - interval.clusters;
   return [
-    count(episodes.length, "episode"),
-    count(video_seeds.length, "video seed"),
-    count(action_seeds.length, "action seed"),
+    count(episodes.length, "episode") + (copies > 0 ? ` (${interval.clusters} independent)` : ""),
+    count(video_seeds.length, `${AXIS_NAME} seed`),
+    ...(action_seeds === "same"
+      ? ["the same seed for the action"]
+      : [count(action_seeds.length, "action seed")]),
   ].join(" × ");
 }
 
@@ -46,31 +69,12 @@ export function stampSentence(result: ProbeResult): string {
   ].join("  ·  ");
 }
 
-/** Breaks a sentence between words into lines of at most `width` characters. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const line = lines[lines.length - 1];
-    if (line !== undefined && line.length + 1 + word.length <= width)
-      lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
-/**
- * Indices of at most about `most` of ascending whole numbers, to label or list them: all while they are few, else the
- * multiples of a round stride, and always the last.
- */
-export function roundIndices(steps: number[], most: number): number[] {
-  const all = steps.map((_, i) => i);
-  const last = steps.length - 1;
-  if (steps.length <= most) return all;
-  const isKept = (i: number, stride: number) =>
-    i === last || (steps[i] % stride === 0 && steps[i] + stride / 2 < steps[last]);
-  for (let decade = 1; ; decade *= 10)
-    for (const stride of [decade, 2 * decade, 5 * decade]) {
-      const kept = all.filter((i) => isKept(i, stride));
-      if (kept.length <= most) return kept;
-    }
+/** Steps by what they are called, for a table: "better", "worse", "equivalent", or nothing. */
+export function stepWords({ verdict }: ProbeResult, step: number): string {
+  const { better_steps, worse_steps, equivalent_steps } = verdict;
+  return [
+    ...(better_steps.includes(step) ? ["better"] : []),
+    ...(worse_steps.includes(step) ? ["worse"] : []),
+    ...(equivalent_steps.includes(step) ? ["equivalent"] : []),
+  ].join(", ");
 }

@@ -2,7 +2,18 @@
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { Reference } from "../figure/style.ts";
 import type { ProbeResult } from "./result.ts";
-import { roundIndices, sampleSentence, short, sufficientSentence, wrap } from "./sentences.ts";
+import {
+  AXIS_NAME,
+  AXIS_TITLE,
+  coverageSentence,
+  lastStep,
+  roundIndices,
+  sampleSentence,
+  short,
+  stepWords,
+  verdictSentence,
+  wrap,
+} from "./sentences.ts";
 
 const WIDTH = 110;
 
@@ -31,19 +42,18 @@ export function summaryText(
     `${model.name}, ${model.trained_on === "random" ? "random weights" : `trained: ${model.trained_on}`}, weights ${model.weights_sha256.slice(0, 12)}`,
     `${where}, ${dtype}; ${sampleSentence(result)}; ${seconds}`,
     "",
-    `Video axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
+    `${AXIS_TITLE} axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
     ...videoTable(result, truth, last),
     "",
-    `Action axis: inside the decode at video step ${result.video_steps}; null is what a straight flow gives, whatever was learned`,
     ...actionTable(result, truth, last),
-    "",
     `Floors and controls, ${truth ? "to the true actions" : "to the last decode"}`,
     ...levelTable(result, truth),
     "",
-    ...wrap(sufficientSentence(result), WIDTH),
+    ...wrap(verdictSentence(result), WIDTH),
+    ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
     "",
-    ...wrap(`Do not conclude more. ${result.statement} ${caution(result)}`, WIDTH),
+    ...wrap(`Do not conclude more. ${result.statement}`, WIDTH),
     "",
     ...files.map(
       ([what, path]) => `${what.padEnd(Math.max(...files.map(([name]) => name.length)))}  ${path}`,
@@ -54,65 +64,76 @@ export function summaryText(
 function intervalWords({ interval }: ProbeResult): string {
   return interval.clusters > 1
     ? `[${100 * interval.level} % interval over ${interval.clusters} episodes]`
-    : "one episode, so no intervals";
+    : "one independent episode, so no intervals";
 }
 
-function caution({ interval }: ProbeResult): string {
-  return interval.clusters > 1 && interval.clusters < 20
-    ? `With ${interval.clusters} episodes bootstrap intervals are too narrow, so treat them as a lower bound on the doubt.`
-    : "";
-}
+const wrapped = (text: string): string[] => (text === "" ? [] : wrap(text, WIDTH));
 
 function withInterval(value: number, interval: Interval | null | undefined): string {
   return interval ? `${short(value)} [${short(interval.low)}, ${short(interval.high)}]` : short(value);
 }
 
 function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
-  const { probe_steps: steps, tau, video_axis: mean, video_axis_interval: interval } = result;
-  const curve = (head: string, key: keyof typeof mean): Column => ({
-    head,
-    cells: steps.map((_, k) => withInterval(mean[key]![k], interval[key]?.[k])),
-  });
+  const { probe_steps: steps, tau, oracle_axis, oracle_axis_interval, verdict } = result;
+  type Key = keyof ProbeResult["video_axis"];
+  const column = (head: string, mean: number[] | null, interval: Interval[] | null | undefined): Column[] =>
+    mean ? [{ head, cells: steps.map((_, k) => withInterval(mean[k], interval?.[k])) }] : [];
+  const curve = (head: string, key: Key): Column[] => [
+    ...column(head, result.video_axis[key], result.video_axis_interval[key]),
+    ...column(`${head}, recorded future`, oracle_axis && oracle_axis[key], oracle_axis_interval?.[key]),
+  ];
+  const difference = `step k − step ${lastStep(result)}`;
   const rows = roundIndices(steps, 21);
   return table(
     [
       { head: "step", cells: steps.map(String) },
       { head: "τ", cells: tau.map((value) => String(Number(value.toFixed(3)))) },
-      ...(truth ? [curve("to truth", "mse_to_truth")] : []),
-      ...(last ? [curve(`to step ${result.video_steps}`, "mse_to_last")] : []),
+      ...(truth ? curve("to truth", "mse_to_truth") : []),
+      ...(truth ? column(difference, verdict.difference, verdict.difference_interval) : []),
+      ...(truth && verdict.step !== null
+        ? [{ head: "than the last", cells: steps.map((step) => stepWords(result, step)) }]
+        : []),
+      ...(last ? curve(`to step ${lastStep(result)}`, "mse_to_last") : []),
     ],
     rows,
   );
 }
 
+/** Nothing where the read-out has no steps of its own. */
 function actionTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
-  const mean = result.action_axis_at_last_video_step;
-  const { null_curve, action_times: times } = result;
-  const cells = (values: number[]) => times.map((_, n) => (n < values.length ? short(values[n]) : "–"));
-  return table(
-    [
-      { head: "step", cells: times.map((_, n) => String(n)) },
-      { head: "t", cells: times.map((value) => String(Number(value.toFixed(4)))) },
-      ...(last
-        ? [
-            { head: "iterate to final", cells: cells(mean.iterate_to_final) },
-            { head: "null", cells: cells(null_curve.iterate_to_final) },
-            { head: "one jump to final", cells: cells(mean.one_jump_to_final) },
-          ]
-        : []),
-      ...(truth
-        ? [
-            { head: "iterate to truth", cells: cells(mean.iterate_to_truth!) },
-            { head: "null", cells: cells(null_curve.iterate_to_truth!) },
-            { head: "one jump to truth", cells: cells(mean.one_jump_to_truth!) },
-          ]
-        : []),
-    ],
-    roundIndices(
-      times.map((_, n) => n),
-      9,
-    ),
+  const { null_curve, action_times: times, action_axis_at_last_video_step: mean } = result;
+  if (!mean || !null_curve) return [];
+  const column = (head: string, values: number[] | null): Column[] =>
+    values ? [{ head, cells: times.map((_, n) => (n < values.length ? short(values[n]) : "–")) }] : [];
+  const rows = roundIndices(
+    times.map((_, n) => n),
+    9,
   );
+  return [
+    `Action axis: inside the decode at ${AXIS_NAME} step ${lastStep(result)}; null is what a straight flow gives, whatever was learned`,
+    ...table(
+      [
+        { head: "step", cells: times.map((_, n) => String(n)) },
+        { head: "t", cells: times.map((value) => String(Number(value.toFixed(4)))) },
+        ...(last
+          ? [
+              ...column("iterate to final", mean.iterate_to_final),
+              ...column("null", null_curve.iterate_to_final),
+              ...column("one jump to final", mean.one_jump_to_final),
+            ]
+          : []),
+        ...(truth
+          ? [
+              ...column("iterate to truth", mean.iterate_to_truth),
+              ...column("null", null_curve.iterate_to_truth),
+              ...column("one jump to truth", mean.one_jump_to_truth),
+            ]
+          : []),
+      ],
+      rows,
+    ),
+    "",
+  ];
 }
 
 function levelTable({ floors, controls }: ProbeResult, truth: boolean): string[] {
@@ -130,7 +151,7 @@ function levelTable({ floors, controls }: ProbeResult, truth: boolean): string[]
 
 function seedSentences({ between_seeds: { video, action } }: ProbeResult): string[] {
   const parts = [
-    ...(video === null ? [] : [`two video seeds differ by ${short(video)}`]),
+    ...(video === null ? [] : [`two ${AXIS_NAME} seeds differ by ${short(video)}`]),
     ...(action === null ? [] : [`two action seeds by ${short(action)}`]),
   ];
   return parts.length > 0 ? [`For scale: the last decodes of ${parts.join(", of ")} (mean squared).`] : [];

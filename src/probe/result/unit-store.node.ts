@@ -21,12 +21,13 @@ const ARRAYS = [
   "zeroedContext",
   "otherContext",
   "truth",
+  "dataTruth",
   "holdStill",
   "oracle",
   "dataOracle",
 ] as const;
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
-const OPTIONAL: readonly string[] = ["truth", "holdStill", "oracle", "dataOracle"];
+const OPTIONAL: readonly string[] = ["truth", "dataTruth", "holdStill", "oracle", "dataOracle"];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */
 export interface FolderStore extends UnitStore {

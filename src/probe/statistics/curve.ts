@@ -2,7 +2,7 @@
  * A curve of squared errors with everything that is reported about it: overall with an interval, by episode, by
  * action dimension and by position in the chunk. E, T, D: see measurement.ts; P is the number of points.
  */
-import type { Interval } from "./bootstrap.ts";
+import type { ClusterBootstrap, Interval } from "./bootstrap.ts";
 
 /** Mean squared errors along an axis of the experiment, in squared normalised action units. */
 export interface Curve {
@@ -29,13 +29,13 @@ export interface CurveContext {
   episodes: number;
   positions: number;
   dimensions: number;
-  bootstrap: (perEpisode: ArrayLike<number>) => Interval | null;
+  bootstrap: ClusterBootstrap;
 }
 
 /**
  * @param points P.
  * @param pairs yields, for an episode and a point, all (estimate, reference) pairs: one for each video and action
- *   seed. Every pair weighs the same, and so does every episode.
+ *   seed. Every pair of an episode weighs the same, and so does every independent episode: copies share one weight.
  */
 export function errorCurve(
   context: CurveContext,
@@ -43,6 +43,7 @@ export function errorCurve(
   pairs: (episode: number, point: number) => Iterable<[Chunk, Chunk]>,
 ): Curve {
   const { episodes: E, positions: T, dimensions: D, bootstrap } = context;
+  const { weights } = bootstrap;
   const zeros = (rows: number, columns: number) =>
     Array.from({ length: rows }, () => new Array<number>(columns).fill(0));
   const perEpisode = zeros(E, points);
@@ -64,16 +65,20 @@ export function errorCurve(
       for (let i = 0; i < T * D; i++) {
         const square = surface[i] / count;
         perEpisode[e][p] += square / (T * D);
-        perDimension[p][i % D] += square / (T * E);
-        perPosition[p][Math.floor(i / D)] += square / (D * E);
+        perDimension[p][i % D] += (square / T) * weights[e];
+        perPosition[p][Math.floor(i / D)] += (square / D) * weights[e];
       }
     }
   }
 
   const columns = Array.from({ length: points }, (_, p) => perEpisode.map((row) => row[p]));
-  const intervals = columns.map(bootstrap);
+  // No mean of squares is below 0, so nothing is lost where an interval ends there.
+  const intervals = columns.map((column) => {
+    const ends = bootstrap(column);
+    return ends && { low: Math.max(ends.low, 0), high: ends.high };
+  });
   return {
-    mean: columns.map(meanOf),
+    mean: columns.map(bootstrap.mean),
     interval: intervals.includes(null) ? null : (intervals as Interval[]),
     perEpisode,
     perDimension,

@@ -21,10 +21,14 @@ export interface ErrorGrid {
   oneJump: GridReadOut;
 }
 
-/** @param sizes `runs` is V·S, `size` is T·D. */
+/**
+ * @param sizes `runs` is V·S, `size` is T·D.
+ * @param weights (E) what each episode counts; they sum to 1.
+ */
 export function errorGrid(
   episodes: EpisodeMeasurement[],
   sizes: { runs: number; K: number; M: number; size: number },
+  weights: ArrayLike<number>,
   truthKnown: boolean,
 ): ErrorGrid {
   const { runs, K, M, size } = sizes;
@@ -38,10 +42,11 @@ export function errorGrid(
       Array.from({ length: points }, (_, point) => {
         const pick = estimate(point);
         let sum = 0;
-        for (const e of episodes)
+        episodes.forEach((e, i) => {
           for (let run = 0; run < runs; run++)
-            sum += squaredError(pick(e, run, k), reference(e, run, k), size);
-        return sum / (episodes.length * runs);
+            sum += (weights[i] * squaredError(pick(e, run, k), reference(e, run, k), size)) / runs;
+        });
+        return sum;
       }),
     );
   const readOut = (points: number, estimate: (point: number) => Pick): GridReadOut => ({

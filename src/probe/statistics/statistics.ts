@@ -12,7 +12,9 @@ import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredE
 import { type ErrorGrid, errorGrid } from "./grid.ts";
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
-import { type SufficientStep, sufficientStep } from "./sufficient.ts";
+import { independentClusters } from "./independent.ts";
+import type { Floor, FloorName } from "./margin.ts";
+import { sufficientStep, type Verdict } from "./sufficient.ts";
 
 /** An error against both references; null where the reference is not known. */
 export interface TwoReferences {
@@ -27,15 +29,31 @@ export interface ActionReadOut {
   toTruth: Curve | null;
 }
 
+/** Errors in the data's units; those of different dimensions have no common mean. */
+export interface DataUnits {
+  /** (K, D) */
+  toLast: number[][];
+  /** (K, D); null where the truth is not known in the data's units. */
+  toTruth: number[][] | null;
+}
+
+/** How the numbers are made. */
+export interface StatisticsOptions extends BootstrapOptions {
+  /** How much worse than the last a sufficient step may be, squared normalised units; default: margin.ts. */
+  margin?: number;
+}
+
 /** Everything that is concluded from decoded actions. */
 export interface ProbeStatistics {
   /** K points. */
   videoAxis: TwoReferences;
-  /** At the last video step: M + 1 points for iterates, M for one-jump estimates. */
-  actionAxis: { iterate: ActionReadOut; oneJump: ActionReadOut };
+  /** The same by dimension, in the squared units of the data. */
+  dataUnits: DataUnits;
+  /** At the last video step: M + 1 points for iterates, M for one-jump estimates; null where the read-out has no steps, as the next two. */
+  actionAxis: { iterate: ActionReadOut; oneJump: ActionReadOut } | null;
   /** (M + 1) errors of a straight flow between the same ends. */
-  nullCurve: { toFinal: number[]; toTruth: number[] | null };
-  grid: ErrorGrid;
+  nullCurve: { toFinal: number[]; toTruth: number[] | null } | null;
+  grid: ErrorGrid | null;
   /** One-point curves; null where the data or the model define no such chunk. */
   floors: { holdStill: TwoReferences | null; datasetMean: TwoReferences | null };
   /** One-point curves at the last video step; `otherEpisode` is null with one episode. */
@@ -44,8 +62,8 @@ export interface ProbeStatistics {
   oracle: TwoReferences | null;
   /** Mean squared difference between two seeds' last actions: how far apart equally good answers lie; null with one seed. */
   betweenSeeds: { video: number | null; action: number | null };
-  sufficient: SufficientStep;
-  /** How intervals were made. */
+  verdict: Verdict;
+  /** How intervals were made; `clusters` counts episodes that are no copies of one another. */
   interval: { level: number; resamples: number; seed: number; clusters: number };
 }
 
@@ -56,7 +74,7 @@ export interface ProbeStatistics {
  */
 export function probeStatistics(
   measurement: ProbeMeasurement,
-  { level = 0.95, resamples = 2000, seed = 0 }: BootstrapOptions = {},
+  { level = 0.95, resamples = 10_000, seed = 0, margin }: StatisticsOptions = {},
 ): ProbeStatistics {
   const { settings, episodes, chunkLength: T } = measurement;
   const { probeSteps, videoSeeds, actionSeeds } = settings;
@@ -69,7 +87,8 @@ export function probeStatistics(
   const sizes = { videoSeeds, actionSeeds, probeSteps: K, actionSteps: M, positions: T, dimensions: D };
   for (const episode of episodes) checkEpisode(sizes, episode);
 
-  const bootstrap = clusterBootstrap(E, { level, resamples, seed });
+  const bootstrap = clusterBootstrap(independentClusters(episodes, D), { level, resamples, seed });
+  const { weights } = bootstrap;
   const context: CurveContext = { episodes: E, positions: T, dimensions: D, bootstrap };
   const truthKnown = episodes.every((episode) => episode.truth);
 
@@ -113,7 +132,6 @@ export function probeStatistics(
   });
 
   const videoAxis = twoReferences(K, decoded);
-  const iterates = readOut(M + 1, iterate);
   const holdStill = episodes.every((episode) => episode.holdStill)
     ? twoReferences(1, () => (episode) => ({ data: episode.holdStill!, offset: 0 }))
     : null;
@@ -127,8 +145,10 @@ export function probeStatistics(
     ? twoReferences(K, (k) => (episode, run) => ({ data: episode.oracle!, offset: (run * K + k) * size }))
     : null;
 
+  // A read-out without steps has one iterate, its end: no axis.
+  const actionAxis = M > 0 ? { iterate: readOut(M + 1, iterate), oneJump: readOut(M, oneJump) } : null;
   const fraction = fractions(measurement.actionTimes);
-  const straightToTruth = (): number[] => {
+  const straightToTruth = (toTruth: Curve): number[] => {
     const product = (e: EpisodeMeasurement, run: number) => {
       const [x0, x1] = [iterate(0)(e, run), iterate(M)(e, run)];
       let sum = 0;
@@ -136,40 +156,90 @@ export function probeStatistics(
         sum += (x0.data[x0.offset + i] - e.truth![i]) * (x1.data[x1.offset + i] - e.truth![i]);
       return sum / size;
     };
-    const C = meanOf(episodes.flatMap((e) => Array.from({ length: V * S }, (_, run) => product(e, run))));
-    return nullToTruth(iterates.toTruth!.mean[0], C, iterates.toTruth!.mean[M], fraction);
+    const C = bootstrap.mean(
+      episodes.map((e) => meanOf(Array.from({ length: V * S }, (_, run) => product(e, run)))),
+    );
+    return nullToTruth(toTruth.mean[0], C, toTruth.mean[M], fraction);
   };
 
   const difference = (e: EpisodeMeasurement, a: number, b: number) =>
     squaredError(last(e, a), last(e, b), size);
   const betweenSeeds = (seeds: number, others: number, run: (seed: number, other: number) => number) => {
-    const all: number[] = [];
-    for (const e of episodes)
+    if (seeds < 2) return null;
+    const perEpisode = episodes.map((e) => {
+      const all: number[] = [];
       for (let a = 0; a < seeds; a++)
         for (let b = 0; b < a; b++)
           for (let other = 0; other < others; other++) all.push(difference(e, run(a, other), run(b, other)));
-    return all.length > 0 ? meanOf(all) : null;
+      return meanOf(all);
+    });
+    return bootstrap.mean(perEpisode);
   };
+  const controls = { zeroedContext: control("zeroedContext"), otherEpisode: control("otherContext") };
+
+  /** (K, D) errors of the decodes as they are in the data's units. */
+  const inDataUnits = (reference: (e: EpisodeMeasurement, run: number) => Chunk): number[][] =>
+    errorCurve(context, K, function* (e, k) {
+      const { dataActions: data } = episodes[e];
+      for (let run = 0; run < V * S; run++)
+        yield [{ data, offset: (run * K + k) * size }, reference(episodes[e], run)];
+    }).perDimension;
+
+  const floorOf = (name: FloorName, level: TwoReferences | null): Floor[] =>
+    level?.toTruth ? [{ name, error: level.toTruth.mean[0] }] : [];
 
   return {
     videoAxis,
-    actionAxis: { iterate: iterates, oneJump: readOut(M, oneJump) },
-    nullCurve: {
-      toFinal: nullToFinal(iterates.toFinal.mean[0], fraction),
-      toTruth: truthKnown ? straightToTruth() : null,
+    dataUnits: {
+      toLast: inDataUnits((e, run) => ({ data: e.dataActions, offset: (run * K + K - 1) * size })),
+      toTruth: episodes.every((e) => e.dataTruth)
+        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0 }))
+        : null,
     },
-    grid: errorGrid(episodes, { runs: V * S, K, M, size }, truthKnown),
+    actionAxis,
+    nullCurve: actionAxis && {
+      toFinal: nullToFinal(actionAxis.iterate.toFinal.mean[0], fraction),
+      toTruth: actionAxis.iterate.toTruth && straightToTruth(actionAxis.iterate.toTruth),
+    },
+    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size }, weights, truthKnown),
     floors: { holdStill, datasetMean },
-    controls: {
-      zeroedContext: control("zeroedContext"),
-      otherEpisode: control("otherContext"),
-    },
+    controls,
     oracle,
     betweenSeeds: {
       video: betweenSeeds(V, S, (v, s) => v * S + s),
       action: betweenSeeds(S, V, (s, v) => v * S + s),
     },
-    sufficient: sufficientStep(probeSteps, videoAxis.toTruth, holdStill?.toTruth?.mean[0] ?? null, bootstrap),
-    interval: { level, resamples, seed, clusters: E },
+    verdict: sufficientStep({
+      steps: probeSteps,
+      toTruth: videoAxis.toTruth,
+      truthScale: truthKnown ? scaleOfTruth(episodes, last, V * S, size) : null,
+      floors: [
+        ...floorOf("hold_still", holdStill),
+        ...floorOf("dataset_mean", datasetMean),
+        ...floorOf("zeroed_context", controls.zeroedContext),
+      ],
+      margin,
+      bootstrap,
+    }),
+    interval: { level, resamples, seed, clusters: bootstrap.clusters },
   };
+}
+
+/** Root mean square of the truth over that of the last decodes. */
+function scaleOfTruth(
+  episodes: readonly EpisodeMeasurement[],
+  last: (episode: EpisodeMeasurement, run: number) => Chunk,
+  runs: number,
+  size: number,
+): number {
+  let [truths, decodes] = [0, 0];
+  for (const episode of episodes)
+    for (let run = 0; run < runs; run++) {
+      const { data, offset } = last(episode, run);
+      for (let i = 0; i < size; i++) {
+        truths += episode.truth![i] ** 2;
+        decodes += data[offset + i] ** 2;
+      }
+    }
+  return truths === 0 ? 0 : Math.sqrt(truths / decodes);
 }

@@ -1,98 +1,150 @@
 /**
- * The sufficient step: the smallest probe step k whose 95 % interval of MSE(k) − MSE(N), both against the truth and
- * paired by episode, lies within ±5 % of the hold-still error. The scale is the hold-still error, because "90 %
- * converged" means nothing without something that cannot act.
+ * The sufficient step: the smallest probed k that is shown to be *not worse* than the last, N. Non-inferiority: the upper
+ * end of the two-sided 95 % interval of MSE(k) − MSE(N), both to the truth and paired by episode, is at most the margin, and so is that of
+ * every later probed step. Stepping back from the last and stopping at the first failure needs no correction for the
+ * number of steps. A step that is better than the last is not worse; a rule with two sides would refuse it.
+ *
+ * Steps that are *better* or *worse* are a separate statement, corrected for their number (Holm), and so are *equivalent* ones, whose interval lies
+ * within ± the margin.
  */
-import type { Interval } from "./bootstrap.ts";
-import { type Curve, meanOf } from "./curve.ts";
+import type { ClusterBootstrap, Interval } from "./bootstrap.ts";
+import type { Curve } from "./curve.ts";
+import { type Floor, type Margin, marginOf } from "./margin.ts";
+import { bestStep, type Regret, regretOf } from "./regret.ts";
 
-/** Half-width of the equivalence region, as a fraction of the hold-still error. */
-export const TOLERANCE_FRACTION = 0.05;
+/** Fewest independent episodes that give a verdict. */
+export const FEWEST_EPISODES = 8;
 
-/** The answer, and what it rests on. */
-export interface SufficientStep {
-  /** The video step, or null when the data cannot say. */
+/** A truth whose size is this many times that of what was decoded is not in the model's units. */
+const LARGEST_SCALE = 100;
+
+/** What the verdict is drawn from. */
+export interface Evidence {
+  /** (K) probed steps, ascending; the last is N. */
+  steps: readonly number[];
+  /** Errors to the truth at each of them; null where there is no truth. */
+  toTruth: Pick<Curve, "perEpisode"> | null;
+  /** Root mean square of the truth over that of the last decodes; null where there is no truth. */
+  truthScale: number | null;
+  /** Known floors, in the order in which they give the margin. */
+  floors: readonly Floor[];
+  /** Margin that was asked for, squared normalised units. */
+  margin?: number;
+  bootstrap: ClusterBootstrap;
+}
+
+/** Why there is no verdict. */
+export type Doubt =
+  | { kind: "no truth" }
+  | { kind: "truth out of scale"; times: number }
+  | { kind: "one step" }
+  | { kind: "few episodes"; independent: number; episodes: number }
+  | { kind: "no margin" }
+  | { kind: "useless margin"; margin: Margin }
+  | { kind: "not better than floor"; error: number; floor: Floor };
+
+/** The answer and what it rests on. Steps are steps of the schedule, not places among the probed ones. */
+export interface Verdict {
+  /** Null where it is undetermined; N where no earlier probed step is shown to be not worse. */
   step: number | null;
-  /** Why `step` is null; otherwise what the reader must know beside it. */
-  reason: string;
-  /** 5 % of the hold-still error, squared normalised action units; null without a hold-still chunk or a truth. */
-  tolerance: number | null;
+  /** Why it is undetermined; empty where it is not. */
+  doubts: Doubt[];
+  margin: Margin | null;
+  /** Clusters of episodes that are no copies of one another. */
+  independentEpisodes: number;
   /** (K) mean of MSE(k) − MSE(N); null without a truth. */
   difference: number[] | null;
-  /** (K) its interval; null without a truth or with one episode. */
+  /** (K) its interval; null without a truth or with one independent episode. */
   interval: Interval[] | null;
-  /** Probe steps after `step` whose interval leaves the region again: the curve is not monotone. */
-  leavesAgain: number[];
-  /** Probe steps whose error is below the last step's, interval and all. */
-  betterThanLast: number[];
+  /** Earlier probed steps that are better than the last, corrected for their number. Empty under a doubt, as the next three. */
+  better: number[];
+  /** Those that are worse, corrected alike. */
+  worse: number[];
+  /** Earlier probed steps whose interval lies within ± the margin. */
+  equivalent: number[];
+  /** The probed step with the smallest error; null under a doubt, as the next. */
+  best: number | null;
+  /** Regret of stopping at the last and at the sufficient step. */
+  regret: { last: Regret; step: Regret } | null;
+}
+
+/** @returns the verdict; what cannot be said is null or empty, with the doubts. */
+export function sufficientStep(evidence: Evidence): Verdict {
+  const { steps, toTruth, floors, bootstrap } = evidence;
+  const last = steps.length - 1;
+  const margin = marginOf(evidence.margin, floors);
+  const rows = toTruth && steps.map((_, k) => toTruth.perEpisode.map((row) => row[k] - row[last]));
+  const intervals = rows?.map(bootstrap) ?? [null];
+  const verdict: Verdict = {
+    ...{ step: null, doubts: doubtsOf(evidence, margin), margin },
+    independentEpisodes: bootstrap.clusters,
+    difference: rows && rows.map(bootstrap.mean),
+    interval: intervals.includes(null) ? null : (intervals as Interval[]),
+    ...{ better: [], worse: [], equivalent: [], best: null, regret: null },
+  };
+  const { interval } = verdict;
+  if (verdict.doubts.length > 0 || !rows || !interval || !toTruth || !margin) return verdict;
+
+  let sufficient = last;
+  while (sufficient > 0 && interval[sufficient - 1].high <= margin.value) sufficient--;
+  const earlier = rows.slice(0, last);
+  const named = (found: (k: number) => boolean) => steps.slice(0, last).filter((_, k) => found(k));
+  const better = holm(earlier.map(bootstrap.pBelow), bootstrap.tail);
+  const worse = holm(
+    earlier.map((row) => bootstrap.pBelow(row.map((value) => -value))),
+    bootstrap.tail,
+  );
+  return {
+    ...verdict,
+    step: steps[sufficient],
+    better: named((k) => better[k]),
+    worse: named((k) => worse[k]),
+    equivalent: named((k) => Math.max(-interval[k].low, interval[k].high) <= margin.value),
+    best: steps[bestStep(toTruth.perEpisode, bootstrap)],
+    regret: {
+      last: regretOf(toTruth.perEpisode, last, bootstrap),
+      step: regretOf(toTruth.perEpisode, sufficient, bootstrap),
+    },
+  };
+}
+
+function doubtsOf(
+  { steps, toTruth, truthScale, floors, bootstrap }: Evidence,
+  margin: Margin | null,
+): Doubt[] {
+  if (!toTruth) return [{ kind: "no truth" }];
+  const doubts: Doubt[] = [];
+  if (truthScale !== null && !(truthScale <= LARGEST_SCALE))
+    doubts.push({ kind: "truth out of scale", times: truthScale });
+  if (steps.length < 2) doubts.push({ kind: "one step" });
+  if (bootstrap.clusters < FEWEST_EPISODES)
+    doubts.push({
+      kind: "few episodes",
+      independent: bootstrap.clusters,
+      episodes: bootstrap.weights.length,
+    });
+  if (!margin) doubts.push({ kind: "no margin" });
+  else if (!(margin.value > 0 && Number.isFinite(margin.value)))
+    doubts.push({ kind: "useless margin", margin });
+  const error = bootstrap.mean(toTruth.perEpisode.map((row) => row[steps.length - 1]));
+  const floor = floors.at(0);
+  if (floor && !(error < floor.error)) doubts.push({ kind: "not better than floor", error, floor });
+  return doubts;
 }
 
 /**
- * @param steps (K) probe steps, ascending, the last is N.
- * @param toTruth error against the truth at each of them, or null when there is no truth.
- * @param holdStill hold-still error against the truth, or null when there is none.
- * @param bootstrap interval of a mean over episodes; null with one episode.
+ * Holm's step-down test: the smallest of m p values is held against α/m, the next against α/(m − 1), until one fails.
+ *
+ * @param p one-sided p values.
+ * @param alpha chance of any false name among all.
+ * @returns which are named.
  */
-export function sufficientStep(
-  steps: readonly number[],
-  toTruth: Pick<Curve, "perEpisode"> | null,
-  holdStill: number | null,
-  bootstrap: (perEpisode: ArrayLike<number>) => Interval | null,
-): SufficientStep {
-  const unknown = (reason: string, rest: Partial<SufficientStep> = {}): SufficientStep => ({
-    step: null,
-    reason,
-    tolerance: null,
-    difference: null,
-    interval: null,
-    leavesAgain: [],
-    betterThanLast: [],
-    ...rest,
-  });
-  if (!toTruth) return unknown("The true actions are not known.");
-
-  const last = steps.length - 1;
-  const perStep = steps.map((_, k) => toTruth.perEpisode.map((row) => row[k] - row[last]));
-  const difference = perStep.map(meanOf);
-  const intervals = perStep.map(bootstrap);
-  if (intervals.includes(null))
-    return unknown("One episode gives no interval; measure at least two.", {
-      difference,
-      tolerance: holdStill === null ? null : TOLERANCE_FRACTION * holdStill,
-    });
-  const interval = intervals as Interval[];
-  if (holdStill === null)
-    return unknown("The data define no hold-still chunk, so there is no scale.", { difference, interval });
-  if (steps.length < 2) return unknown("Only the last step was probed.", { difference, interval });
-
-  const tolerance = TOLERANCE_FRACTION * holdStill;
-  const within = interval.map(({ low, high }) => low >= -tolerance && high <= tolerance);
-  const first = within.indexOf(true);
-  const leavesAgain = steps.filter((_, k) => k > first && !within[k]);
-  const betterThanLast = steps.filter((_, k) => interval[k].high < 0);
-  const reason = explain(steps, first, leavesAgain, betterThanLast);
-  return { step: steps[first], reason, tolerance, difference, interval, leavesAgain, betterThanLast };
-}
-
-// The last step differs from itself by nothing, so `first` always exists; reaching only it answers nothing.
-function explain(
-  steps: readonly number[],
-  first: number,
-  leavesAgain: readonly number[],
-  better: readonly number[],
-): string {
-  const N = steps[steps.length - 1];
-  const list = (found: readonly number[]) => `${found.length === 1 ? "step" : "steps"} ${found.join(", ")}`;
-  const parts: string[] = [];
-  if (first === steps.length - 1)
-    parts.push(
-      "No earlier probed step is shown to match the last; more episodes would narrow the intervals.",
-    );
-  else if (leavesAgain.length > 0)
-    parts.push(`The curve is not monotone: at ${list(leavesAgain)} the interval leaves the region again.`);
-  else parts.push(`Every probed step from ${steps[first]} to ${N} matches the last.`);
-  if (better.length > 0) parts.push(`The error at ${list(better)} is lower than at the last.`);
-  if (first > 0 && first < steps.length - 1 && steps[first] - steps[first - 1] > 1)
-    parts.push(`Between ${steps[first - 1]} and ${steps[first]} nothing was probed.`);
-  return parts.join(" ");
+export function holm(p: readonly number[], alpha: number): boolean[] {
+  const named = p.map(() => false);
+  const order = p.map((_, i) => i).sort((a, b) => p[a] - p[b]);
+  for (const [rank, i] of order.entries()) {
+    if (p[i] > alpha / (p.length - rank)) break;
+    named[i] = true;
+  }
+  return named;
 }

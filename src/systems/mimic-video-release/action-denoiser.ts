@@ -38,7 +38,8 @@ export function actionScheduler(steps: number = ACTION_STEPS): Scheduler {
 export interface ActionDenoiserOptions {
   /** (B, 1, J), normalised */
   readonly state: Tensor;
-  readonly context: ActionContext;
+  /** kept from before, or recorded anew in every evaluation */
+  readonly context: ActionContext | (() => ActionContext);
   /** (B) video times σ/(1 + σ) */
   readonly videoTimes: readonly number[];
 }
@@ -55,11 +56,13 @@ export class ActionDenoiser implements Denoiser {
     this.#times = decoder.createTimes(gpu, options.state.dim(0));
   }
 
-  /** Records: scaled actions (B, HA, A) → their velocity. */
+  /** Records: scaled actions (B, HA, A) → their velocity, which is the tap too. */
   evaluate(actions: Tensor): Evaluation {
-    const { state, context } = this.#options;
+    const { state, context: given } = this.#options;
+    const context = typeof given === "function" ? given() : given;
     const velocity = this.#decoder.forward({ state, actions, times: this.#times, context }); // (B, 1 + HA, A)
-    return { output: slice(velocity, 1, OBSERVATION_TOKENS, velocity.dim(1)), tapped: [] };
+    const output = slice(velocity, 1, OBSERVATION_TOKENS, velocity.dim(1));
+    return { output, tapped: [output] };
   }
 
   setCall({ at }: Call): void {

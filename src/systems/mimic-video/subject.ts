@@ -73,7 +73,8 @@ export class MimicVideoSubject implements Subject<Encoded> {
       count: data.count,
       read: async (index) => {
         const episode = await data.read(index);
-        return { ...episode, truth: episode.truth && model.actionDecoder.toModel(episode.truth) };
+        const { truth } = episode;
+        return { ...episode, dataTruth: truth, truth: truth && model.actionDecoder.toModel(truth) };
       },
     };
     this.positions = model.chunkShape[0];

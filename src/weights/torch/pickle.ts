@@ -23,6 +23,13 @@ export class PicklePlaceholder {
   }
 }
 
+/** Bytes, as numpy keeps an array's elements. */
+export class PickleBytes extends PicklePlaceholder {
+  constructor(readonly bytes: Uint8Array) {
+    super("bytes", []);
+  }
+}
+
 /** A tuple; kept apart from lists because only tuples are arguments. */
 export class PickleTuple {
   constructor(readonly items: readonly unknown[]) {}
@@ -52,9 +59,10 @@ const maxContainers = 250_000;
 /**
  * Interprets `bytes`.
  * @param where named in messages
+ * @param newest protocol that is read; torch.save writes 2, and what only newer ones have is not in its list of opcodes
  * @throws FormatError for an opcode outside the list, a name the host refuses, or a program that is not well formed
  */
-export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): unknown {
+export function readPickle(bytes: Uint8Array, host: PickleHost, where: string, newest = 3): unknown {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const stack: unknown[] = [];
@@ -135,17 +143,16 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): 
     stack.push(container);
   };
 
-  /** Text of one byte a character, as other protocols write it too; nobody reads it. */
   const bytesOf = (length: number): void => {
-    take(length);
-    push(new PicklePlaceholder("bytes", []));
+    const start = take(length);
+    push(new PickleBytes(bytes.subarray(start, start + length)));
   };
 
   const operations: Record<number, () => unknown> = {
     128: () => {
       const protocol = bytes[take(1)];
-      if (protocol > 3)
-        fail(`pickle protocol ${protocol} (only 2, the default of torch.save, and 3 are read)`);
+      if (protocol > newest)
+        fail(`pickle protocol ${protocol} (only 2, the default of torch.save, to ${newest} are read)`);
     },
     40: () => marks.push(stack.length), // MARK
     125: () => push(new PickleDict()), // EMPTY_DICT
@@ -204,6 +211,23 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, where: string): 
     104: () => stack.push(recall(bytes[take(1)])), // BINGET
     106: () => stack.push(recall(view.getUint32(take(4), true))), // LONG_BINGET
   };
+
+  if (newest >= 4) {
+    Object.assign(operations, {
+      149: () => take(8), // FRAME
+      140: () => {
+        const length = bytes[take(1)]; // SHORT_BINUNICODE
+        const start = take(length);
+        stack.push(text(start, start + length));
+      },
+      142: () => bytesOf(Number(view.getBigUint64(take(8), true))), // BINBYTES8
+      147: () => {
+        const name = pop(); // STACK_GLOBAL
+        stack.push(host.global(String(pop()), String(name)));
+      },
+      148: () => memo.set(memo.size, top()), // MEMOIZE
+    });
+  }
 
   for (;;) {
     const opcode = bytes[take(1)];

@@ -190,9 +190,9 @@ it("an action normaliser leaves one unit in a result", { timeout: 120_000 }, asy
     {},
   );
   const { grid, videoAxis, actionAxis } = probeStatistics(measurement);
-  expect(grid.iterate.toLast[1][3]).toBe(0);
-  expect(grid.iterate.toTruth![1][3]).toBeCloseTo(videoAxis.toTruth!.mean[1], 12);
-  expect(actionAxis.iterate.toTruth!.mean[3]).toBeCloseTo(videoAxis.toTruth!.mean[1], 12);
+  expect(grid!.iterate.toLast[1][3]).toBe(0);
+  expect(grid!.iterate.toTruth![1][3]).toBeCloseTo(videoAxis.toTruth!.mean[1], 12);
+  expect(actionAxis!.iterate.toTruth!.mean[3]).toBeCloseTo(videoAxis.toTruth!.mean[1], 12);
   // Beside them the data's units: actions · std + mean.
   const { actions, dataActions } = measurement.episodes[0];
   actions.forEach((value, i) => expect(dataActions[i]).toBeCloseTo(value * std[i % 3] + mean[i % 3], 5));

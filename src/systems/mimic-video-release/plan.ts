@@ -1,0 +1,163 @@
+/**
+ * GPU memory before anything is read: an item is walked through encoding, denoising and reading on a device that only counts, so the
+ * plan has the buffers of the run itself. Where the card's memory is said, the decoder's keys and values are used so that it fits.
+ *
+ * Axes: V trajectories in one batch, N video tokens of width D.
+ */
+import { AdapterError } from "../../errors.ts";
+import { countingLike } from "../../gpu/counting.ts";
+import { widthOf } from "../../networks/cosmos/config.ts";
+import { sample } from "../../sampling/sample.ts";
+import { createTensor, releaseTensor } from "../../tensor/tensor.ts";
+import { formatBytes } from "../../weights/listing.ts";
+import type { Plan } from "../system.ts";
+import { CONTEXT_FRAMES, CONTEXT_LATENTS } from "./clip.ts";
+import type { ReleaseModel } from "./model.ts";
+import { type ContextUse, readOut } from "./read-out.ts";
+import { MOST_TEXT_ROWS } from "./text-file.ts";
+import { VideoDenoiser, videoScheduler } from "./video-denoiser.ts";
+
+export interface MemoryPlan extends Plan {
+  readonly contextUse: ContextUse;
+  /** V */
+  readonly mostCopies: number;
+  /** bytes for held taps and their reading */
+  readonly readBudget: number;
+}
+
+/** Tokens that one dispatch of a batch should have; more copies bring nothing then. */
+const TOKENS_AT_ONCE = 4096;
+
+/** Held taps and their reading may take so much where nobody says how much there is. */
+const READ_BUDGET = 2 ** 30;
+
+/** More taps in one batch of readings bring nothing. */
+const MOST_HELD = 8;
+
+/** Taps that the probe keeps besides the one that stands: a control's, and the last of two episodes. */
+const KEPT_TAPS = 3;
+
+/** bytes taken at most, up to each phase */
+export interface Walked {
+  readonly weights: number;
+  readonly encoding: number;
+  readonly denoising: number;
+  readonly reading: number;
+}
+
+/** Bytes of a tap and of reading it, for V copies. */
+export function readingBytes(
+  { decoder, tokens, transformer }: ReleaseModel,
+  copies: number,
+  use: ContextUse,
+): { tap: number; readRow: number } {
+  const { layers, width } = decoder.config;
+  const tap = 4 * copies * tokens * widthOf(transformer.config);
+  // A copy of the tap, its norm, keys and values.
+  return { tap, readRow: 2 * tap + 4 * copies * tokens * 2 * width * (use === "kept" ? layers : 1) };
+}
+
+/**
+ * @param gpuMemory bytes of the card, where they are known
+ * @param oracle whether all frames of a recording are encoded
+ * @throws AdapterError when the clip does not fit, with the numbers and what to change
+ */
+export async function planMemory(
+  model: ReleaseModel,
+  gpuMemory: number | undefined,
+  oracle: boolean,
+): Promise<MemoryPlan> {
+  const mostCopies = Math.max(1, Math.floor(TOKENS_AT_ONCE / model.tokens));
+  const fits = (bytes: number): boolean => gpuMemory === undefined || bytes <= gpuMemory;
+  const ways = (["kept", "recomputed"] as const).flatMap((use) =>
+    [...new Set([mostCopies, 1])].map((copies) => ({ use, copies })),
+  );
+  let walked: Walked | undefined;
+  for (const { use, copies } of ways) {
+    walked = await walkMemory(model, copies, use, oracle);
+    const peak = Math.max(walked.encoding, walked.reading);
+    if (!fits(peak)) continue;
+    const { tap, readRow } = readingBytes(model, copies, use);
+    const room = gpuMemory === undefined ? READ_BUDGET : gpuMemory - peak;
+    const held = Math.max(1, Math.min(MOST_HELD, Math.floor(Math.min(READ_BUDGET, room) / (tap + readRow))));
+    const readBudget = held * (tap + readRow);
+    // Taps that are held and read together with the first.
+    const more = readBudget - (tap + readRow);
+    const lines = linesOf(model, walked, use, gpuMemory);
+    const { weights } = walked;
+    return { lines, weights, peak: peak + more, contextUse: use, mostCopies: copies, readBudget };
+  }
+  throw new AdapterError(
+    `${linesOf(model, walked!, "recomputed", gpuMemory).join("\n")}\nThat does not fit. ` +
+      "Use a card with more memory, --dtype bf16, or fewer or smaller frames (clip.json).",
+  );
+}
+
+/** Takes the memory of encoding an item for V copies, two states and their readings, computing nothing. */
+export async function walkMemory(
+  model: ReleaseModel,
+  copies: number,
+  use: ContextUse,
+  oracle: boolean,
+): Promise<Walked> {
+  const gpu = await countingLike(model.gpu);
+  const counted = model.counted(gpu);
+  const { clip, transformer, policy, latentShape, chunkShape } = counted;
+  const peak = (): number => gpu.memory.usage.peak;
+  const weights = peak();
+  const frames = CONTEXT_FRAMES + (oracle ? clip.futureFrames : 0);
+  const pixels = new Float32Array(3 * frames * clip.frameSize[0] * clip.frameSize[1]);
+  const text = new Float32Array(MOST_TEXT_ROWS * counted.textWidth);
+  const prepared = await counted.prepare(pixels, text, copies);
+  const encoding = peak();
+  const shape = [copies, ...latentShape];
+  const latents = createTensor(gpu, shape, undefined, "latents in noise");
+  const denoiser = new VideoDenoiser(gpu, transformer, {
+    ...{ text: prepared.text, given: prepared.latents, givenFrames: CONTEXT_LATENTS, layer: policy.layer },
+  });
+  const state = new Float32Array(counted.statistics.state.shift.length);
+  const noise = [Array.from({ length: copies }, () => new Float32Array(chunkShape[0] * chunkShape[1]))];
+  const constrain = denoiser.constrain.bind(denoiser);
+  let denoising = 0;
+  for await (const at of sample(gpu, denoiser, latents, {
+    scheduler: videoScheduler(),
+    last: 1,
+    constrain,
+  })) {
+    const tap = await at.tapped();
+    denoising ||= peak();
+    const kept =
+      at.step === 0 ? [] : Array.from({ length: KEPT_TAPS }, () => createTensor(gpu, tap[0].shape));
+    await readOut(counted, [{ tap, time: 1 }], state, noise, 2, use, {});
+    for (const x of kept) releaseTensor(gpu, x);
+    if (at.step > 0) break;
+    // A control's tap stands beside the walk in progress.
+    const beside = createTensor(gpu, tap[0].shape);
+    await readOut(counted, [{ tap, time: 1 }], state, noise, 2, use, {});
+    releaseTensor(gpu, beside);
+  }
+  return { weights, encoding, denoising, reading: peak() };
+}
+
+function linesOf(
+  model: ReleaseModel,
+  walked: Walked,
+  use: ContextUse,
+  gpuMemory: number | undefined,
+): string[] {
+  const { clip, tokens, policy } = model;
+  const frames = CONTEXT_FRAMES + clip.futureFrames;
+  const { tap, readRow } = readingBytes(model, 1, use);
+  const card =
+    gpuMemory === undefined
+      ? "how much the card has is unknown; --gpu-memory says it"
+      : `the card has ${formatBytes(gpuMemory)}`;
+  return [
+    `${policy.name}: ${frames} frames of ${clip.frameSize.join("×")}, ${tokens} tokens. GPU memory for one trajectory at a time:`,
+    `  weights ${formatBytes(walked.weights)}; encoding frames up to ${formatBytes(walked.encoding)} in all, ` +
+      `video steps up to ${formatBytes(walked.denoising)}, reading actions up to ${formatBytes(walked.reading)}`,
+    `  a tap ${formatBytes(tap)}, reading one ${formatBytes(readRow)}: the decoder's keys and values are ` +
+      (use === "kept" ? "kept from step to step" : "made again in every step, as all of them do not fit"),
+    `  ${card}`,
+  ];
+}
