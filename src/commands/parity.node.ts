@@ -31,6 +31,10 @@ const BOUNDS = {
 /** With half-precision products: the release's own bfloat16 moves its actions by 0.6 to 0.7 %. */
 const HALF_PRODUCTS = 7e-3;
 
+/** What errors stay below, given PyTorch's own. */
+const boundOf = ({ arithmetic }: Gpu, dtype: keyof typeof BOUNDS): ((torch: number) => number) =>
+  arithmetic === "f16" ? () => HALF_PRODUCTS : BOUNDS[dtype];
+
 const help = (): string =>
   helpText("npm run parity [-- [options] DIR…]", [
     ["DIR", "a case folder, a model with a reference/, or a folder of them (default: every test/golden*)"],
@@ -120,8 +124,9 @@ async function runRelease(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS):
   // Nothing that an earlier run has kept: the text is computed too.
   const host = { openFile: openWeights };
   const rows: Row[] = [];
+  const bound = boundOf(gpu, dtype);
   for await (const { name, shape, ours, truth, torch } of compareRelease(gpu, files, data, dtype, host))
-    rows.push(compare(name, ours, truth, { shape, torch_float32_relative_error: torch }, dtype));
+    rows.push(compare(name, ours, truth, { shape, torch_float32_relative_error: torch }, bound));
   return rows;
 }
 
@@ -148,7 +153,7 @@ async function runCase(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS): Pr
   try {
     const golden: GoldenCase = { ...description, expected: description.outputs, inputs, weights, dtype };
     const ours = await runner(gpu, golden);
-    const bound = gpu.arithmetic === "f16" ? () => HALF_PRODUCTS : BOUNDS[dtype];
+    const bound = boundOf(gpu, dtype);
     return [...truth].map(([name, { data }]) =>
       compare(name, ours.get(name), data, golden.expected[name], bound),
     );
