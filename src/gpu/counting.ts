@@ -2,7 +2,7 @@
  * A device that only counts. Whatever runs on it takes the same memory in the same order as on a real one, and computes nothing: so the
  * memory that a model needs is found by walking the model's own code, before a byte of weights is read.
  */
-import { Gpu } from "./gpu.ts";
+import { type Arithmetic, Gpu } from "./gpu.ts";
 
 /** WebGPU's flags, where no device has been opened yet. */
 const FLAGS = {
@@ -18,6 +18,9 @@ export interface CountedDevice {
   readonly software: boolean;
   /** bytes of one binding */
   readonly maxBindingBytes?: number;
+  /** operations of one dispatch */
+  readonly dispatchFlops?: number;
+  readonly arithmetic?: Arithmetic;
   readonly variants?: Readonly<Record<string, string>>;
 }
 
@@ -40,6 +43,8 @@ export async function countingLike(gpu: Gpu): Promise<Gpu> {
     limits: Object.fromEntries(names.map((name) => [name, limits[name]])),
     software: gpu.adapter.software,
     maxBindingBytes: gpu.maxBindingBytes,
+    dispatchFlops: gpu.dispatchFlops,
+    arithmetic: gpu.arithmetic,
     variants: gpu.variants,
   });
   for (const [kind, variant] of gpu.tuned) counting.tuned.set(kind, variant);
@@ -59,8 +64,9 @@ export async function countingGpu(description: CountedDevice): Promise<Gpu> {
     info: { vendor: "", architecture: "", device: "counting", description: "a device that only counts" },
     requestDevice: () => Promise.resolve(device),
   };
-  const { software, maxBindingBytes, variants } = description;
-  return Gpu.request(adapter as unknown as GPUAdapter, "counted", software, { maxBindingBytes, variants });
+  const { software, maxBindingBytes, dispatchFlops, arithmetic, variants } = description;
+  const options = { maxBindingBytes, dispatchFlops, arithmetic, variants };
+  return Gpu.request(adapter as unknown as GPUAdapter, "counted", software, options);
 }
 
 /** Every call succeeds and does nothing; what is read back is zero. */

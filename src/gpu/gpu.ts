@@ -18,12 +18,25 @@ export interface AdapterDescription {
   readonly origin: string;
 }
 
+/** What matrix products multiply in. */
+export type Arithmetic = "f32" | "f16";
+
 export interface GpuOptions {
   /** kernels forced to a named variant, for tests and benchmarks: `{ linear: "naive" }` */
   readonly variants?: Readonly<Record<string, string>>;
   /** a binding limit below the adapter's own, to test splitting; bytes; buffers may be larger */
   readonly maxBindingBytes?: number;
+  /**
+   * Of matrix products and of attention with many queries: "f16" rounds what is multiplied to half precision, sums stay float32. Default "f32".
+   * Refused where the adapter has no shader-f16.
+   */
+  readonly arithmetic?: Arithmetic;
+  /** floating-point operations of one dispatch at most; default `WATCHED_FLOPS`, on software adapters no bound */
+  readonly dispatchFlops?: number;
 }
+
+/** A browser ends a dispatch after 2 s: what an adapter of 100 GFLOP/s does in that time. */
+const WATCHED_FLOPS = 2e11;
 
 /** Features that kernels use when present; none is required. */
 const USEFUL_FEATURES = [
@@ -65,6 +78,9 @@ export class Gpu {
   /** shapes of subgroup matrices, such as `f16 16×16×16 → f32` */
   readonly subgroupMatrices: readonly string[];
   readonly maxBindingBytes: number;
+  readonly arithmetic: Arithmetic;
+  /** operations beyond which work is split over dispatches */
+  readonly dispatchFlops: number;
   readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
   /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
   checkFinite = false;
@@ -89,6 +105,15 @@ export class Gpu {
       options.maxBindingBytes ?? Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize,
     );
+    this.arithmetic = options.arithmetic ?? "f32";
+    if (this.arithmetic === "f16" && !device.features.has("shader-f16")) {
+      device.destroy();
+      throw new AdapterError(
+        `half-precision arithmetic needs shader-f16, which ${this.name} does not offer; use --arithmetic f32 or another adapter`,
+      );
+    }
+    this.dispatchFlops =
+      options.dispatchFlops ?? (adapter.software ? Number.POSITIVE_INFINITY : WATCHED_FLOPS);
     this.memory = new Memory(device, maxBufferSize);
     this.pipelines = new PipelineCache(device);
     void device.lost.then((info) => {

@@ -7,13 +7,22 @@
  *
  * Online softmax: running maximum and sum in float32, the logits are never stored. WGSL may assume that infinities do not
  * occur, so masked logits are −max float32, as in the reference: a row whose keys are all masked averages them all. The programs
- * stand in attention/, a file a variant.
+ * stand in attention/, a file a variant. Where a tensor is larger than a binding, a dispatch would take too long, or few queries meet many
+ * keys, a call is several dispatches: attention/blocks.ts.
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { inBlocks } from "./attention/blocks.ts";
 import type { HeadSlice } from "./attention/program.ts";
-import { type AttentionVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./attention/variants.ts";
+import {
+  type AttentionVariantName,
+  IN_F16,
+  ON_CPU,
+  ON_GPU,
+  shapeClass,
+  VARIANTS,
+} from "./attention/variants.ts";
 import { chooseForClass } from "./variants.ts";
 
 export type { HeadSlice } from "./attention/program.ts";
@@ -81,11 +90,16 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     throw new UsageError(`attention: memory ${showShape(memory.shape)} of a batch of ${batch}`);
   if (gateAt !== undefined && gateAt + heads > q.tensor.dim(-1))
     throw new UsageError(`attention: no ${heads} gates at column ${gateAt} of ${showShape(q.tensor.shape)}`);
+  if (k.tensor.dtype !== v.tensor.dtype || (k.tensor.dtype === "f16" && memory))
+    throw new UsageError(
+      `attention: keys are ${k.tensor.dtype}, values ${v.tensor.dtype}; both are the same, and float32 where there is a memory`,
+    );
   const out = result([batch, queries, heads * headDim], "attention");
-  const kind = shapeClass(queries);
-  const variant =
-    options.variant ?? chooseForClass(recording().gpu, "attention", kind, VARIANTS, { ON_CPU, ON_GPU });
-  VARIANTS[variant].run({
+  const kind = shapeClass(queries, keys);
+  const { gpu } = recording();
+  const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
+  const name = options.variant ?? chooseForClass(gpu, "attention", kind, VARIANTS, order);
+  inBlocks(VARIANTS[name], {
     ...{ q, k, v, heads, keyValueHeads, headDim, scale, mask, bias: relativeBias },
     ...{ causal, gateAt, memory, out },
   });

@@ -135,7 +135,7 @@ export interface AutotuneOptions {
   /** of this package: other kernels, other choices */
   readonly version: string;
   readonly store: AutotuneStore;
-  /** whether anything is timed; default: on a real GPU only, as the fixed order of a software adapter gives the same bits everywhere */
+  /** whether anything is timed; default: on a real GPU with float32 arithmetic only, as the fixed order of a software adapter gives the same bits everywhere */
   readonly timed?: boolean;
   readonly kernels?: readonly Trials[];
 }
@@ -147,7 +147,12 @@ export interface AutotuneOptions {
  * @throws GpuValidationError when a kernel computes nothing right on this adapter, the naive variant included
  */
 export async function autotune(gpu: Gpu, options: AutotuneOptions): Promise<string[]> {
-  const { version, store, timed = !gpu.adapter.software, kernels = KERNELS } = options;
+  const {
+    version,
+    store,
+    timed = !gpu.adapter.software && gpu.arithmetic === "f32",
+    kernels = KERNELS,
+  } = options;
   const notes: string[] = [];
   if (!timed) return notes;
   const key = autotuneKey(gpu, version);

@@ -10,6 +10,7 @@ import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { EXP, GELU, SIGMOID } from "./math.ts";
 import { BOUNDS } from "./nan.ts";
 import { kernel } from "./kernel.ts";
+import { inRows } from "./rows.ts";
 
 /** The operands by name, in the order of the equation; not all of them where an expression needs fewer. */
 const OPERANDS = ["A", "B", "C"] as const;
@@ -19,13 +20,24 @@ function elementwise(name: string, operands: 1 | 2 | 3, expression: string, func
   const names = OPERANDS.slice(0, operands);
   const apply = kernel({
     name,
-    params: { size: "u32", sizeA: "u32", sizeB: "u32", sizeC: "u32", s: "f32", t: "f32" },
+    params: {
+      ...{
+        size: "u32",
+        sizeA: "u32",
+        sizeB: "u32",
+        sizeC: "u32",
+        firstA: "u32",
+        firstB: "u32",
+        firstC: "u32",
+      },
+      ...{ s: "f32", t: "f32" },
+    },
     read: Object.fromEntries(names.map((n) => [n, "f32" as const])),
     write: { y: "f32" },
     over: "size",
     functions,
     main: /* wgsl */ `
-${names.map((n) => `  let ${n.toLowerCase()} = ${n}[index % p.size${n}];`).join("\n")}
+${names.map((n) => `  let ${n.toLowerCase()} = ${n}[(p.first${n} + index) % p.size${n}];`).join("\n")}
   y[index] = ${expression};`,
   });
   return (given: readonly Tensor[], s = 0, t = 0): Tensor => {
@@ -35,10 +47,20 @@ ${names.map((n) => `  let ${n.toLowerCase()} = ${n}[index % p.size${n}];`).join(
         throw new UsageError(`${name}: ${size} elements do not repeat evenly over ${a.size}`);
     }
     const y = result(a.shape, name);
-    apply({
-      params: { size: a.size, sizeA: a.size, sizeB: b.size, sizeC: c.size, s, t },
-      read: Object.fromEntries(names.map((n, i) => [n, given[i]])),
-      write: { y },
+    const like = (x: Tensor): Tensor => (x.size === a.size ? x.reshape(...a.shape) : x);
+    const whole = [a, b, c].map(like);
+    inRows(a.rows, { tensors: [...whole.filter((x) => x.size === a.size), y] }, (part, { from }) => {
+      // What repeats is bound as a whole, and asked from the block's first element on.
+      const parts = whole.map((x) => (x.size === a.size ? part(x) : x));
+      const [firstA, firstB, firstC] = parts.map((x, i) =>
+        x === whole[i] ? (from * a.dim(-1)) % x.size : 0,
+      );
+      const [sizeA, sizeB, sizeC] = parts.map((x) => x.size);
+      apply({
+        params: { size: part(y).size, sizeA, sizeB, sizeC, firstA, firstB, firstC, s, t },
+        read: Object.fromEntries(names.map((n, i) => [n, parts[i]])),
+        write: { y: part(y) },
+      });
     });
     return y;
   };

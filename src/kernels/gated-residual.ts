@@ -8,6 +8,7 @@ import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { kernel } from "./kernel.ts";
 import type { Modulation } from "./norm.ts";
+import { asColumn, inRows } from "./rows.ts";
 
 /** Sizes and places are counted in elements. */
 const addGated = kernel({
@@ -25,27 +26,35 @@ const addGated = kernel({
   y[index] = x[index] + gate * branch[index];`,
 });
 
-/** x + gate ⊙ branch, with the gate's column offset in the modulation table. @throws UsageError on unequal shapes */
+/**
+ * x + gate ⊙ branch, with the gate's column offset in the modulation table; written to `into` where that is given, of as many elements as x.
+ * @throws UsageError on unequal shapes
+ */
 export function gatedResidual(
   x: Tensor,
   branch: Tensor,
   { table, rowOf }: Modulation,
   gateAt: number,
+  into?: Tensor,
 ): Tensor {
-  if (x.size !== branch.size || rowOf.size !== x.rows) {
+  if (x.size !== branch.size || rowOf.size !== x.rows || (into && into.size !== x.size)) {
     throw new UsageError(
       `gatedResidual: ${showShape(x.shape)}, ${showShape(branch.shape)}, ${rowOf.size} row numbers`,
     );
   }
-  const y = result(x.shape, "gatedResidual");
-  const counts = [x.size, x.dim(-1), table.dim(-1), gateAt];
+  const y = into ?? result(x.shape, "gatedResidual");
+  const counts = [x.dim(-1), table.dim(-1), gateAt];
   const per = counts.every((n) => n % 4 === 0) ? 4 : 1;
-  const [size, dim, tableWidth, at] = counts.map((n) => n / per);
-  addGated({
-    form: { element: per === 4 ? "vec4f" : "f32" },
-    params: { size, dim, tableWidth, gateAt: at },
-    read: { x, branch, table, rowOf },
-    write: { y },
+  const [dim, tableWidth, at] = counts.map((n) => n / per);
+  const [rows, added] = [asColumn(rowOf), branch.reshape(...x.shape)];
+  inRows(x.rows, { tensors: [x, added, y, rows] }, (part) => {
+    const some = part(x);
+    addGated({
+      form: { element: per === 4 ? "vec4f" : "f32" },
+      params: { size: some.size / per, dim, tableWidth, gateAt: at },
+      read: { x: some, branch: part(added), table, rowOf: part(rows) },
+      write: { y: part(y) },
+    });
   });
   return y;
 }

@@ -10,7 +10,8 @@ import type { Matrix } from "../tensor/matrix.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
 import type { LinearGate } from "./linear/program.ts";
-import { type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
+import { IN_F16, type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
+import { around, asColumn, inRows } from "./rows.ts";
 import { chooseForClass } from "./variants.ts";
 
 export type { LinearGate } from "./linear/program.ts";
@@ -63,14 +64,23 @@ export function linear(x: Tensor, w: Matrix, options: LinearOptions = {}): Tenso
     );
   }
   const y = into?.tensor ?? result(shape, "linear");
-  const name =
-    options.variant ??
-    chooseForClass(recording().gpu, "linear", shapeClass(x.rows), VARIANTS, { ON_CPU, ON_GPU });
+  const { gpu } = recording();
+  const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
+  const name = options.variant ?? chooseForClass(gpu, "linear", shapeClass(x.rows), VARIANTS, order);
   const { in: inner, padded, dtype } = w;
+  const rowOf = gate && asColumn(gate.rowOf);
+  const firstRow = into?.firstRow ?? 0;
   for (const block of w.blocks) {
-    VARIANTS[name].run({
-      ...{ x, inner, padded, dtype, block, activation, bias, residual, gate },
-      ...{ y, firstRow: into?.firstRow ?? 0 },
+    // Of a result that is part of a larger tensor only the width counts here: its rows begin elsewhere.
+    const cost = { tensors: [x, y, residual?.reshape(-1, w.out), rowOf], flops: 2 * inner * block.columns };
+    inRows(x.rows, cost, (part, { from, to }) => {
+      const out = around(gpu, y, { from: firstRow + from, to: firstRow + to });
+      VARIANTS[name].run({
+        ...{ x: part(x), inner, padded, dtype, block, activation, bias },
+        residual: part(residual?.reshape(-1, w.out)),
+        gate: gate && { ...gate, rowOf: part(rowOf!) },
+        ...{ y: out.view, start: out.at },
+      });
     });
   }
   return y;

@@ -16,6 +16,7 @@ import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { type Form, kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
+import { asColumn, inRows } from "./rows.ts";
 import { each } from "./text.ts";
 
 export type NormKind = "layer" | "rms" | "l2";
@@ -181,17 +182,21 @@ function dispatchNorm(
   const counts = [x.dim(-1), table.channels, table.tableWidth, table.scaleAt, table.shiftAt];
   const per = counts.every((n) => n % 4 === 0) ? 4 : 1;
   const [dim, channels, tableWidth, scaleAt, shiftAt] = counts.map((n) => n / per);
-  normalize({
-    form: { kind, element: per === 4 ? "vec4f" : "f32" },
-    constants: { LANES: lanes, ROWS: rows },
-    params: {
-      ...{ rows: x.rows, size: x.dim(-1), dim, channels, tableWidth, scaleAt, shiftAt },
-      ...{ epsilon, weightOffset },
-    },
-    read: { x, weight, bias, ...modulation },
-    write: { y },
-    workgroup: lanes * rows,
-    workgroups: Math.ceil(x.rows / rows),
+  const rowOf = modulation && asColumn(modulation.rowOf);
+  inRows(x.rows, { tensors: [x, y, rowOf] }, (part) => {
+    const some = part(x);
+    normalize({
+      form: { kind, element: per === 4 ? "vec4f" : "f32" },
+      constants: { LANES: lanes, ROWS: rows },
+      params: {
+        ...{ rows: some.rows, size: x.dim(-1), dim, channels, tableWidth, scaleAt, shiftAt },
+        ...{ epsilon, weightOffset },
+      },
+      read: { x: some, weight, bias, table: modulation?.table, rowOf: part(rowOf) },
+      write: { y: part(y) },
+      workgroup: lanes * rows,
+      workgroups: Math.ceil(some.rows / rows),
+    });
   });
   return y;
 }

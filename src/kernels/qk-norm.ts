@@ -9,11 +9,12 @@
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { kernel } from "./kernel.ts";
+import { inRows } from "./rows.ts";
 import { invocations } from "./variants.ts";
 
 const normalizeHeads = kernel({
   name: "qkNorm",
-  params: { count: "u32", dim: "u32", heads: "u32", tokens: "u32", epsilon: "f32" },
+  params: { count: "u32", dim: "u32", heads: "u32", tokens: "u32", first: "u32", epsilon: "f32" },
   read: { x: "f32", gain: "f32", "cosine?": "f32", "sine?": "f32" },
   write: { y: "f32" },
   over: "count",
@@ -33,7 +34,7 @@ const normalizeHeads = kernel({
     return;
   }
   let half = p.dim / 2u;
-  let angle = index / p.heads % p.tokens * half;
+  let angle = (p.first + index / p.heads) % p.tokens * half;
   for (var c = 0u; c < half; c++) {
     let a = x[at + c] * factor * gain[c];
     let b = x[at + half + c] * factor * gain[half + c];
@@ -65,10 +66,12 @@ export function qkNorm(x: Tensor, heads: number, gain: Tensor, epsilon: number, 
     );
   }
   const y = result(x.shape, "qkNorm");
-  normalizeHeads({
-    params: { count: batch * tokens * heads, dim, heads, tokens, epsilon },
-    read: { x, gain, cosine: rotary?.cos, sine: rotary?.sin },
-    write: { y },
+  inRows(batch * tokens, { tensors: [x, y] }, (part, { from, to }) => {
+    normalizeHeads({
+      params: { count: (to - from) * heads, dim, heads, tokens, first: from, epsilon },
+      read: { x: part(x), gain, cosine: rotary?.cos, sine: rotary?.sin },
+      write: { y: part(y) },
+    });
   });
   return y;
 }

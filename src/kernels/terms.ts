@@ -62,6 +62,15 @@ fn addOuter(tile: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
   return mat4x4f(fma(b, vec4f(a.x), tile[0]), fma(b, vec4f(a.y), tile[1]), fma(b, vec4f(a.z), tile[2]), fma(b, vec4f(a.w), tile[3]));
 }`;
 
+/** The same with products of halves. */
+export const ADD_OUTER_F16 = /* wgsl */ `
+fn addOuter(tile: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
+  let rows = vec4<f16>(a);
+  let columns = vec4<f16>(b);
+  return mat4x4f(tile[0] + vec4f(columns * rows.x), tile[1] + vec4f(columns * rows.y),
+                 tile[2] + vec4f(columns * rows.z), tile[3] + vec4f(columns * rows.w));
+}`;
+
 /** `rowOfW(n)`: where row n of W begins, in vec4s. Rows beyond the end repeat the last one; their results are not stored. */
 export const ROW_OF_W = /* wgsl */ `
 fn rowOfW(n: u32) -> u32 { return min(n, p.columns - 1u) * (p.padded / 4u); }`;

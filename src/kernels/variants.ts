@@ -26,6 +26,16 @@ export interface Variant<Call extends readonly unknown[], Result = void> {
   readonly run: (...call: Call) => Result;
 }
 
+export const HALF: Needs = { features: ["shader-f16"], enable: "enable f16;\n" };
+
+/** Both needs. */
+export const both = (a: Needs = {}, b: Needs = {}): Needs => ({
+  ...a,
+  ...b,
+  features: [...(a.features ?? []), ...(b.features ?? [])],
+  enable: (a.enable ?? "") + (b.enable ?? ""),
+});
+
 export const SUBGROUPS: Needs = { features: ["subgroups"], enable: "enable subgroups;\n" };
 
 /** Of a variant, all that matters for whether it runs. */
@@ -108,7 +118,11 @@ export function chooseForClass<T extends Variants, Class extends string>(
   variants: T,
   { ON_CPU, ON_GPU }: Preferences<T, Class>,
 ): keyof T & string {
-  const selected = gpu.tuned.get(`${kernel} ${kind}`) as (keyof T & string) | undefined;
+  // What was timed computes in float32.
+  const selected =
+    gpu.arithmetic === "f32"
+      ? (gpu.tuned.get(`${kernel} ${kind}`) as (keyof T & string) | undefined)
+      : undefined;
   const order = gpu.adapter.software ? ON_CPU[kind] : ON_GPU[kind];
   return choose(gpu, kernel, variants, ...(selected ? [selected] : []), ...order);
 }

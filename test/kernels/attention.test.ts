@@ -35,7 +35,7 @@ const CASES: [string, AttentionShape][] = [
   ],
 ];
 
-describe.each(["quads", "tile", "flash", "naive"])("attention, %s", (variant) => {
+describe.each(["quads", "tile", "flash", "naive", "split", "splitTile"])("attention, %s", (variant) => {
   it.each(CASES)("%s", async (_, shape) => {
     const gpu = await testGpu({ variants: { attention: variant } });
     const { batch: B, queries: N, keys: S, heads, keyValueHeads: G, headDim: d } = shape;
@@ -102,6 +102,7 @@ describe.each(["quads", "tile", "flash", "naive"])("attention, %s", (variant) =>
     [1, 9, 9, 9, 2, 2, 16],
     [2, 65, 70, 60, 2, 1, 20],
     [1, 9, 9, 9, 4, 2, 16],
+    [1, 5, 300, 290, 2, 1, 16],
   ])(
     "gates heads and sees a memory: batch %i, %i queries, %i keys, %i remembered, %i heads on %i, width %i",
     async (B, N, S, R, heads, G, d) => {

@@ -177,10 +177,13 @@ describe("autotune", () => {
 });
 
 // The naive variant of the smallest class: quick to build. A real GPU tries all in its first run.
-describe.each([linearTrials, attentionTrials])("trials of $kernel", ({ candidates, prepare }) => {
+describe.each([
+  { ...linearTrials, classes: ["few", "some", "many"] },
+  { ...attentionTrials, classes: ["few", "some", "long", "many"] },
+])("trials of $kernel", ({ candidates, prepare, classes }) => {
   it("have operands and truth that fit together", async () => {
     const gpu = await testGpu();
-    expect(Object.keys(candidates)).toEqual(["few", "some", "many"]);
+    expect(Object.keys(candidates)).toEqual(classes);
     const trial = prepare(gpu, "few");
     const out = await compute(gpu, () => trial.run("naive"));
     for (const { at, values } of trial.truth) {

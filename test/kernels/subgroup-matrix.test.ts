@@ -37,7 +37,7 @@ describe.each(NAMES)("%s", (name) => {
     for (const inner of [64, 7]) {
       const { form, element } = plan({ rows: 130, inner, columns: 200 });
       for (const [activation, gated] of [["identity", true] as const, ["gelu", false] as const]) {
-        const text = source({ dtype, activation, gated, element, ...form });
+        const text = source({ dtype, activation, gated, element, arithmetic: "f32", ...form });
         expect(await errors(device, text)).toEqual([]);
         // The compiler does look: with one name misspelt it refuses.
         expect(
@@ -49,7 +49,13 @@ describe.each(NAMES)("%s", (name) => {
   });
 
   it("keeps within the workgroup memory it asks for", () => {
-    const text = source({ dtype: "f32", activation: "identity", gated: false, element: "vec4f" });
+    const text = source({
+      dtype: "f32",
+      activation: "identity",
+      gated: false,
+      element: "vec4f",
+      arithmetic: "f32",
+    });
     const [size, side] = [name === "subgroupMatrix" ? 2 : 4, name === "subgroupMatrix" ? 16 : 8];
     const depth = Number(/const DEPTH = (\d+)u/.exec(text)![1]);
     const pitch = depth + Number(/const PITCH = DEPTH \+ (\d+)u/.exec(text)![1]);

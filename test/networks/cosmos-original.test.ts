@@ -14,46 +14,10 @@ import { readTensor } from "../../src/tensor/tensor.ts";
 import { WeightLoader } from "../../src/weights/loader.ts";
 import { bfloat16 } from "../../src/weights/rounded.ts";
 import { testGpu } from "../support/gpu.ts";
+import { cosmosShapes } from "./released-shapes.ts";
 import { parameters, sourceOf } from "./shapes-only.ts";
 
-/** All tensors of a checkpoint as the release's table has them. */
-function released(D: number, headDim: number, layers: number, text: number, rank: number, hidden: number) {
-  const shapes: Record<string, number[]> = {
-    "x_embedder.proj.1.weight": [D, 72],
-    "t_embedder.1.linear_1.weight": [D, D],
-    "t_embedder.1.linear_2.weight": [3 * D, D],
-    "t_embedding_norm.weight": [D],
-    "final_layer.linear.weight": [64, D],
-    "final_layer.adaln_modulation.1.weight": [rank, D],
-    "final_layer.adaln_modulation.2.weight": [2 * D, rank],
-    "pos_embedder.seq": [128],
-    "pos_embedder.dim_spatial_range": [21],
-    "pos_embedder.dim_temporal_range": [22],
-    accum_video_sample_counter: [],
-    accum_image_sample_counter: [],
-    accum_iteration: [],
-    accum_train_in_hours: [],
-  };
-  for (let i = 0; i < layers; i++) {
-    const at = `blocks.${i}.`;
-    for (const attn of ["self_attn", "cross_attn"]) {
-      const context = attn === "self_attn" ? D : text;
-      for (const q of ["q", "output"]) shapes[`${at}${attn}.${q}_proj.weight`] = [D, D];
-      for (const k of ["k", "v"]) shapes[`${at}${attn}.${k}_proj.weight`] = [D, context];
-      for (const n of ["q", "k"]) shapes[`${at}${attn}.${n}_norm.weight`] = [headDim];
-    }
-    for (const site of ["self_attn", "cross_attn", "mlp"]) {
-      shapes[`${at}adaln_modulation_${site}.1.weight`] = [rank, D];
-      shapes[`${at}adaln_modulation_${site}.2.weight`] = [3 * D, rank];
-    }
-    shapes[`${at}mlp.layer1.weight`] = [hidden, D];
-    shapes[`${at}mlp.layer2.weight`] = [D, hidden];
-    shapes[`${at}cross_attn.attn_op._extra_state`] = [0];
-  }
-  return Object.fromEntries(Object.entries(shapes).map(([key, shape]) => [`net.${key}`, shape]));
-}
-
-const FULL = released(2048, 128, 28, 1024, 256, 8192);
+const FULL = cosmosShapes(2048, 128, 28, 1024, 256, 8192);
 
 describe("Cosmos' own layout", () => {
   it("of the released size gives every parameter to the model, and nothing is left over", async () => {
@@ -106,7 +70,7 @@ describe("Cosmos' own layout", () => {
   });
 
   it("reads other sizes from shapes too", () => {
-    const { tensors } = cosmosWeights(sourceOf(released(96, 24, 5, 40, 8, 200)));
+    const { tensors } = cosmosWeights(sourceOf(cosmosShapes(96, 24, 5, 40, 8, 200)));
     const config = cosmosConfigFromShapes(tensors);
     expect(config).toMatchObject({ heads: 4, headDim: 24, layers: 5, textDim: 40, adalnLoraDim: 8 });
     expect(Math.trunc(96 * config.mlpRatio)).toBe(200);

@@ -21,56 +21,15 @@ import { WeightLoader } from "../../src/weights/loader.ts";
 import { openWeights } from "../../src/weights/open.node.ts";
 import { release, testGpu, upload } from "../support/gpu.ts";
 import { relativeError, uniform } from "../support/numbers.ts";
+import { world2ActionShapes } from "./released-shapes.ts";
 import { parameters, sourceOf } from "./shapes-only.ts";
-
-function released(tokens: number) {
-  const D = 1024;
-  const shapes: Record<string, number[]> = {
-    obs_mask_token: [1, 1, D],
-    pos_embedding: [1, tokens, D],
-    "ctx_norm.weight": [2048],
-    "ctx_norm.bias": [2048],
-    "t_embedder.pair.A.weight": [3 * D, D],
-    "t_embedding_norm.weight": [D],
-    "final_layer.linear.weight": [10, D],
-    "final_layer.adaln_modulation.1.weight": [128, D],
-    "final_layer.adaln_modulation.2.weight": [2 * D, 128],
-  };
-  const affine = (at: string, out: number, inner: number) => {
-    shapes[`${at}.weight`] = [out, inner];
-    shapes[`${at}.bias`] = [out];
-  };
-  for (const of of ["obs", "action"])
-    [10, 47, 220, D].slice(1).forEach((out, i) => {
-      affine(`${of}_embedder.layers.${2 * i}`, out, [10, 47, 220][i]);
-    });
-  for (const part of ["proj_x", "proj_c", "B", "C"]) affine(`t_embedder.pair.${part}`, D, D);
-  for (let i = 0; i < 24; i++) {
-    const at = `blocks.${i}.`;
-    for (const [attn, context] of [
-      ["cross_attn", 2048],
-      ["self_attn", D],
-    ] as const) {
-      for (const q of ["q", "output"]) shapes[`${at}${attn}.${q}_proj.weight`] = [D, D];
-      for (const k of ["k", "v"]) shapes[`${at}${attn}.${k}_proj.weight`] = [D, context];
-      for (const n of ["q", "k"]) shapes[`${at}${attn}.${n}_norm.weight`] = [128];
-    }
-    for (const site of ["self_attn", "cross_attn", "mlp"]) {
-      shapes[`${at}adaln_modulation_${site}.1.weight`] = [128, D];
-      shapes[`${at}adaln_modulation_${site}.2.weight`] = [3 * D, 128];
-    }
-    shapes[`${at}mlp.layer1.weight`] = [4096, D];
-    shapes[`${at}mlp.layer2.weight`] = [D, 4096];
-  }
-  return Object.fromEntries(Object.entries(shapes).map(([key, shape]) => [`net.${key}`, shape]));
-}
 
 describe("the released World2Action decoder", () => {
   it.each([
     [16, 498_990_730],
     [61, 499_036_810],
   ])("of %i tokens gives every parameter to the model", async (tokens, count) => {
-    const shapes = released(tokens);
+    const shapes = world2ActionShapes(tokens);
     expect(Object.keys(shapes).length).toBe(509);
     expect(hasWorld2ActionKeys(Object.keys(shapes))).toBe(true);
     const source = world2ActionWeights(sourceOf(shapes));
@@ -84,7 +43,7 @@ describe("the released World2Action decoder", () => {
   });
 
   it("names what does not fit", async () => {
-    const source = world2ActionWeights(sourceOf({ ...released(16), "net.blocks.0.mlp.bias": [3] }));
+    const source = world2ActionWeights(sourceOf({ ...world2ActionShapes(16), "net.blocks.0.mlp.bias": [3] }));
     const loader = WeightLoader.from(await testGpu(), source);
     new World2ActionDecoder(world2ActionConfig(source.tensors), loader);
     expect(() => loader.compare()).toThrow(/unexpected: blocks\.0\.mlp\.bias/);

@@ -24,3 +24,14 @@ export function relativeError(ours: ArrayLike<number>, truth: ArrayLike<number>)
   if (total === 0) return difference === 0 ? 0 : Number.POSITIVE_INFINITY;
   return Math.sqrt(difference / total);
 }
+
+/** The nearest number of float16, ties to even; x in its normal range or near zero. */
+export function toFloat16(x: number): number {
+  const exponent = Math.max(-14, Math.floor(Math.log2(Math.abs(x) || 1e-30)));
+  const unit = 2 ** (exponent - 10);
+  const scaled = x / unit;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);
+  return (floor + Number(up)) * unit;
+}

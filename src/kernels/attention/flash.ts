@@ -9,30 +9,37 @@
  * write to different banks; for the same reason a column owns keys 16 apart. Outputs wider than 128 are split over workgroups.
  * Not timed on a real GPU yet. (On SwiftShader 5.0.0 it is right, but takes 10 s to build, 2026-11-22: never chosen there.)
  */
+import type { Arithmetic } from "../../gpu/gpu.ts";
 import { ADD_OUTER } from "../terms.ts";
 import { each } from "../text.ts";
-import { attentionVariant, FOUR_QUERIES } from "./program.ts";
+import { HALF } from "../variants.ts";
+import { type AttentionText, attentionVariant, FOUR_QUERIES, fillingParts } from "./program.ts";
 
 /** Rows of a matrix times the four numbers of a vector. */
 const rows = (name: string, factor: string): string =>
   `mat4x4f(${name}[0] * ${factor}.x, ${name}[1] * ${factor}.y, ${name}[2] * ${factor}.z, ${name}[3] * ${factor}.w)`;
 
+const TILE = 64;
+const WORKGROUP = 128;
+
 /** `per`: vec4s of a query's output that one invocation owns. */
-export const flash = attentionVariant<{ readonly per: number }>({
-  name: "flash",
-  needs: { workgroupBytes: 25_600 },
-  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
-    const per = headDim <= 64 ? 1 : 2;
-    const chunks = Math.ceil(headDim / (64 * per));
-    const element = quadAligned ? "vec4f" : "f32";
-    return {
-      form: { source, element, guarded: true, options: "uniform", per },
-      chunks,
-      invocations: batch * heads * chunks * Math.ceil(queries / 64) * 128,
-      workgroup: 128,
-    };
-  },
-  functions: ({ per }) => /* wgsl */ `
+const text = (arithmetic: Arithmetic): AttentionText<{ readonly per: number }> => {
+  const half = arithmetic === "f16";
+  // What has to stay float32 has a place of its own where the stage is of halves.
+  const meeting = half ? "meeting" : "stage";
+  return {
+    needs: half ? { ...HALF, workgroupBytes: 17_152 } : { workgroupBytes: 25_600 },
+    plan: ({ batch, queries, heads, headDim, reading }) => {
+      const per = headDim <= 64 ? 1 : 2;
+      const chunks = Math.ceil(headDim / (64 * per));
+      return {
+        form: { ...reading, guarded: true, options: "uniform", per },
+        chunks,
+        invocations: batch * heads * chunks * Math.ceil(queries / TILE) * WORKGROUP,
+        workgroup: WORKGROUP,
+      };
+    },
+    functions: ({ per }) => /* wgsl */ `
 ${FOUR_QUERIES}
 ${ADD_OUTER}
 const TILE = 64u; // queries of a workgroup, and keys of a step
@@ -41,8 +48,10 @@ const PITCH = 17u;
 const WIDE = ${16 * per}u; // vec4s of a row of v
 const DEPTH = 16u;
 // In turns: q, then k, as [channel][four rows]; the highest logits as [column][four queries]; v as [key][four channels].
-var<workgroup> stage: array<vec4f, 512>;
-var<workgroup> weights: array<vec4f, TILE * PITCH>; // [key][four queries]
+alias Operand = ${half ? "vec4<f16>" : "vec4f"};
+var<workgroup> stage: array<Operand, 512>;
+var<workgroup> weights: array<Operand, TILE * PITCH>; // [key][four queries]
+${half ? "var<workgroup> meeting: array<vec4f, COLUMNS * PITCH>;" : ""}
 
 fn highestOf(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 fn highest4(logits: mat4x4f) -> vec4f {
@@ -71,23 +80,24 @@ fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
   return transpose(mat4x4f(key4(j.x, elements(rowAt(b, j.x, p.kWidth) + at), n), key4(j.y, elements(rowAt(b, j.y, p.kWidth) + at), n),
                            key4(j.z, elements(rowAt(b, j.z, p.kWidth) + at), n), key4(j.w, elements(rowAt(b, j.w, p.kWidth) + at), n)));
 }`,
-  main: ({ per }) => /* wgsl */ `
+    main: ({ per }) => /* wgsl */ `
   let across = (p.queries + TILE - 1u) / TILE;
   let i0 = group % across * TILE;
   let chunk = group / across % p.chunks;
   let h = group / across / p.chunks % p.heads;
-  let b = group / across / p.chunks / p.heads;
-  if (b >= p.batch) { return; }
+  let outer = group / across / p.chunks / p.heads;
+  if (outer >= p.batch * p.parts) { return; }
+  let b = itemOf(outer);
   let first = chunk * WIDE;
   let g = h % p.kvHeads;
   let row = lane / COLUMNS; // queries 4 · row to 4 · row + 3, and 32 further on
   let column = lane % COLUMNS; // keys column, column + 16, …; vec4s of channels likewise
-  let total = p.memory + p.keys;
+  let total = keysEnd(outer);
   let apart = vec4u(0u, 16u, 32u, 48u);
 ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
   var nearHighest = vec4f(LOWEST); var farHighest = vec4f(LOWEST);
   var nearSum = vec4f(); var farSum = vec4f();
-  for (var j0 = 0u; j0 < total; j0 += TILE) {
+  for (var j0 = keysBegin(outer); j0 < total; j0 += TILE) {
     var nearLogits = mat4x4f(); var farLogits = mat4x4f();
     for (var c0 = 0u; c0 < p.dim; c0 += DEPTH) {
       let four = lane / 4u % 16u;
@@ -96,12 +106,12 @@ ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
       if (lane < 64u) { item = queries4(b, i0 + four * 4u, h, n); }
       else { item = keys4(b, min(j0 + four + apart, vec4u(total - 1u)), g, n); }
       workgroupBarrier();
-      for (var e = 0u; e < 4u; e++) { stage[lane / 64u * 256u + (lane % 4u * 4u + e) * 16u + four] = item[e]; }
+      for (var e = 0u; e < 4u; e++) { stage[lane / 64u * 256u + (lane % 4u * 4u + e) * 16u + four] = Operand(item[e]); }
       workgroupBarrier();
       for (var e = 0u; e < DEPTH; e++) {
-        let k4 = stage[256u + e * 16u + column];
-        nearLogits = addOuter(nearLogits, stage[e * 16u + row], k4);
-        farLogits = addOuter(farLogits, stage[e * 16u + 8u + row], k4);
+        let k4 = vec4f(stage[256u + e * 16u + column]);
+        nearLogits = addOuter(nearLogits, vec4f(stage[e * 16u + row]), k4);
+        farLogits = addOuter(farLogits, vec4f(stage[e * 16u + 8u + row]), k4);
       }
     }
     let own = vec4u(j0 + column) + apart;
@@ -111,13 +121,13 @@ ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
       farLogits = biased4(farLogits, b, h, i0 + 4u * row + 32u, j);
     }
     workgroupBarrier();
-    stage[column * PITCH + row] = highest4(nearLogits);
-    stage[column * PITCH + 8u + row] = highest4(farLogits);
+    ${meeting}[column * PITCH + row] = highest4(nearLogits);
+    ${meeting}[column * PITCH + 8u + row] = highest4(farLogits);
     workgroupBarrier();
     var nearRaised = nearHighest; var farRaised = farHighest;
     for (var other = 0u; other < COLUMNS; other++) {
-      nearRaised = max(nearRaised, stage[other * PITCH + row]);
-      farRaised = max(farRaised, stage[other * PITCH + 8u + row]);
+      nearRaised = max(nearRaised, ${meeting}[other * PITCH + row]);
+      farRaised = max(farRaised, ${meeting}[other * PITCH + 8u + row]);
     }
     let nearShrink = exp4(nearHighest - nearRaised); let farShrink = exp4(farHighest - farRaised);
     nearHighest = nearRaised; farHighest = farRaised;
@@ -129,36 +139,51 @@ ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
 ${each(per, (n) => `    near${n} = ${rows(`near${n}`, "nearShrink")}; far${n} = ${rows(`far${n}`, "farShrink")};`)}
     let nearByKey = transpose(nearWeights); let farByKey = transpose(farWeights);
     for (var e = 0u; e < 4u; e++) {
-      weights[(column + 16u * e) * PITCH + row] = nearByKey[e];
-      weights[(column + 16u * e) * PITCH + 8u + row] = farByKey[e];
+      weights[(column + 16u * e) * PITCH + row] = Operand(nearByKey[e]);
+      weights[(column + 16u * e) * PITCH + 8u + row] = Operand(farByKey[e]);
     }
     for (var v0 = 0u; v0 < min(TILE, total - j0); v0 += DEPTH) {
       workgroupBarrier();
       for (var item = lane; item < DEPTH * WIDE; item += WORKGROUP) {
         let j = min(j0 + v0 + item / WIDE, total - 1u);
-        stage[item] = value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first + item % WIDE);
+        stage[item] = Operand(value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first + item % WIDE));
       }
       workgroupBarrier();
       for (var e = 0u; e < DEPTH; e++) {
-        let nearWeight = weights[(v0 + e) * PITCH + row]; let farWeight = weights[(v0 + e) * PITCH + 8u + row];
+        let nearWeight = vec4f(weights[(v0 + e) * PITCH + row]); let farWeight = vec4f(weights[(v0 + e) * PITCH + 8u + row]);
 ${each(
   per,
   (n) =>
-    `        { let v4 = stage[e * WIDE + column + ${16 * n}u]; near${n} = addOuter(near${n}, nearWeight, v4); far${n} = addOuter(far${n}, farWeight, v4); }`,
+    `        { let v4 = vec4f(stage[e * WIDE + column + ${16 * n}u]); near${n} = addOuter(near${n}, nearWeight, v4); far${n} = addOuter(far${n}, farWeight, v4); }`,
 )}
       }
     }
   }
   workgroupBarrier();
-  stage[column * PITCH + row] = nearSum;
-  stage[column * PITCH + 8u + row] = farSum;
+  ${meeting}[column * PITCH + row] = nearSum;
+  ${meeting}[column * PITCH + 8u + row] = farSum;
   workgroupBarrier();
   nearSum = vec4f(); farSum = vec4f();
   for (var other = 0u; other < COLUMNS; other++) {
-    nearSum += stage[other * PITCH + row];
-    farSum += stage[other * PITCH + 8u + row];
+    nearSum += ${meeting}[other * PITCH + row];
+    farSum += ${meeting}[other * PITCH + 8u + row];
   }
   let i = i0 + 4u * row;
   let nearGate = gates4(b, i, h); let farGate = gates4(b, i + 32u, h);
-${each(per, (n) => `  storeRows(b, i, h, first + column + ${16 * n}u, near${n}, nearSum, nearGate); storeRows(b, i + 32u, h, first + column + ${16 * n}u, far${n}, farSum, farGate);`)}`,
-});
+${each(per, (n) => `  storeRows(outer, i, h, first + column + ${16 * n}u, near${n}, nearHighest, nearSum, nearGate); storeRows(outer, i + 32u, h, first + column + ${16 * n}u, far${n}, farHighest, farSum, farGate);`)}`,
+  };
+};
+
+export const flash = attentionVariant({ name: "flash", ...text("f32") });
+
+const keysPerPart = fillingParts(({ batch, queries, heads }) => batch * heads * Math.ceil(queries / TILE));
+
+/** The same for few queries of many keys: the keys are shared out over workgroups too. */
+export const split = attentionVariant({ name: "split", ...text("f32"), keysPerPart });
+
+/**
+ * Queries, keys, values and weights rounded to half precision before they are multiplied, as they pass workgroup memory; logits, exponentials and all
+ * sums are float32. 17,152 bytes.
+ */
+export const flashF16 = attentionVariant({ name: "flashF16", ...text("f16") });
+export const splitF16 = attentionVariant({ name: "splitF16", ...text("f16"), keysPerPart });

@@ -1,42 +1,26 @@
 /** One invocation an output channel; it repeats the logits for each: the second reference. */
 import { attentionVariant } from "./program.ts";
 
-/** One float of a row of keys, or of values. */
-const SCALARS = {
-  own: /* wgsl */ `
-fn keyOf(j: u32, at: u32) -> f32 { return k[at]; }
-fn valueOf(j: u32, at: u32) -> f32 { return v[at]; }`,
-  memory: /* wgsl */ `
-fn keyOf(j: u32, at: u32) -> f32 {
-  if (j < p.memory) { return memory[at]; }
-  return k[at];
-}
-fn valueOf(j: u32, at: u32) -> f32 {
-  if (j < p.memory) { return memory[at]; }
-  return v[at];
-}`,
-} as const;
-
 export const naive = attentionVariant({
   name: "naive",
-  plan: ({ batch, queries, heads, headDim, source }) => ({
-    form: { source, element: "f32", guarded: false, options: "override" },
+  plan: ({ batch, queries, heads, headDim, reading }) => ({
+    form: { ...reading, element: "f32", guarded: false, options: "override" },
     chunks: 1,
     invocations: batch * queries * heads * headDim,
   }),
-  functions: ({ source }) => SCALARS[source],
   main: () => /* wgsl */ `
   let c = index % p.dim;
   let h = index / p.dim % p.heads;
   let i = index / p.dim / p.heads % p.queries;
-  let b = index / p.dim / p.heads / p.queries;
-  if (b >= p.batch) { return; }
+  let outer = index / p.dim / p.heads / p.queries;
+  if (outer >= p.batch * p.parts) { return; }
+  let b = itemOf(outer);
   let g = h % p.kvHeads;
   let queryAt = (b * p.queries + i) * p.qWidth + p.qAt + h * p.dim;
   var highest = LOWEST;
   var sum = 0.0;
   var value = 0.0;
-  for (var j = 0u; j < p.memory + p.keys; j++) {
+  for (var j = keysBegin(outer); j < keysEnd(outer); j++) {
     let key = rowAt(b, j, p.kWidth) + p.kAt + g * p.dim;
     var product = 0.0;
     for (var e = 0u; e < p.dim; e++) { product += q[queryAt + e] * keyOf(j, key + e); }
@@ -48,5 +32,5 @@ export const naive = attentionVariant({
     sum = sum * shrink + weight;
     value = value * shrink + weight * valueOf(j, rowAt(b, j, p.vWidth) + p.vAt + g * p.dim + c);
   }
-  out[index] = value / sum * gate(b, i, h);`,
+  put(outer, i, h, c, value, highest, sum, gate(b, i, h));`,
 });

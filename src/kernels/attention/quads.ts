@@ -37,15 +37,16 @@ const MAIN = ({ rows, quads, wide }: QuadsForm): string => {
   let corner = index % 4u; // of the quad
   let across = (p.queries + ${4 * rows - 1}u) / ${4 * rows}u;
   let quad = index / 4u;
-  let total = across * p.chunks * p.heads * p.batch;
+  let total = across * p.chunks * p.heads * p.batch * p.parts;
   // Quads beyond the end repeat the last one, as all must take part in the swaps; they store nothing.
   let tile = min(quad, total - 1u);
   let chunk = tile / across % p.chunks;
   let h = tile / across / p.chunks % p.heads;
-  let b = tile / across / p.chunks / p.heads;
+  let outer = tile / across / p.chunks / p.heads;
+  let b = itemOf(outer);
   let first = chunk * ${wide}u;
   let g = h % p.kvHeads;
-  let keys = p.memory + p.keys;
+  let keys = keysEnd(outer);
   let i = (tile % across * 4u + corner) * ${rows}u;
   // Queries past the end repeat the last one.
   var held: array<vec4f, ${rows * quads}>;
@@ -56,7 +57,9 @@ const MAIN = ({ rows, quads, wide }: QuadsForm): string => {
 ${row((r) => each(quads, (n) => `  let q${r}_${n} = held[${r * quads + n}];`))}
 ${row((r) => each(wide, (n) => `  var o${r}_${n} = vec4f();`))}
 ${row((r) => `  var highest${r} = LOWEST; var sum${r} = 0.0;`)}
-  for (var j = 0u; j < keys; j += 4u) {
+  // As many steps for each, whatever part it has, since swaps want all lanes together.
+  for (var step = 0u; step < mostKeys(); step += 4u) {
+    let j = keysBegin(outer) + step;
     // Each lane reads the key and the value of its own position; those beyond the end weigh nothing.
     let own = min(j + corner, keys - 1u);
     let key = elements(rowAt(b, own, p.kWidth) + p.kAt + g * p.dim);
@@ -81,14 +84,14 @@ ${each(wide, (n) => `    { let v4 = lanes4(value4(own, value, first + ${n}u));\n
   if (quad >= total) { return; }
   var outputs = array(${list(rows * wide, (x) => `o${Math.floor(x / wide)}_${x % wide}`)});
   var sums = array(${list(rows, (r) => `sum${r}`)});
+  var highests = array(${list(rows, (r) => `highest${r}`)});
   for (var x = 0u; x < ${rows * wide}u; x++) {
     let row = i + x / ${wide}u;
     if (row < p.queries) {
-      let at = ((b * p.queries + row) * p.heads + h) * p.dim;
-      let values = outputs[x] / sums[x / ${wide}u] * gate(b, row, h);
+      let open = gate(b, row, h);
       let c = (first + x % ${wide}u) * 4u;
       for (var e = 0u; e < 4u; e++) {
-        if (c + e < p.dim) { out[at + c + e] = values[e]; }
+        if (c + e < p.dim) { put(outer, row, h, c + e, outputs[x][e], highests[x / ${wide}u], sums[x / ${wide}u], open); }
       }
     }
   }`;
@@ -105,14 +108,13 @@ function rowsOf(queries: number, quads: number): number {
 export const quads = attentionVariant<QuadsForm>({
   name: "quads",
   needs: SUBGROUPS,
-  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+  plan: ({ batch, queries, heads, headDim, reading }) => {
     const quads = Math.ceil(headDim / 4);
     const rows = rowsOf(queries, quads);
     const wide = Math.min(quads, WIDEST);
     const chunks = Math.ceil(quads / wide);
-    const reading = { source, element: quadAligned ? "vec4f" : "f32", options: "override" } as const;
     return {
-      form: { ...reading, guarded: headDim % (4 * wide) !== 0, rows, quads, wide },
+      form: { ...reading, options: "override", guarded: headDim % (4 * wide) !== 0, rows, quads, wide },
       chunks,
       invocations: batch * heads * chunks * Math.ceil(queries / (4 * rows)) * 4,
     };

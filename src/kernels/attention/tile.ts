@@ -4,7 +4,7 @@
  */
 import type { Form } from "../kernel.ts";
 import { each } from "../text.ts";
-import { attentionVariant, FOUR_QUERIES } from "./program.ts";
+import { type AttentionText, attentionVariant, FOUR_QUERIES, fillingParts } from "./program.ts";
 
 interface TileForm extends Form {
   /** vec4s of a row */
@@ -13,15 +13,13 @@ interface TileForm extends Form {
   readonly wide: number;
 }
 
-export const tile = attentionVariant<TileForm>({
-  name: "tile",
-  plan: ({ batch, queries, heads, headDim, source, quadAligned }) => {
+const TILE: AttentionText<TileForm> = {
+  plan: ({ batch, queries, heads, headDim, reading }) => {
     const quads = Math.ceil(headDim / 4);
     const wide = Math.min(quads, 16);
     const chunks = Math.ceil(quads / wide);
-    const reading = { source, element: quadAligned ? "vec4f" : "f32", options: "override" } as const;
     return {
-      form: { ...reading, guarded: headDim % (4 * wide) !== 0, quads, wide },
+      form: { ...reading, options: "override", guarded: headDim % (4 * wide) !== 0, quads, wide },
       chunks,
       invocations: batch * heads * chunks * Math.ceil(queries / 4),
     };
@@ -32,15 +30,16 @@ export const tile = attentionVariant<TileForm>({
   let i = index % tiles * 4u;
   let chunk = index / tiles % p.chunks;
   let h = index / tiles / p.chunks % p.heads;
-  let b = index / tiles / p.chunks / p.heads;
-  if (b >= p.batch) { return; }
+  let outer = index / tiles / p.chunks / p.heads;
+  if (outer >= p.batch * p.parts) { return; }
+  let b = itemOf(outer);
   let first = chunk * ${wide}u;
   let g = h % p.kvHeads;
 ${each(quads, (n) => `  let q${n} = queries4(b, i, h, ${n}u);`)}
 ${each(wide, (n) => `  var o${n} = mat4x4f();`)}
   var highest = vec4f(LOWEST);
   var sum = vec4f();
-  for (var j = 0u; j < p.memory + p.keys; j++) {
+  for (var j = keysBegin(outer); j < keysEnd(outer); j++) {
     let key = elements(rowAt(b, j, p.kWidth) + p.kAt + g * p.dim);
     let value = elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim);
     var logits = vec4f();
@@ -61,5 +60,14 @@ ${each(wide, (n) => `      o${n} = mat4x4f(o${n}[0] * shrink, o${n}[1] * shrink,
 ${each(wide, (n) => `    { let v4 = value4(j, value, first + ${n}u); o${n} += mat4x4f(weight * v4.x, weight * v4.y, weight * v4.z, weight * v4.w); }`)}
   }
   let open = gates4(b, i, h);
-${each(wide, (n) => `  storeRows(b, i, h, first + ${n}u, transpose(o${n}), sum, open);`)}`,
+${each(wide, (n) => `  storeRows(outer, i, h, first + ${n}u, transpose(o${n}), highest, sum, open);`)}`,
+};
+
+export const tile = attentionVariant({ name: "tile", ...TILE });
+
+/** The same for few queries of many keys, on devices whose workgroup memory is too small for `split`. */
+export const splitTile = attentionVariant({
+  name: "splitTile",
+  ...TILE,
+  keysPerPart: fillingParts(({ batch, queries, heads }) => (batch * heads * Math.ceil(queries / 4)) / 64),
 });

@@ -4,12 +4,13 @@
  */
 import type { WeightBlock, WeightDtype } from "../../tensor/matrix.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { Arithmetic } from "../../gpu/gpu.ts";
 import { recording } from "../../gpu/recording.ts";
 import { ACTIVATIONS, type Activation } from "../activations.ts";
 import { type Form, kernel } from "../kernel.ts";
 import { SIGMOID } from "../math.ts";
 import { READ_WEIGHT, readX, ROW_OF_W, WEIGHT_ELEMENT } from "../terms.ts";
-import { invocations, type Needs, type Variant } from "../variants.ts";
+import { both, HALF, invocations, type Needs, type Variant } from "../variants.ts";
 
 export interface LinearShape {
   readonly rows: number;
@@ -42,8 +43,8 @@ export interface LinearCall {
   readonly residual?: Tensor;
   readonly gate?: LinearGate;
   readonly y: Tensor;
-  /** the row of y that the first row of x goes to */
-  readonly firstRow: number;
+  /** the element of y at which the result of the first row of x begins */
+  readonly start: number;
 }
 
 export type LinearVariant = Variant<[LinearCall]>;
@@ -55,6 +56,8 @@ export interface LinearForm extends Form {
   readonly gated: boolean;
   /** how x is bound */
   readonly element: "f32" | "vec4f";
+  /** what is multiplied is rounded to float16 first; sums are float32 */
+  readonly arithmetic: Arithmetic;
 }
 
 /** How a shape is shared out. */
@@ -72,12 +75,15 @@ export interface LinearPlan<Own extends Form> {
 export function linearVariant<Own extends Form>(own: {
   readonly name: string;
   readonly needs?: Needs;
+  /** default "f32" */
+  readonly arithmetic?: Arithmetic;
   readonly plan: (shape: LinearShape) => LinearPlan<Own>;
   readonly builtins?: string;
   readonly functions?: (form: LinearForm & Own) => string;
   readonly main: (form: LinearForm & Own) => string;
 }) {
-  const { name, needs, plan, builtins } = own;
+  const { name, plan, builtins, arithmetic = "f32" } = own;
+  const needs = arithmetic === "f16" ? both(own.needs, HALF) : own.needs;
   const product = kernel({
     name: `linear ${name}`,
     params: {
@@ -103,14 +109,14 @@ export function linearVariant<Own extends Form>(own: {
     main: (form) => own.main(form as LinearForm & Own),
   });
   const run = (call: LinearCall): void => {
-    const { x, inner, padded, dtype, block, activation, bias, residual, gate, y, firstRow } = call;
+    const { x, inner, padded, dtype, block, activation, bias, residual, gate, y, start } = call;
     const { columns, first, data } = block;
     const width = y.dim(-1);
     const { form, element, ...share } = plan({ rows: x.rows, inner, columns });
     product({
-      form: { dtype, activation, gated: gate !== undefined, element, ...form },
+      form: { dtype, activation, gated: gate !== undefined, element, arithmetic, ...form },
       params: {
-        ...{ rows: x.rows, inner, padded, columns, first, width, start: firstRow * width },
+        ...{ rows: x.rows, inner, padded, columns, first, width, start },
         ...{ gateWidth: gate?.table.dim(-1) ?? 0, gateAt: gate?.at ?? 0, gateShift: gate?.shift ?? 0 },
       },
       read: { x, w: data, bias, residual, table: gate?.table, rowOf: gate?.rowOf },
@@ -133,10 +139,12 @@ fn gate(at: u32) -> f32 { return sigmoid(table[at] + p.gateShift); }`,
 } as const;
 
 /** How x and W are read, and how a sum becomes an output. */
-const HEADER = ({ dtype, activation, gated, element }: LinearForm): string => /* wgsl */ `
+const HEADER = ({ dtype, activation, gated, element, arithmetic }: LinearForm): string => /* wgsl */ `
 ${ACTIVATIONS[activation]}
 ${GATE[gated ? "gated" : "open"]}
 ${readX(element, "p.inner")}
+
+alias Operand = ${arithmetic === "f16" ? "vec4<f16>" : "vec4f"}; // what is multiplied
 
 // Where row m of x begins. Rows beyond the end repeat the last one; their results are not stored.
 fn rowOfX(m: u32) -> u32 { return beginOf(min(m, p.rows - 1u)); }

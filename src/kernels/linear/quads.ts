@@ -14,9 +14,10 @@
  * see open.node.ts), a multiply-add or a swap 1 ns, an accumulator carried round a loop 1 ns, and text beyond the
  * instruction cache slows everything.
  */
-import { ADD_OUTER, addQuads, bindX, QUAD, quadBlocks } from "../terms.ts";
+import { ADD_OUTER, ADD_OUTER_F16, addQuads, bindX, QUAD, quadBlocks } from "../terms.ts";
 import { each, list } from "../text.ts";
 import { SUBGROUPS } from "../variants.ts";
+import type { Arithmetic } from "../../gpu/gpu.ts";
 import type { Form } from "../kernel.ts";
 import { type LinearForm, linearVariant } from "./program.ts";
 
@@ -86,17 +87,20 @@ ${each(4 * blocks, (r) => `    put4(m + ${r & ~3}u + (corner ^ ${r % 4}u), n, su
   }`;
 };
 
-export const quads = linearVariant<QuadsForm>({
-  name: "quads",
-  needs: SUBGROUPS,
-  plan: ({ rows, inner, columns }) => {
-    const blocks = quadBlocks(rows);
-    return {
-      form: { blocks, ragged: inner % 4 !== 0, parts: inner > PART },
-      element: bindX(inner),
-      invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
-    };
-  },
-  functions: () => `${ADD_OUTER}${QUAD}`,
-  main: MAIN,
-});
+const variant = (name: string, arithmetic: Arithmetic) =>
+  linearVariant<QuadsForm>({
+    ...{ name, arithmetic, needs: SUBGROUPS },
+    plan: ({ rows, inner, columns }) => {
+      const blocks = quadBlocks(rows);
+      return {
+        form: { blocks, ragged: inner % 4 !== 0, parts: inner > PART },
+        element: bindX(inner),
+        invocations: Math.ceil(rows / (4 * blocks)) * Math.ceil(columns / 16) * 4,
+      };
+    },
+    functions: ({ arithmetic }) => (arithmetic === "f16" ? ADD_OUTER_F16 : ADD_OUTER) + QUAD,
+    main: MAIN,
+  });
+
+export const quads = variant("quads", "f32");
+export const quadsF16 = variant("quadsF16", "f16");

@@ -5,11 +5,13 @@
  * these are multiplied. Written after the shapes that win in public measurements; not timed on a real GPU yet.
  */
 import { ADD_OUTER, bindX } from "../terms.ts";
+import type { Arithmetic } from "../../gpu/gpu.ts";
 import { linearVariant } from "./program.ts";
 
-const shared = (side: 8 | 16) =>
+const shared = (side: 8 | 16, arithmetic: Arithmetic = "f32") =>
   linearVariant({
-    name: `shared${8 * side}`,
+    name: `shared${8 * side}${arithmetic === "f16" ? "F16" : ""}`,
+    arithmetic,
     plan: ({ rows, inner, columns }) => ({
       form: {},
       element: bindX(inner),
@@ -23,8 +25,8 @@ const QUADS = 2u * SIDE; // groups of four rows, or columns, across the tile
 const DEPTH = 16u;
 const ITEMS = 2u * QUADS * (DEPTH / 4u); // of x, then of W
 const EACH = ITEMS / (SIDE * SIDE);
-var<workgroup> xs: array<vec4f, DEPTH * QUADS>; // [k][four rows]
-var<workgroup> ws: array<vec4f, DEPTH * QUADS>; // [k][four columns]
+var<workgroup> xs: array<Operand, DEPTH * QUADS>; // [k][four rows]
+var<workgroup> ws: array<Operand, DEPTH * QUADS>; // [k][four columns]
 
 // An item, one term a column. Beyond K x is zero, whatever W holds there; rows beyond the end are not stored.
 fn item(i: u32, m0: u32, n0: u32, k0: u32) -> mat4x4f {
@@ -54,14 +56,14 @@ fn item(i: u32, m0: u32, n0: u32, k0: u32) -> mat4x4f {
       let i = lane + e * WORKGROUP;
       let at = i % 4u * 4u * QUADS + i / 4u % QUADS;
       for (var k = 0u; k < 4u; k++) {
-        if (i < ITEMS / 2u) { xs[at + k * QUADS] = next[e][k]; } else { ws[at + k * QUADS] = next[e][k]; }
+        if (i < ITEMS / 2u) { xs[at + k * QUADS] = Operand(next[e][k]); } else { ws[at + k * QUADS] = Operand(next[e][k]); }
       }
     }
     workgroupBarrier();
     for (var e = 0u; e < EACH; e++) { next[e] = item(lane + e * WORKGROUP, m0, n0, k0 + DEPTH); }
     for (var k = 0u; k < DEPTH; k++) {
-      let a0 = xs[k * QUADS + row]; let a1 = xs[k * QUADS + SIDE + row];
-      let b0 = ws[k * QUADS + column]; let b1 = ws[k * QUADS + SIDE + column];
+      let a0 = vec4f(xs[k * QUADS + row]); let a1 = vec4f(xs[k * QUADS + SIDE + row]);
+      let b0 = vec4f(ws[k * QUADS + column]); let b1 = vec4f(ws[k * QUADS + SIDE + column]);
       sum00 = addOuter(sum00, a0, b0); sum01 = addOuter(sum01, a0, b1);
       sum10 = addOuter(sum10, a1, b0); sum11 = addOuter(sum11, a1, b1);
     }
@@ -76,3 +78,6 @@ fn item(i: u32, m0: u32, n0: u32, k0: u32) -> mat4x4f {
 
 export const shared64 = shared(8);
 export const shared128 = shared(16);
+/** Operands in half precision: half the traffic of workgroup memory. */
+export const shared64F16 = shared(8, "f16");
+export const shared128F16 = shared(16, "f16");

@@ -1,11 +1,12 @@
 /** The programs by name, and which of them run where. */
 import { naive } from "./naive.ts";
+import type { Preferences } from "../variants.ts";
 import type { LinearVariant } from "./program.ts";
-import { quads } from "./quads.ts";
-import { shared128, shared64 } from "./shared.ts";
+import { quads, quadsF16 } from "./quads.ts";
+import { shared128, shared128F16, shared64, shared64F16 } from "./shared.ts";
 import { split } from "./split.ts";
 import { subgroupMatrix, subgroupMatrixF32 } from "./subgroup-matrix.ts";
-import { tile } from "./tile.ts";
+import { tile, tileF16 } from "./tile.ts";
 
 export const VARIANTS = {
   quads,
@@ -16,6 +17,10 @@ export const VARIANTS = {
   subgroupMatrix,
   subgroupMatrixF32,
   naive,
+  quadsF16,
+  tileF16,
+  shared64F16,
+  shared128F16,
 } as const satisfies Record<string, LinearVariant>;
 
 export type LinearVariantName = keyof typeof VARIANTS;
@@ -47,3 +52,16 @@ export const ON_CPU: Readonly<Record<LinearClass, readonly LinearVariantName[]>>
   some: ["quads", "tile"],
   many: ["quads", "tile"],
 };
+
+/**
+ * The same where what is multiplied may be rounded to half precision. Of few rows all the time goes into reading W, so they stay
+ * float32. Fixed orders: nothing is timed, and subgroupMatrix is used by name only, until a real GPU has been seen to compute it right.
+ */
+export const IN_F16 = {
+  ON_GPU: {
+    few: ON_GPU.few,
+    some: ["shared64F16", "tileF16"],
+    many: ["shared128F16", "shared64F16", "tileF16"],
+  },
+  ON_CPU: { few: ON_CPU.few, some: ["quadsF16", "tileF16"], many: ["quadsF16", "tileF16"] },
+} as const satisfies Preferences<typeof VARIANTS, LinearClass>;

@@ -10,7 +10,8 @@ import { linear } from "../../kernels/linear.ts";
 import { type Modulation, modulatedNorm } from "../../kernels/norm.ts";
 import { qkNorm, type Rotary } from "../../kernels/qk-norm.ts";
 import type { Matrix } from "../../tensor/matrix.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { asColumn, inRows } from "../../kernels/rows.ts";
+import { BYTES_PER_ELEMENT, result, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 
 /** Epsilon of layer norms and of the norm of the time. */
@@ -61,6 +62,20 @@ export class Modulator {
   residual(x: Tensor, time: BlockTime, branch: (y: Tensor) => Tensor): Tensor {
     const modulation = this.#table(time);
     return gatedResidual(x, branch(this.#norm(x, modulation)), modulation, 2 * this.#width);
+  }
+
+  /**
+   * The same where the branch looks at each token alone: it is given some rows (n, D) at a time, so that what it makes on the way exists for
+   * these only.
+   */
+  residualInRows(x: Tensor, time: BlockTime, branch: FeedForward): Tensor {
+    const { table, rowOf } = this.#table(time);
+    const [y, times] = [result(x.shape, "residual"), asColumn(rowOf)];
+    inRows(x.rows, { tensors: [x, y, times], ...branch.rowCost }, (part) => {
+      const [some, modulation] = [part(x), { table, rowOf: part(times) }];
+      gatedResidual(some, branch.forward(this.#norm(some, modulation)), modulation, 2 * this.#width, part(y));
+    });
+    return y;
   }
 
   /** (R, parts·D): up(down(e)) + temb, of which two parts take the first two thirds; the columns are shift, scale, gate */
@@ -141,15 +156,30 @@ export class Attention {
 
 /** out(gelu(in(x))), without biases */
 export class FeedForward {
+  readonly #label: string;
   readonly #in: Matrix;
   readonly #out: Matrix;
 
-  constructor(w: WeightLoader, keys: readonly [string, string], width: number, hidden: number) {
+  /** `label` names it in recordings; `keys` are those of the two matrices. */
+  constructor(
+    label: string,
+    w: WeightLoader,
+    keys: readonly [string, string],
+    width: number,
+    hidden: number,
+  ) {
+    this.#label = label;
     this.#in = w.linear(keys[0], hidden, width);
     this.#out = w.linear(keys[1], width, hidden);
   }
 
+  /** What a token costs. */
+  get rowCost(): { readonly flops: number; readonly transient: number } {
+    const { in: width, out: hidden } = this.#in;
+    return { flops: 2 * width * hidden, transient: BYTES_PER_ELEMENT.f32 * hidden };
+  }
+
   forward(x: Tensor): Tensor {
-    return linear(linear(x, this.#in, { activation: "gelu" }), this.#out);
+    return scope(this.#label, () => linear(linear(x, this.#in, { activation: "gelu" }), this.#out));
   }
 }

@@ -97,7 +97,7 @@ class Block {
       new Attention(w.within(name), ATTENTION_KEYS, { heads, headDim, contextDim, epsilon });
     this.#self = attentionOn("attn1", width);
     this.#cross = attentionOn("attn2", textDim);
-    this.#ff = new FeedForward(w.within("ff"), ["net.0.proj.weight", "net.2.weight"], width, hidden);
+    this.#ff = new FeedForward("ff", w.within("ff"), ["net.0.proj.weight", "net.2.weight"], width, hidden);
   }
 
   textKeysValues(text: Tensor): KeysValues {
@@ -112,7 +112,7 @@ class Block {
     x = cross.residual(x, time, (y) =>
       scope("attn2", () => this.#cross.forward(y, text, undefined, text.mask)),
     );
-    return ff.residual(x, time, (y) => scope("ff", () => this.#ff.forward(y)));
+    return ff.residualInRows(x, time, this.#ff);
   }
 }
 

@@ -10,10 +10,12 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { scope } from "../../gpu/recording.ts";
 import { concat } from "../../kernels/copy.ts";
 import { activation, add, affine, multiply, subtract } from "../../kernels/elementwise.ts";
+import { toHalf } from "../../kernels/half.ts";
 import { linear } from "../../kernels/linear.ts";
 import { norm } from "../../kernels/norm.ts";
+import { inRows } from "../../kernels/rows.ts";
 import type { Matrix } from "../../tensor/matrix.ts";
-import { showShape, type Tensor } from "../../tensor/tensor.ts";
+import { BYTES_PER_ELEMENT, result, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import {
   Attention,
@@ -33,12 +35,27 @@ const ATTENTION_KEYS: AttentionKeys = {
 };
 
 /**
- * Keys and values of the video for every block, (taps, S, D) each: they do not change while actions are sampled. The taps divide the batch,
- * taps slowest: B / taps consecutive items share one.
+ * Where a decoder has keys and values of the video from at each step: kept in float32 (at the released size 3.8 GB a tap), kept in half precision
+ * (half of that; the velocity moves by about 1e-4 of itself), or made anew a block at a time from the hidden states
+ * (157 MB a tap, and 3.9 TFLOP a step).
  */
-export interface ActionContext {
+export type ContextStorage = "float32" | "half" | "recompute";
+
+/**
+ * What a video is to the decoder; it does not change while actions are sampled. The taps divide the batch, taps slowest: B / taps consecutive
+ * items share one.
+ */
+export type ActionContext = CachedContext | HiddenContext;
+
+/** Keys and values for every block, (taps, S, D) each, float32 or float16. */
+export interface CachedContext {
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
+}
+
+/** Hidden states behind their norm, (taps, S, V), of which every block makes its keys and values when it needs them. */
+export interface HiddenContext {
+  readonly normed: Tensor;
 }
 
 export interface World2ActionInput {
@@ -142,7 +159,13 @@ class Block {
     const sizes = { heads, headDim, epsilon: NORM_EPSILON };
     this.#cross = new Attention(w.within("cross_attn"), ATTENTION_KEYS, { ...sizes, contextDim });
     this.#self = new Attention(w.within("self_attn"), ATTENTION_KEYS, { ...sizes, contextDim: width });
-    this.#mlp = new FeedForward(w.within("mlp"), ["layer1.weight", "layer2.weight"], width, feedForward);
+    this.#mlp = new FeedForward(
+      "mlp",
+      w.within("mlp"),
+      ["layer1.weight", "layer2.weight"],
+      width,
+      feedForward,
+    );
   }
 
   contextKeysValues(context: Tensor): KeysValues {
@@ -159,7 +182,7 @@ class Block {
     x = self.residual(x, time, (y) =>
       scope("self_attn", () => this.#self.forward(y, this.#self.keysValues(y))),
     );
-    return mlp.residual(x, time, (y) => scope("mlp", () => this.#mlp.forward(y)));
+    return mlp.residualInRows(x, time, this.#mlp);
   }
 }
 
@@ -215,13 +238,42 @@ export class World2ActionDecoder {
   }
 
   /**
-   * Keys and values of hidden states (taps, S, V) for every block, for as many steps as follow.
+   * What the decoder needs of hidden states (taps, S, V), for as many steps as follow.
    * @throws UsageError when the hidden states have another width
    */
-  prepareContext(hidden: Tensor): ActionContext {
+  prepareContext(hidden: Tensor, storage: ContextStorage = "float32"): ActionContext {
     const normed = scope("ctx_norm", () => this.normContext(hidden));
-    const each = this.#blocks.map((_, i) => this.contextKeysValues(i, normed));
+    if (storage === "recompute") return { normed };
+    const each = this.#blocks.map((_, i) =>
+      storage === "half" ? this.#halfKeysValues(i, normed) : this.contextKeysValues(i, normed),
+    );
     return { keys: each.map(({ k }) => k), values: each.map(({ v }) => v) };
+  }
+
+  /** Bytes that `prepareContext` keeps of `taps` videos of S tokens. */
+  contextBytes(tokens: number, storage: ContextStorage, taps = 1): number {
+    const { contextDim, width, layers } = this.config;
+    const channels = {
+      float32: 2 * layers * width * BYTES_PER_ELEMENT.f32,
+      half: 2 * layers * width * BYTES_PER_ELEMENT.f16,
+      recompute: contextDim * BYTES_PER_ELEMENT.f32,
+    };
+    return taps * tokens * channels[storage];
+  }
+
+  /** As `contextKeysValues`, in half precision; what is rounded exists for some rows at a time. */
+  #halfKeysValues(i: number, normed: Tensor): KeysValues {
+    const [taps, S, V] = normed.shape;
+    const { width } = this.config;
+    const halves = (name: string): Tensor => result([taps, S, width], `${name} halves`, "f16");
+    const [k, v] = [halves("keys"), halves("values")];
+    const transient = 2 * width * BYTES_PER_ELEMENT.f32;
+    inRows(normed.rows, { tensors: [normed, k, v], transient }, (part) => {
+      const some = this.contextKeysValues(i, part(normed).reshape(1, -1, V));
+      toHalf(some.k, part(k));
+      toHalf(some.v, part(v));
+    });
+    return { k, v };
   }
 
   /** hidden (B, S, V), or some of its rows, → what keys and values are made from */
@@ -259,7 +311,7 @@ export class World2ActionDecoder {
       if (showShape(found) !== showShape(shape))
         throw new UsageError(`World2Action: ${name} ${showShape(found)}, expected ${showShape(shape)}`);
     }
-    const taps = context.keys[0].dim(0);
+    const taps = ("normed" in context ? context.normed : context.keys[0]).dim(0);
     if (B % taps !== 0)
       throw new UsageError(`World2Action: ${B} items do not divide among ${taps} taps of the video`);
     const embedded = scope("embedders", () =>
@@ -268,7 +320,10 @@ export class World2ActionDecoder {
     let x = add(embedded, this.#positions).reshape(B, tokens, width);
     const time = scope("t_embedder", () => this.#time.forward(times));
     this.#blocks.forEach((block, i) => {
-      const keysValues = { k: context.keys[i], v: context.values[i] };
+      const keysValues =
+        "normed" in context
+          ? this.contextKeysValues(i, context.normed)
+          : { k: context.keys[i], v: context.values[i] };
       x = scope(`blocks.${i}`, () => block.forward(x, time, keysValues));
     });
     return scope("final_layer", () => linear(this.#out.modulator.norm(x, time), this.#out.weight));
