@@ -17,7 +17,6 @@ export interface SystemOptions extends LoaderOptions {
   /** one of several policies in a folder */
   readonly policy?: string;
   readonly dtype?: WeightDtype;
-  readonly arithmetic?: "f32" | "f16";
   /** bytes the graphics card has, where the person says so */
   readonly gpuMemory?: number;
   /** embeddings of prompts, a file */

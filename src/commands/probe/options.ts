@@ -116,7 +116,7 @@ export const OPTIONS = [
     name: "arithmetic",
     value: "f32|f16",
     shownDefault: "f32",
-    help: "in what matrix products are computed; f16 where the adapter has it and the system allows it",
+    help: "in what matrix products multiply, where the adapter has shader-f16; sums are float32 either way",
   },
   {
     name: "gpu-memory",

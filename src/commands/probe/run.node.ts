@@ -31,9 +31,9 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
   const { onProgress, onNote, signal } = hooks;
   const clock = phases();
   const options = { ...systemOptions(settings), onNote };
+  const { adapter, variants, arithmetic } = settings;
   let gpu: Gpu | undefined;
-  const device = async (): Promise<Gpu> =>
-    (gpu ??= await openGpu({ adapter: settings.adapter, variants: settings.variants }));
+  const device = async (): Promise<Gpu> => (gpu ??= await openGpu({ adapter, variants, arithmetic }));
   let opened: Opened | undefined;
   try {
     const folder = await resolveModel(settings.modelDir, {
@@ -88,8 +88,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
-  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic } = settings;
-  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, arithmetic, ...HERE };
+  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory } = settings;
+  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, ...HERE };
 }
 
 async function provenanceOf(

@@ -1,24 +1,26 @@
 /**
  * GPU memory before anything is read: an item is walked through encoding, denoising and reading on a device that only counts, so the
- * plan has the buffers of the run itself. Where the card's memory is said, the decoder's keys and values are used so that it fits.
+ * plan has the buffers of the run itself. Where the card's memory is said, the decoder's keys and values are kept so that it fits.
  *
  * Axes: V trajectories in one batch, N video tokens of width D.
  */
 import { AdapterError } from "../../errors.ts";
 import { countingLike } from "../../gpu/counting.ts";
 import { widthOf } from "../../networks/cosmos/config.ts";
+import type { ContextStorage } from "../../networks/world2action/decoder.ts";
 import { sample } from "../../sampling/sample.ts";
 import { createTensor, releaseTensor } from "../../tensor/tensor.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { Plan } from "../system.ts";
 import { CONTEXT_FRAMES, CONTEXT_LATENTS } from "./clip.ts";
 import type { ReleaseModel } from "./model.ts";
-import { type ContextUse, readOut } from "./read-out.ts";
+import { readOut } from "./read-out.ts";
 import { MOST_TEXT_ROWS } from "./text-file.ts";
 import { VideoDenoiser, videoScheduler } from "./video-denoiser.ts";
 
 export interface MemoryPlan extends Plan {
-  readonly contextUse: ContextUse;
+  /** how the decoder keeps its keys and values of the video */
+  readonly contextStorage: ContextStorage;
   /** V */
   readonly mostCopies: number;
   /** bytes for held taps and their reading */
@@ -37,6 +39,12 @@ const MOST_HELD = 8;
 /** Taps that the probe keeps besides the one that stands: a control's, and the last of two episodes. */
 const KEPT_TAPS = 3;
 
+const KEPT: Readonly<Record<ContextStorage, string>> = {
+  float32: "kept from step to step",
+  half: "kept in half precision, as they do not fit in float32",
+  recompute: "made again in every step, as all of them do not fit",
+};
+
 /** bytes taken at most, up to each phase */
 export interface Walked {
   readonly weights: number;
@@ -49,12 +57,11 @@ export interface Walked {
 export function readingBytes(
   { decoder, tokens, transformer }: ReleaseModel,
   copies: number,
-  use: ContextUse,
+  storage: ContextStorage,
 ): { tap: number; readRow: number } {
-  const { layers, width } = decoder.config;
   const tap = 4 * copies * tokens * widthOf(transformer.config);
   // A copy of the tap, its norm, keys and values.
-  return { tap, readRow: 2 * tap + 4 * copies * tokens * 2 * width * (use === "kept" ? layers : 1) };
+  return { tap, readRow: 2 * tap + decoder.contextBytes(tokens, storage, copies) };
 }
 
 /**
@@ -69,26 +76,26 @@ export async function planMemory(
 ): Promise<MemoryPlan> {
   const mostCopies = Math.max(1, Math.floor(TOKENS_AT_ONCE / model.tokens));
   const fits = (bytes: number): boolean => gpuMemory === undefined || bytes <= gpuMemory;
-  const ways = (["kept", "recomputed"] as const).flatMap((use) =>
-    [...new Set([mostCopies, 1])].map((copies) => ({ use, copies })),
+  const ways = (["float32", "half", "recompute"] as const).flatMap((storage) =>
+    [...new Set([mostCopies, 1])].map((copies) => ({ storage, copies })),
   );
   let walked: Walked | undefined;
-  for (const { use, copies } of ways) {
-    walked = await walkMemory(model, copies, use, oracle);
+  for (const { storage, copies } of ways) {
+    walked = await walkMemory(model, copies, storage, oracle);
     const peak = Math.max(walked.encoding, walked.reading);
     if (!fits(peak)) continue;
-    const { tap, readRow } = readingBytes(model, copies, use);
+    const { tap, readRow } = readingBytes(model, copies, storage);
     const room = gpuMemory === undefined ? READ_BUDGET : gpuMemory - peak;
     const held = Math.max(1, Math.min(MOST_HELD, Math.floor(Math.min(READ_BUDGET, room) / (tap + readRow))));
     const readBudget = held * (tap + readRow);
     // Taps that are held and read together with the first.
     const more = readBudget - (tap + readRow);
-    const lines = linesOf(model, walked, use, gpuMemory);
+    const lines = linesOf(model, walked, storage, gpuMemory);
     const { weights } = walked;
-    return { lines, weights, peak: peak + more, contextUse: use, mostCopies: copies, readBudget };
+    return { lines, weights, peak: peak + more, contextStorage: storage, mostCopies: copies, readBudget };
   }
   throw new AdapterError(
-    `${linesOf(model, walked!, "recomputed", gpuMemory).join("\n")}\nThat does not fit. ` +
+    `${linesOf(model, walked!, "recompute", gpuMemory).join("\n")}\nThat does not fit. ` +
       "Use a card with more memory, --dtype bf16, or fewer or smaller frames (clip.json).",
   );
 }
@@ -97,7 +104,7 @@ export async function planMemory(
 export async function walkMemory(
   model: ReleaseModel,
   copies: number,
-  use: ContextUse,
+  storage: ContextStorage,
   oracle: boolean,
 ): Promise<Walked> {
   const gpu = await countingLike(model.gpu);
@@ -128,12 +135,12 @@ export async function walkMemory(
     denoising ||= peak();
     const kept =
       at.step === 0 ? [] : Array.from({ length: KEPT_TAPS }, () => createTensor(gpu, tap[0].shape));
-    await readOut(counted, [{ tap, time: 1 }], state, noise, 2, use, {});
+    await readOut(counted, [{ tap, time: 1 }], state, noise, 2, storage, {});
     for (const x of kept) releaseTensor(gpu, x);
     if (at.step > 0) break;
     // A control's tap stands beside the walk in progress.
     const beside = createTensor(gpu, tap[0].shape);
-    await readOut(counted, [{ tap, time: 1 }], state, noise, 2, use, {});
+    await readOut(counted, [{ tap, time: 1 }], state, noise, 2, storage, {});
     releaseTensor(gpu, beside);
   }
   return { weights, encoding, denoising, reading: peak() };
@@ -142,12 +149,12 @@ export async function walkMemory(
 function linesOf(
   model: ReleaseModel,
   walked: Walked,
-  use: ContextUse,
+  storage: ContextStorage,
   gpuMemory: number | undefined,
 ): string[] {
   const { clip, tokens, policy } = model;
   const frames = CONTEXT_FRAMES + clip.futureFrames;
-  const { tap, readRow } = readingBytes(model, 1, use);
+  const { tap, readRow } = readingBytes(model, 1, storage);
   const card =
     gpuMemory === undefined
       ? "how much the card has is unknown; --gpu-memory says it"
@@ -156,8 +163,7 @@ function linesOf(
     `${policy.name}: ${frames} frames of ${clip.frameSize.join("×")}, ${tokens} tokens. GPU memory for one trajectory at a time:`,
     `  weights ${formatBytes(walked.weights)}; encoding frames up to ${formatBytes(walked.encoding)} in all, ` +
       `video steps up to ${formatBytes(walked.denoising)}, reading actions up to ${formatBytes(walked.reading)}`,
-    `  a tap ${formatBytes(tap)}, reading one ${formatBytes(readRow)}: the decoder's keys and values are ` +
-      (use === "kept" ? "kept from step to step" : "made again in every step, as all of them do not fit"),
+    `  a tap ${formatBytes(tap)}, reading one ${formatBytes(readRow)}: the decoder's keys and values are ${KEPT[storage]}`,
     `  ${card}`,
   ];
 }

@@ -4,21 +4,19 @@
  * Axes: R taps of V copies each, S noises, B = R·V·S items, taps slowest; N video tokens of width D; M steps, HA actions of width A.
  */
 import { record, type Replay } from "../../gpu/recording.ts";
-import type { ActionContext } from "../../networks/world2action/decoder.ts";
+import type { ActionContext, ContextStorage } from "../../networks/world2action/decoder.ts";
 import type { Reading, ReadOptions, TimedTap } from "../../probe/subject.ts";
 import { sample } from "../../sampling/sample.ts";
 import { copyTensor, createTensor, readTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { ActionDenoiser, actionScheduler } from "./action-denoiser.ts";
 import type { ReleaseModel } from "./model.ts";
 
-/** Whether the decoder's keys and values of the video are kept from step to step, or made again in each. */
-export type ContextUse = "kept" | "recomputed";
-
 /**
  * Decodes taps × noises.
  * @param state (J), normalised
  * @param noises (S, V) of HA·A numbers each
  * @param steps M
+ * @param storage how the decoder keeps its keys and values of the video from step to step
  * @returns taps × noises, taps slowest
  */
 export async function readOut(
@@ -27,7 +25,7 @@ export async function readOut(
   state: Float32Array,
   noises: readonly (readonly Float32Array[])[],
   steps: number,
-  use: ContextUse,
+  storage: ContextStorage,
   { signal, onStep }: ReadOptions,
 ): Promise<Reading[]> {
   const { gpu, decoder } = model;
@@ -41,17 +39,17 @@ export async function readOut(
     owned.push(tensor);
     return tensor;
   };
-  let kept: Replay<ActionContext> | undefined;
+  let context: Replay<ActionContext> | undefined;
   let denoiser: ActionDenoiser | undefined;
   try {
     const hidden = R === 1 ? taps[0].tap[0] : stacked(taps, create); // (R·V, N, D)
-    if (use === "kept") {
-      kept = await record(gpu, "prepare the decoder's context", () => decoder.prepareContext(hidden));
-      await kept.run();
-    }
+    context = await record(gpu, "prepare the decoder's context", () =>
+      decoder.prepareContext(hidden, storage),
+    );
+    await context.run();
     denoiser = new ActionDenoiser(gpu, decoder, {
       state: create([B, 1, state.length], repeated(state, B), "normalised state"),
-      context: kept ? kept.outputs : () => recomputedContext(model, hidden),
+      context: context.outputs,
       videoTimes: Array.from({ length: B }, (_, b) => taps[Math.floor(b / (V * S))].time),
     });
     // Items that share a tap stand together: (R, V, S).
@@ -92,7 +90,7 @@ export async function readOut(
     );
   } finally {
     denoiser?.dispose();
-    kept?.dispose();
+    context?.dispose();
     for (const tensor of owned) releaseTensor(gpu, tensor);
   }
 
@@ -102,24 +100,6 @@ export async function readOut(
     all.forEach(({ tap: [x] }, r) => copyTensor(gpu, x, together, { to: r * x.size }));
     return together;
   }
-}
-
-/** Keys and values that are recorded where a block asks for them, so that those of one block are alive at a time. */
-function recomputedContext({ decoder }: ReleaseModel, hidden: Tensor): ActionContext {
-  const normed = decoder.normContext(hidden);
-  const made = new Map<number, { k: Tensor; v: Tensor }>();
-  const block = (i: number): { k: Tensor; v: Tensor } => {
-    let known = made.get(i);
-    if (!known) made.set(i, (known = decoder.contextKeysValues(i, normed)));
-    return known;
-  };
-  const list = (of: "k" | "v"): readonly Tensor[] => {
-    const tensors: Tensor[] = [];
-    for (let i = 0; i < decoder.config.layers; i++)
-      Object.defineProperty(tensors, i, { get: () => block(i)[of], enumerable: true });
-    return tensors;
-  };
-  return { keys: list("k"), values: list("v") };
 }
 
 function repeated(values: Float32Array, times: number): Float32Array<ArrayBuffer> {

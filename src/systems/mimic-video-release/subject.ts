@@ -227,7 +227,7 @@ export class ReleaseSubject implements Subject<Encoded> {
   #lastRecorded: TimedTap["tap"] = [];
 
   bytes({ copies }: Encoded): { tap: number; readRow: number } {
-    return readingBytes(this.#model, copies, this.#options.plan.contextUse);
+    return readingBytes(this.#model, copies, this.#options.plan.contextStorage);
   }
 
   async read(
@@ -240,8 +240,8 @@ export class ReleaseSubject implements Subject<Encoded> {
     const model = this.#model;
     const state = model.statistics.state.normalise(c.episode.state, true);
     const own = noises.map((perCopy) => perCopy.map(([noise]) => noise));
-    const { contextUse } = this.#options.plan;
-    return readOut(model, taps, state, own, innerSteps ?? ACTION_STEPS, contextUse, options);
+    const { contextStorage } = this.#options.plan;
+    return readOut(model, taps, state, own, innerSteps ?? ACTION_STEPS, contextStorage, options);
   }
 
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>> {

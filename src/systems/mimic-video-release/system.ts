@@ -47,8 +47,6 @@ export const mimicVideoRelease: System = {
   },
 
   async open(gpu, files, options) {
-    if (options.arithmetic === "f16")
-      throw new UsageError("--arithmetic f16 is not offered for this system yet.");
     const policy = choosePolicy(files.name, files.paths, options.policy);
     const file = options.text === undefined ? undefined : await openText(options);
     let model: ReleaseModel | undefined;
@@ -124,6 +122,8 @@ class OpenedRelease implements Opened {
       policy: policy.name,
       layer: `${policy.layer}`,
       frames,
+      // In half precision they decide the numbers too.
+      "decoder's keys and values": this.plan.contextStorage,
       text: hashOfTexts(this.#texts.embeddings, this.#prompts),
     };
   }

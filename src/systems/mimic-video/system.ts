@@ -65,12 +65,8 @@ export const mimicVideo: System = {
 };
 
 /** Options of other systems. @throws UsageError naming the first that is set */
-function refuse({ policy, text, encodeText, oracle, arithmetic }: SystemOptions): void {
+function refuse({ policy, text, encodeText, oracle }: SystemOptions): void {
   const set = Object.entries({ policy, text, "encode-text": encodeText, oracle }).find(([, value]) => value);
   if (set)
     throw new UsageError(`--${set[0]} does not apply to a model of the kind "mimic-video"; leave it out.`);
-  if (arithmetic === "f16")
-    throw new UsageError(
-      `--arithmetic f16 does not apply to a model of the kind "mimic-video"; leave it out.`,
-    );
 }

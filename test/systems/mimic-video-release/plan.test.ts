@@ -60,11 +60,24 @@ describe("the published sizes", () => {
     const model = await published(future);
     const plan = await planMemory(model, gigabytes * GB, false);
     expect(plan.peak).toBeLessThanOrEqual(gigabytes * GB);
-    expect(plan.contextUse).toBe("kept");
+    expect(plan.contextStorage).toBe("float32");
     const unknown = await planMemory(model, undefined, false);
-    expect(unknown.contextUse).toBe("kept");
+    expect(unknown.contextStorage).toBe("float32");
     expect(unknown.lines.join()).toContain("--gpu-memory");
   });
+
+  test.each([
+    [10, "half"],
+    [8, "recompute"],
+  ] as const)(
+    "61 frames on a card of %i GB: keys and values %s",
+    { timeout: 60_000 },
+    async (gigabytes, storage) => {
+      const plan = await planMemory(await published(56), gigabytes * GB, false);
+      expect(plan.contextStorage).toBe(storage);
+      expect(plan.peak).toBeLessThanOrEqual(gigabytes * GB);
+    },
+  );
 
   test("too little is said with the numbers", { timeout: 60_000 }, async () => {
     const model = await published(56);
@@ -100,7 +113,7 @@ test("a run takes what its plan says", { timeout: 120_000 }, async () => {
   const model = await ReleaseModel.open(again, files, choosePolicy("", files.paths, "bridge"), {
     dtype: "bf16",
   });
-  const { reading } = await walkMemory(model, V, "kept", false);
+  const { reading } = await walkMemory(model, V, "float32", false);
   await model.close();
   again.destroy();
   // The plan has three taps more, which a whole run keeps.

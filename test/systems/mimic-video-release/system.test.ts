@@ -10,6 +10,7 @@ import { compareRelease } from "../../../src/parity/release.ts";
 import type { Held, Subject } from "../../../src/probe/subject.ts";
 import { ReleaseModel } from "../../../src/systems/mimic-video-release/model.ts";
 import { choosePolicy } from "../../../src/systems/mimic-video-release/policies.ts";
+import type { ContextStorage } from "../../../src/networks/world2action/decoder.ts";
 import { readOut } from "../../../src/systems/mimic-video-release/read-out.ts";
 import { mimicVideoRelease } from "../../../src/systems/mimic-video-release/system.ts";
 import type { SystemOptions } from "../../../src/systems/system.ts";
@@ -116,23 +117,29 @@ describe("actions of the reference", () => {
   });
 });
 
-test("keys and values of the decoder made in every step give the same", { timeout: 120_000 }, async () => {
-  const gpu = await testGpu();
-  const files = await openModelFolder(folderOf("libero"));
-  const policy = choosePolicy("libero", files.paths, "libero_object_full");
-  const model = await ReleaseModel.open(gpu, files, policy, { dtype: "bf16" });
-  await model.load({});
-  const tap = [createTensor(gpu, [2, model.tokens, 64], uniform(1, 2 * model.tokens * 64), "tap")];
-  const [state, noises] = [uniform(2, 10), [[uniform(3, 80), uniform(4, 80)]]];
-  const read = (use: "kept" | "recomputed") =>
-    readOut(model, [{ tap, time: 0.5 }], state, noises, 3, use, {});
-  const [[kept], [recomputed]] = [await read("kept"), await read("recomputed")];
-  expect(relativeError(recomputed.iterates!, kept.iterates!)).toBeLessThan(1e-6);
-  releaseTensor(gpu, tap[0]);
-  model.release();
-  const little = { policy: policy.name, gpuMemory: 1e6 };
-  await expect(mimicVideoRelease.open(gpu, files, little)).rejects.toThrow(AdapterError);
-});
+test(
+  "keys and values of the decoder made in every step give the same, in half precision nearly",
+  { timeout: 120_000 },
+  async () => {
+    const gpu = await testGpu();
+    const files = await openModelFolder(folderOf("libero"));
+    const policy = choosePolicy("libero", files.paths, "libero_object_full");
+    const model = await ReleaseModel.open(gpu, files, policy, { dtype: "bf16" });
+    await model.load({});
+    const tap = [createTensor(gpu, [2, model.tokens, 64], uniform(1, 2 * model.tokens * 64), "tap")];
+    const [state, noises] = [uniform(2, 10), [[uniform(3, 80), uniform(4, 80)]]];
+    const read = (storage: ContextStorage) =>
+      readOut(model, [{ tap, time: 0.5 }], state, noises, 3, storage, {});
+    const [[kept], [half], [made]] = [await read("float32"), await read("half"), await read("recompute")];
+    expect(relativeError(made.iterates!, kept.iterates!)).toBeLessThan(1e-6);
+    expect(relativeError(half.iterates!, kept.iterates!)).toBeLessThan(1e-3);
+    expect(relativeError(half.iterates!, kept.iterates!)).toBeGreaterThan(0);
+    releaseTensor(gpu, tap[0]);
+    model.release();
+    const little = { policy: policy.name, gpuMemory: 1e6 };
+    await expect(mimicVideoRelease.open(gpu, files, little)).rejects.toThrow(AdapterError);
+  },
+);
 
 describe("folders that do not fit", () => {
   /** The bridge miniature with something changed. */
