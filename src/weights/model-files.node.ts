@@ -13,17 +13,18 @@ const WEIGHTS = /\.(safetensors|pt|pth|ckpt|bin)$/;
 
 /**
  * A folder with a model.json, or any folder that is read the same way.
+ * @param options.expected what the folder should hold, for the message when there is none
  * @throws FormatError when it is no folder
  */
 export async function openModelFolder(
   folder: string,
   revision = "unversioned",
-  options: { readonly verify?: boolean } = {},
+  options: { readonly verify?: boolean; readonly expected?: string } = {},
 ): Promise<ModelFiles> {
   const found = await stat(folder).catch(() => undefined);
   if (!found?.isDirectory()) {
     throw new FormatError(
-      `${folder} is not a folder. Give a folder that holds a model.json, such as weights/toy.`,
+      `${folder} is not a folder. Give ${options.expected ?? "a folder that holds a model.json, such as weights/toy"}.`,
     );
   }
   return {

@@ -8,7 +8,7 @@ import { UsageError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { readT5Config } from "../../networks/t5/encoder.ts";
 import { StreamedT5 } from "../../networks/t5/streamed.ts";
-import { PromptTokenizer } from "../../networks/t5/tokenizer.ts";
+import { cutNote, PromptTokenizer } from "../../networks/t5/tokenizer.ts";
 import { WeightsError } from "../../errors.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { quoted } from "../../weights/source.ts";
@@ -29,6 +29,8 @@ export interface TextOptions {
   /** `--encode-text` */
   readonly encode?: boolean;
   readonly cache: TextCache;
+  /** told when a prompt had to be cut */
+  readonly onNote?: (line: string) => void;
 }
 
 /** Which of a folder's text encoder files a run needs, before anything is downloaded. */
@@ -119,7 +121,9 @@ export class Texts {
     try {
       const t5 = new StreamedT5(gpu, config, source);
       const found = await t5.encode(
-        prompts.map((prompt) => tokenizer.encode(prompt)),
+        prompts.map((prompt) =>
+          tokenizer.encode(prompt, (tokens) => this.#options.onNote?.(cutNote(prompt, tokens))),
+        ),
         options,
       );
       const identity = await this.#identify(encoder);
