@@ -28,7 +28,7 @@ export async function openModelFolder(
     );
   }
   return {
-    name: path.basename(path.resolve(folder)),
+    name: nameOf(path.resolve(folder)),
     revision,
     paths: (await filesBelow(folder)).sort(),
     bytes: (file) => openFile(path.join(folder, file)),
@@ -44,6 +44,16 @@ export async function openModelFolder(
       return hash.digest("hex");
     },
   };
+}
+
+/** A folder's own name; in the Hub's cache, where that is a hash, the repository's. */
+function nameOf(folder: string): string {
+  const parts = folder.split(path.sep);
+  const at = parts.lastIndexOf("snapshots");
+  const repo = /^models--(.+)--(.+)$/.exec(parts[at - 1] ?? "");
+  return repo && /^[0-9a-f]{40}$/.test(parts[at + 1] ?? "")
+    ? [repo[1], repo[2], ...parts.slice(at + 2)].join("/")
+    : path.basename(folder);
 }
 
 /** Deeper than any published layout; a folder of data sets beside a model is not walked for ever. */
