@@ -56,7 +56,7 @@ export const mimicVideoRelease: System = {
       const texts = new Texts(files, model.textWidth, {
         ...{ file, encode: options.encodeText, cache: new TextCache(options.cache ?? noCache) },
       });
-      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false);
+      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false, options.trajectories);
       return new OpenedRelease(gpu, files, model, texts, plan, options, file, await trainedOn(files));
     } catch (error) {
       await file?.close();
