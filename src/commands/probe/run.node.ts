@@ -90,8 +90,9 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
-  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory } = settings;
-  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, ...HERE };
+  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
+  const trajectories = videoSeeds.length;
+  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, trajectories, ...HERE };
 }
 
 async function provenanceOf(

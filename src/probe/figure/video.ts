@@ -19,7 +19,7 @@ import {
 } from "./panel.ts";
 import { COLOUR, FONT, line, note, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
+import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices, withRoom } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
 
@@ -122,7 +122,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const labels = levelLabels(levels, scale, place, shown);
 
   const strip = differenceStrip(result, range);
-  const ticks = roundIndices(steps, 9);
+  const ticks = withRoom(steps, roundIndices(steps, 9));
   const { step } = verdict;
   const marked = step !== null && step < lastStep(result);
   return {

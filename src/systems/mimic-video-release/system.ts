@@ -58,7 +58,7 @@ export const mimicVideoRelease: System = {
         ...{ file, encode: options.encodeText, cache: new TextCache(options.cache ?? noCache) },
         onNote: options.onNote,
       });
-      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false);
+      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false, options.trajectories);
       return new OpenedRelease(gpu, files, model, texts, plan, options, file, await trainedOn(files));
     } catch (error) {
       await file?.close();
