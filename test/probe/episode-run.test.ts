@@ -91,7 +91,12 @@ const PROVENANCE = {
   device: { name: "", driver: "", adapter: "", software: true },
 } as const;
 
-const SETTINGS: ProbeSettings = { modelDir: "", probeSteps: [0, 2], videoSeeds: [5, 3], episodes: "all" };
+const SETTINGS = {
+  modelDir: "",
+  probeSteps: [0, 2],
+  videoSeeds: [5, 3],
+  episodes: "all",
+} satisfies ProbeSettings;
 
 async function run(
   settings: ProbeSettings,

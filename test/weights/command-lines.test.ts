@@ -77,7 +77,7 @@ test("inspect of a folder looks into its parts, and joins shards", async () => {
   expect(code).toBe(0);
   expect(out.split("\n")[0]).toMatch(/a\.safetensors\.index\.json$/);
   expect(out.match(/^total: /gm)?.length).toBe(1);
-  expect((await run("inspect", "weights/toy")).out.match(/^total: /gm)?.length).toBe(7);
+  expect((await run("inspect", "weights/toy")).out.match(/^total: /gm)?.length).toBe(9);
 });
 
 test.each([

@@ -57,7 +57,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     onNote?.(checkMemory(opened, await device()));
     clock.lap("open");
     // Data and noise that do not fit are refused before minutes go into weights.
-    const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, system.items));
+    const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, await system.items(files)));
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
     await checkSettings(settings, subject);

@@ -11,6 +11,7 @@ export interface Episode {
   readonly index: number;
   readonly id: string;
   readonly prompt: string;
+  readonly labels: Readonly<Record<string, string>>;
   /** (3, frames, rows, columns) in [0, 1]: the context the model sees */
   readonly context: Float32Array<ArrayBuffer>;
   /** (J) */
@@ -18,6 +19,11 @@ export interface Episode {
   /** (n, A) the actions that were really taken, if known */
   readonly truth?: Float32Array<ArrayBuffer>;
 }
+
+/** What `episodes.json` says of one: texts beside prompt and id are labels. */
+type Entry = Pick<Episode, "id" | "prompt" | "labels">;
+
+const isText = (pair: [string, unknown]): pair is [string, string] => typeof pair[1] === "string";
 
 /** Sizes that episodes must have to fit the model. */
 export interface EpisodeShape {
@@ -30,14 +36,10 @@ export interface EpisodeShape {
 export class EpisodeData {
   readonly count: number;
   readonly #tensors: TensorSource;
-  readonly #list: readonly { prompt: string; id: string }[];
+  readonly #list: readonly Entry[];
   readonly #description: ModelDescription;
 
-  private constructor(
-    tensors: TensorSource,
-    list: readonly { prompt: string; id: string }[],
-    model: ModelDescription,
-  ) {
+  private constructor(tensors: TensorSource, list: readonly Entry[], model: ModelDescription) {
     this.#tensors = tensors;
     this.#list = list;
     this.#description = model;
@@ -58,10 +60,12 @@ export class EpisodeData {
         `${files.name}/${place}episodes.json is not a list of episodes with a "prompt" each`,
       );
     }
-    const named = (list as { prompt: string; id?: string }[]).map(({ prompt, id }, i) => ({
-      prompt,
-      id: id ?? `episode-${i}`,
-    }));
+    const named = (list as ({ prompt: string; id?: string } & Record<string, unknown>)[]).map(
+      ({ prompt, id, ...rest }, i): Entry => ({
+        ...{ prompt, id: id ?? `episode-${i}` },
+        labels: Object.fromEntries(Object.entries(rest).filter(isText)),
+      }),
+    );
     const tensors = await files.weights(`${place}episodes.safetensors`);
     const frames = tensors.tensors.get("video")?.shape[1] ?? 0;
     if (frames < model.contextFrames) {
@@ -82,7 +86,7 @@ export class EpisodeData {
 
   /** @throws UsageError when there is no such episode */
   async read(index: number): Promise<Episode> {
-    const entry = this.#list[index] as { prompt: string; id: string } | undefined;
+    const entry = this.#list[index] as Entry | undefined;
     if (!entry)
       throw new UsageError(`episode ${index} does not exist; the data hold ${this.count}, counted from 0`);
     const { contextFrames, frameSize } = this.#description;

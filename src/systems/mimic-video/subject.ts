@@ -47,8 +47,11 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly items: { readonly count: number; read(index: number): Promise<Episode> };
   readonly axes = {
     stop: (steps = 50) => ({ steps, times: videoGrid(steps) }),
+    budget: [1, 2, 5, 10, 50],
     inner: (steps = this.#model.description.actionSteps) => ({ steps, times: linspace(0, 1, steps) }),
   };
+  // Enough independent episodes for an interval that holds what it says, within two minutes on two cores without a GPU.
+  readonly defaults = { episodes: 24, probeSteps: [0, 0.1, 0.4, 1], videoSeeds: [0] };
   readonly positions: number;
   readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
   readonly parts: readonly Part[];
