@@ -4,6 +4,7 @@
  * are kept, and only while they are needed.
  */
 import { NonFiniteError } from "../../errors.ts";
+import { Pace } from "../../gpu/pace.ts";
 import { copyTensor, releaseTensor } from "../../tensor/tensor.ts";
 import type { Held, Item, Noise, Reading, State, Subject, Tap, TimedTap } from "../subject.ts";
 import { checkEpisode } from "./checks.ts";
@@ -160,15 +161,17 @@ export class EpisodeRun<C extends Held> {
     this.#lastTaps.set(at, kept);
   }
 
-  /** The states of a trajectory, or of one along a whole schedule of other length, each finished on the GPU before the next: progress is honest and an interrupt prompt. */
+  /** The states of a trajectory, or of one along a whole schedule of other length, each finished on the GPU before the next but one: progress is honest and an interrupt prompt. */
   async *#states({ encoded, noise }: Batch<C>, budget?: number): AsyncGenerator<State> {
     const options =
       budget === undefined ? this.#denoising : { ...this.#denoising, steps: budget, last: budget };
+    const pace = new Pace(this.#subject.gpu);
     for await (const state of this.#subject.denoise(encoded, noise, options)) {
       yield state;
-      await this.#subject.gpu.idle();
+      await pace.step();
       this.#step();
     }
+    await pace.end();
   }
 
   get #denoising() {

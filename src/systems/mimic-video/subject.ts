@@ -4,6 +4,7 @@
  *
  * Axes: V trajectories in one batch, S action noises, R taps, N video tokens of width D, M action steps, n actions of width A.
  */
+import { Pace } from "../../gpu/pace.ts";
 import type {
   Control,
   DenoiseOptions,
@@ -163,6 +164,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
       tap.forEach((x, i) => copyTensor(gpu, x, sampler.videoHiddens[i], { to: r * x.size })),
     );
     const runs: ActionSamples[] = [];
+    const pace = new Pace(gpu);
     for (const perCopy of noises) {
       const run = await sampler.run(
         {
@@ -173,7 +175,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
         {
           signal,
           onStep: async () => {
-            await gpu.idle();
+            await pace.step();
             onStep?.();
           },
         },
