@@ -44,7 +44,8 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
       words: "whole schedules at equal cost, ",
       at: budget_axis ? stepsOfCost(budget_axis.calls, budget_axis.stop_calls, at) : [],
       axis: budget_axis,
-      ends: budget_axis?.interval,
+      // Its band would lie over that of the curve it is compared with; the paired interval stands in the summary.
+      ends: null,
       dash: "dot",
       open: "-open-dot",
     },
@@ -85,6 +86,19 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
       ];
     }),
   );
+}
+
+/** Least distance of two labels as a share of the axis, so that they do not touch. */
+const CLEARANCE = 0.07;
+
+/** Those of `ticks` whose labels have room: from the first on, and always the last. */
+function clearTicks(ticks: readonly number[], steps: readonly number[], N: number): number[] {
+  const far = (a: number, b: number) => Math.abs(steps[a] - steps[b]) >= CLEARANCE * N;
+  const last = ticks[ticks.length - 1];
+  const kept: number[] = [];
+  for (const k of ticks)
+    if (k === last || (far(k, last) && (kept.length === 0 || far(k, kept[kept.length - 1])))) kept.push(k);
+  return kept;
 }
 
 /** Where a schedule stands on the stop axis: at the step, or between the steps, that needs as many calls of the network. */
@@ -148,7 +162,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const labels = levelLabels(levels, scale, place, shown);
 
   const strip = differenceStrip(result, range);
-  const ticks = roundIndices(steps, 9);
+  const ticks = clearTicks(roundIndices(steps, 9), steps, N);
   const { step } = verdict;
   const marked = step !== null && step < lastStep(result);
   return {
