@@ -55,7 +55,9 @@ export class Session {
     const description = readModelDescription(await files.json("model.json"), name);
     const config = readActionConfig(await files.json(`${description.parts.action_decoder}/config.json`));
     const { chunkLength, actionDim, jointDim } = config;
-    const dataFiles = modelFilesOf("episodes", subfolder(sources, "episodes"));
+    // A few tiles with two seeds of noise each suit the page better than a data set, where a model has both.
+    const folder = sources.has("episodes/episodes.json") ? "episodes" : description.episodes;
+    const dataFiles = modelFilesOf(folder, subfolder(sources, folder));
     const shape = { jointState: jointDim, chunk: chunkLength, action: actionDim };
     const data = await EpisodeData.open(dataFiles, "", description, shape);
     const indices = Array.from({ length: Math.min(data.count, SHOWN_EPISODES) }, (_, i) => i);

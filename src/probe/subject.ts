@@ -26,6 +26,8 @@ export interface Item {
   readonly truth?: Float32Array<ArrayBuffer>;
   /** (T, D) the same in the data's units */
   readonly dataTruth?: Float32Array<ArrayBuffer>;
+  /** what the data say of it, by name: `ambiguity`, `task` */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** A state of a trajectory. Everything on it is valid until the next one is asked for. */
@@ -52,6 +54,17 @@ export interface Axis {
   readonly nullCurve?: readonly number[];
   /** times seen in training */
   readonly trained?: readonly [from: number, to: number];
+  /** calls of the network until each state is read, its own included; default k + 1 */
+  readonly calls?: readonly number[];
+}
+
+/** What is measured when nothing is asked for. */
+export interface Defaults {
+  /** from the first on, or all where there are fewer */
+  readonly episodes: number;
+  /** as fractions of the last step that can be read */
+  readonly probeSteps: readonly number[];
+  readonly videoSeeds: readonly number[];
 }
 
 /** Consecutive dimensions of a read-out that mean one thing. */
@@ -110,9 +123,13 @@ export interface Subject<C extends Held = Held> {
   readonly axes: {
     /** stop after k of N steps */
     stop(steps?: number): Axis;
+    /** schedules worth comparing, by their steps, where one of any length can be run to its end and read there */
+    readonly budget?: readonly number[];
     /** steps of the read-out itself */
     inner?(steps?: number): Axis;
   };
+  /** default: the probe's own */
+  readonly defaults?: Defaults;
   /** T */
   readonly positions: number;
   /** names and units of the D dimensions, and what they mean together */

@@ -78,8 +78,8 @@ export type BoundSubject = Subject<any> & { close(): Promise<void> };
 
 export interface System {
   readonly name: string;
-  /** where the model's own items lie, relative to its folder */
-  readonly items: string;
+  /** Where the model's own items lie, relative to its folder. */
+  items(files: ModelFiles): Promise<string>;
   /** From names, JSON and headers alone. */
   recognise(files: ModelFiles): Promise<Recognition>;
   /** Which of `files.paths` a run needs, before anything is downloaded. */

@@ -25,7 +25,7 @@ interface Watched {
   held: number;
 }
 
-/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed. */
+/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed; + 1/128 for each step that the schedule is shorter. */
 function labelled(
   gpu: Gpu,
   watched: Watched,
@@ -38,6 +38,7 @@ function labelled(
     dimensions: { names: ["label"], units: ["1"] },
     parts: [{ name: "label", from: 0, to: 1, kind: "squared", units: "1" }],
     axes: {
+      budget: [1, 2],
       stop: (steps = STEPS) => ({ steps, times: Array.from({ length: steps + 1 }, (_, k) => 1 - k / steps) }),
     },
     items: {
@@ -50,11 +51,12 @@ function labelled(
       watched.held++;
       return { index, copies, dispose: () => void watched.held-- };
     },
-    async *denoise({ index, copies }, noise, { last = STEPS }) {
-      watched.followed.push(index);
+    async *denoise({ index, copies }, noise, { last = STEPS, steps = STEPS }) {
+      if (steps === STEPS) watched.followed.push(index);
       const state = createTensor(gpu, [copies, 1]);
       for (let step = 0; step <= last; step++) {
-        const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step);
+        const shorter = (STEPS - steps) / 128;
+        const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step + shorter);
         writeTensor(gpu, state, Float32Array.from(labels));
         yield { step, time: 1 - step / STEPS, latents: state, tap: async () => [state] };
         // A tap that is looked at too late would show.
@@ -91,7 +93,12 @@ const PROVENANCE = {
   device: { name: "", driver: "", adapter: "", software: true },
 } as const;
 
-const SETTINGS: ProbeSettings = { modelDir: "", probeSteps: [0, 2], videoSeeds: [5, 3], episodes: "all" };
+const SETTINGS = {
+  modelDir: "",
+  probeSteps: [0, 2],
+  videoSeeds: [5, 3],
+  episodes: "all",
+} satisfies ProbeSettings;
 
 async function run(
   settings: ProbeSettings,
@@ -152,6 +159,32 @@ describe("episodes in turn", () => {
         });
       }
     }
+  });
+
+  it.each([
+    ["together", {}],
+    ["one trajectory and one tap at a time", { mostCopies: 1, budget: 1 }],
+  ])("whole schedules are read at their ends, %s", async (_, options) => {
+    const settings = { ...SETTINGS, budgets: [1, 2], actionSeeds: [1, 4] };
+    const { episodes } = await run(settings, options);
+    for (const [at, episode] of episodes.entries()) {
+      expect(numbers(episode)).toEqual(expected([0, 1, 2, 3], at, [1, 4]));
+      const ends = SETTINGS.videoSeeds.flatMap((seed) =>
+        [1, 4].flatMap((action) =>
+          [1, 2, STEPS].map((n) => 100 * at + 10 * seed + n + 0.5 * action + (STEPS - n) / 128),
+        ),
+      );
+      expect([...episode.budgetActions!]).toEqual(ends);
+      expect([...episode.dataBudgetActions!]).toEqual(
+        ends.map((value) => Math.fround(1000 + Math.fround(value))),
+      );
+    }
+  });
+
+  it("schedules that cannot be run are refused", async () => {
+    await expect(run({ ...SETTINGS, budgets: [1, 4] })).rejects.toThrow(
+      /--budgets 1,4: 4 is more than the 3 video steps.*budgets of 1\.\.3/,
+    );
   });
 
   it("follows every episode once, and reads in equal batches", async () => {

@@ -10,10 +10,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openWeights } from "../../src/weights/open.node.ts";
 import { toFloat32 } from "../../src/weights/convert.ts";
+import { expectErrors, type Reference } from "./toy-reference.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const toy = join(root, "weights/toy");
-const noise = ["--noise", join(toy, "episodes/noise.safetensors")];
+const eight = ["--data", join(toy, "episodes"), "--noise", join(toy, "episodes/noise.safetensors")];
 let folder: string;
 
 beforeAll(async () => {
@@ -56,19 +57,16 @@ async function numbers(out: string): Promise<Record<string, unknown>> {
   return result;
 }
 
-interface Reference {
-  video_axis_per_episode: Record<"mse_to_truth" | "mse_to_last", number[][]>;
-}
+/** Those of the references. */
+const STEPS = ["--probe-steps", "0,5,10,20,30,40,50"];
 
 describe("the probe on the toy", () => {
   it("gives PyTorch's errors within 0.01 % and its actions within 2e-4", { timeout: 400_000 }, async () => {
     const episodes = [1, 6];
-    const steps = ["--probe-steps", "0,5,10,20,30,40,50"];
     const { code, stderr } = await probe(
-      ...noise,
-      ...steps,
-      "--episodes",
-      episodes.join(),
+      ...eight,
+      ...STEPS,
+      ...["--episodes", episodes.join(), "--video-seeds", "2"],
       "--out",
       "reference",
     );
@@ -76,16 +74,7 @@ describe("the probe on the toy", () => {
     expect(code, stderr).toBe(0);
     const result = (await numbers("reference")) as unknown as Reference;
     const reference = JSON.parse(await readFile(join(toy, "episodes/reference.json"), "utf8")) as Reference;
-    for (const axis of ["mse_to_truth", "mse_to_last"] as const) {
-      episodes.forEach((episode, e) => {
-        reference.video_axis_per_episode[axis][episode].forEach((truth, k) => {
-          const ours = result.video_axis_per_episode[axis][e][k];
-          expect(Math.abs(ours - truth), `${axis}, episode ${episode}, step ${k}`).toBeLessThanOrEqual(
-            1e-4 * truth,
-          );
-        });
-      });
-    }
+    expectErrors(result, reference, episodes);
     const [ours, theirs] = await Promise.all(
       [join(folder, "reference/actions.safetensors"), join(toy, "episodes/reference.safetensors")].map(
         async (file) => {
@@ -106,6 +95,14 @@ describe("the probe on the toy", () => {
     expect(worst).toBeGreaterThan(0);
     const png = await readFile(join(folder, "reference/action_convergence.png"));
     expect(png.subarray(1, 4).toString()).toBe("PNG");
+  });
+
+  it("gives PyTorch's errors on its default data within 0.01 %", { timeout: 600_000 }, async () => {
+    const more = ["--noise", join(toy, "more/noise.safetensors"), "--out", "more"];
+    const { code, stderr } = await probe(...more, ...STEPS, "--episodes", "0,17,40,63");
+    expect(code, stderr).toBe(0);
+    const reference = JSON.parse(await readFile(join(toy, "more/reference.json"), "utf8")) as Reference;
+    expectErrors((await numbers("more")) as unknown as Reference, reference, [0, 17, 40, 63]);
   });
 
   const few = ["--video-steps", "3", "--probe-steps", "1,3", "--action-steps", "2", "--video-seeds", "1"];
@@ -233,10 +230,10 @@ describe("bad input", () => {
   it.each([
     [["--video-step", "5"], /--video-steps/],
     [["--probe-steps", "10,60"], /60 lies beyond the 50 video steps/],
-    [["--episodes", "0,99"], /episode 99 does not exist; the data hold 8/],
+    [["--episodes", "0,99"], /episode 99 does not exist; the data hold 64/],
     [["--model", "no/such/folder/here"], /no such file or folder/],
     [["--adapter", "no such card"], /no adapter is called "no such card"/],
-    [[...noise, "--video-seeds", "3"], /video seeds 0 to 1; seed 2/],
+    [[...eight, "--video-seeds", "3"], /video seeds 0 to 1; seed 2/],
   ])("%j", { timeout: 100_000 }, async (words, message) => {
     const { code, stderr } = await probe(...words);
     expect(stderr).toMatch(message);

@@ -77,13 +77,22 @@ describe("a model", () => {
     const path = await get("owner/toy", {}, { onProgress: (progress) => (last = { ...progress }) });
     const repo = join(home, "hub", "models--owner--toy");
     expect(path).toBe(join(repo, "snapshots", commit));
-    for (const part of ["transformer", "vae", "text_encoder", "tokenizer", "action_decoder", "episodes"]) {
+    for (const part of [
+      "transformer",
+      "vae",
+      "text_encoder",
+      "tokenizer",
+      "action_decoder",
+      "episodes",
+      "more",
+    ]) {
       expectSame(`weights/toy/${part}`, join(path, part));
     }
     expect(readdirSync(path).sort()).toEqual([
       "action_decoder",
       "episodes",
       "model.json",
+      "more",
       "text_encoder",
       "tokenizer",
       "transformer",

@@ -55,7 +55,7 @@ export const OPTIONS = [
   {
     name: "episodes",
     value: "N|i,j,…|all",
-    shownDefault: "4",
+    shownDefault: "24 for the toy, else 4",
     help: 'how many episodes from the first on, or a list of indices ("3," is only episode 3)',
   },
   {
@@ -67,8 +67,14 @@ export const OPTIONS = [
   {
     name: "probe-steps",
     value: "k,k,…",
-    shownDefault: "0,5,10,20,40,50, scaled to N",
+    shownDefault: "0,5,20,50 for the toy, else 0,5,10,20,40,50, scaled to N",
     help: "video steps, ascending in 0..N, whose hidden states condition a full decode; the end of a schedule is always added",
+  },
+  {
+    name: "budgets",
+    value: "N,N,…",
+    shownDefault: "none",
+    help: "also run whole schedules of so many steps, such as 1,2,5,10,50, and read each at its end: another question than stopping early; the schedule of --video-steps is always added",
   },
   {
     name: "action-steps",
@@ -79,7 +85,7 @@ export const OPTIONS = [
   {
     name: "video-seeds",
     value: "V|s,s,…",
-    shownDefault: "2",
+    shownDefault: "1 for the toy, else 2",
     help: "how many seeds of video noise (0, 1, …), or a list of them",
   },
   {

@@ -14,7 +14,7 @@ import type {
   RunProbe,
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
-import { checkSettings } from "../../probe/experiment/settings.ts";
+import { checkSettings, DEFAULTS } from "../../probe/experiment/settings.ts";
 import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
@@ -57,9 +57,13 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     onNote?.(checkMemory(opened, await device()));
     clock.lap("open");
     // Data and noise that do not fit are refused before minutes go into weights.
-    const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, system.items), undefined, {
-      expected: "with --data a folder that holds episodes.json and episodes.safetensors",
-    });
+    const dataFiles = await openModelFolder(
+      settings.dataDir ?? path.join(folder, await system.items(files)),
+      undefined,
+      {
+        expected: "with --data a folder that holds episodes.json and episodes.safetensors",
+      },
+    );
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
     await checkSettings(settings, subject);
@@ -91,7 +95,8 @@ const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
-  const trajectories = videoSeeds.length;
+  // What is not asked for is the house's habit (experiment/settings.ts).
+  const trajectories = videoSeeds?.length ?? DEFAULTS.videoSeeds.length;
   return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, trajectories, ...HERE };
 }
 

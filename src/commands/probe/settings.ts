@@ -49,7 +49,9 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
         typed["action-steps"] === undefined
           ? undefined
           : wholeNumber("action-steps", typed["action-steps"], 1),
-      videoSeeds: countOrList("video-seeds", typed["video-seeds"] ?? "2"),
+      budgets: typed.budgets === undefined ? undefined : ascendingSteps(typed.budgets, "budgets", 1),
+      videoSeeds:
+        typed["video-seeds"] === undefined ? undefined : countOrList("video-seeds", typed["video-seeds"]),
       actionSeeds:
         typed["action-seeds"] === undefined || typed["action-seeds"] === "same"
           ? typed["action-seeds"]
@@ -92,14 +94,14 @@ function gigabytes(text: string): number {
 }
 
 /** Whether they lie on the schedule is known when the system is (experiment/settings.ts). */
-function ascendingSteps(text: string): number[] {
-  const steps = wholeNumbers("probe-steps", text);
+function ascendingSteps(text: string, name = "probe-steps", least = 0): number[] {
+  const steps = wholeNumbers(name, text, least);
   const misplaced = steps.findIndex((step, i) => i > 0 && step <= steps[i - 1]);
   if (misplaced > 0) {
     const [before, step] = [steps[misplaced - 1], steps[misplaced]];
     const what = before === step ? `${step} is there twice` : `${step} comes after ${before}`;
     const sorted = Array.from(new Set(steps)).sort((a, b) => a - b);
-    throw new UsageError(`--probe-steps ${text}: ${what}. Write them ascending: ${sorted.join(",")}.`);
+    throw new UsageError(`--${name} ${text}: ${what}. Write them ascending: ${sorted.join(",")}.`);
   }
   return steps;
 }
@@ -119,8 +121,8 @@ function countOrList(name: string, text: string): number[] {
   return list;
 }
 
-function wholeNumbers(name: string, text: string): number[] {
-  return text.split(",").map((part) => wholeNumber(name, part.trim(), 0, text));
+function wholeNumbers(name: string, text: string, least = 0): number[] {
+  return text.split(",").map((part) => wholeNumber(name, part.trim(), least, text));
 }
 
 // 2³² bounds seeds, and keeps a slip of the keyboard from asking for terabytes.

@@ -11,6 +11,8 @@ export interface MeasurementShape {
   actionSeeds: number[] | "same";
   /** K */
   probeSteps: number;
+  /** B, default none */
+  budgets?: number;
   /** M */
   actionSteps: number;
   /** T */
@@ -25,7 +27,8 @@ export interface MeasurementShape {
  * @throws MimicVideoError if two seeds gave the same actions at every probe step.
  */
 export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
-  const { videoSeeds, actionSeeds, probeSteps: K, actionSteps: M, positions: T, dimensions: D } = shape;
+  const { videoSeeds, actionSeeds, probeSteps: K, budgets: B = 0, positions: T, dimensions: D } = shape;
+  const { actionSteps: M } = shape;
   const seeds = videoSeeds.length * readSeeds({ actionSeeds });
   const size = T * D;
   const arrays: [string, Float32Array | undefined, number][] = [
@@ -35,6 +38,8 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     ["actions", episode.actions, seeds * K * size],
     ["dataActions", episode.dataActions, seeds * K * size],
     ["oracle", episode.oracle, seeds * K * size],
+    ["budgetActions", episode.budgetActions, seeds * B * size],
+    ["dataBudgetActions", episode.dataBudgetActions, seeds * B * size],
     ["iterates", episode.iterates, seeds * K * (M + 1) * size],
     ["oneJump", episode.oneJump, seeds * K * M * size],
     // Empty where there is no such control.

@@ -2,25 +2,29 @@
 import type { Held, Item, Reading, Subject } from "../subject.ts";
 import { type EpisodeMeasurement, type FullSettings, readSeeds } from "./measurement.ts";
 
+/** What can be read at several points. */
+export type Read = "actions" | "oracle" | "budgets";
+
 export class Draft {
   readonly item: Item;
   readonly measurement: EpisodeMeasurement;
   readonly #subject: Pick<Subject<Held>, "toData">;
   readonly #videoSeeds: readonly number[];
-  readonly #steps: number;
+  /** K or B */
+  readonly #points: Readonly<Record<Read, number>>;
 
   /** @param hasOther whether there is another episode to take the context of */
   constructor(subject: Subject<Held>, settings: FullSettings, item: Item, hasOther: boolean) {
-    const { videoSeeds, probeSteps, actionSteps: M, oracle } = settings;
+    const { videoSeeds, probeSteps, actionSteps: M, oracle, budgets } = settings;
     const size = subject.positions * subject.dimensions.names.length;
     const runs = videoSeeds.length * readSeeds(settings);
     const decodes = runs * probeSteps.length * size;
     this.item = item;
     this.#subject = subject;
     this.#videoSeeds = videoSeeds;
-    this.#steps = probeSteps.length;
+    this.#points = { actions: probeSteps.length, oracle: probeSteps.length, budgets: budgets?.length ?? 0 };
     this.measurement = {
-      ...{ episode: item.index, id: item.id, prompt: item.prompt },
+      ...{ episode: item.index, id: item.id, prompt: item.prompt, labels: item.labels },
       ...{ truth: item.truth, dataTruth: item.dataTruth },
       holdStill: subject.floors(item).holdStill,
       actions: new Float32Array(decodes),
@@ -29,22 +33,33 @@ export class Draft {
       oneJump: new Float32Array(decodes * M),
       oracle: oracle && subject.oracle ? new Float32Array(decodes) : undefined,
       dataOracle: oracle && subject.oracle ? new Float32Array(decodes) : undefined,
+      budgetActions: budgets && new Float32Array(runs * budgets.length * size),
+      dataBudgetActions: budgets && new Float32Array(runs * budgets.length * size),
       zeroedContext: new Float32Array("zeroed" in subject.controls ? runs * size : 0),
       otherContext: new Float32Array(hasOther ? runs * size : 0),
     };
   }
 
-  /** Readings of probe step k, one for each action seed, each of the trajectories with these video seeds. */
-  put(name: "actions" | "oracle", k: number, seeds: readonly number[], readings: readonly Reading[]): void {
-    const { actions, dataActions, iterates, oneJump, oracle, dataOracle } = this.measurement;
-    this.#each(seeds, readings, (run, reading, own) => {
-      const store = (into: Float32Array, values: Float32Array): void =>
-        into.set(values, (run * this.#steps + k) * values.length);
-      const inData = this.#subject.toData(own, this.item);
-      store(name === "oracle" ? oracle! : actions, own);
-      store(name === "oracle" ? dataOracle! : dataActions, inData);
-      if (name === "oracle") return;
-      store(iterates, reading.iterates ?? own);
+  /**
+   * Readings of one point, one for each action seed, each of the trajectories with these video seeds.
+   * @param point k of the probe steps, b of the budgets
+   */
+  put(name: Read, point: number, seeds: readonly number[], readings: readonly Reading[]): void {
+    const { actions, dataActions, iterates, oneJump, oracle, dataOracle, budgetActions, dataBudgetActions } =
+      this.measurement;
+    const points = this.#points[name];
+    const [own, inData] = {
+      actions: [actions, dataActions],
+      oracle: [oracle!, dataOracle!],
+      budgets: [budgetActions!, dataBudgetActions!],
+    }[name];
+    this.#each(seeds, readings, (run, reading, values) => {
+      const store = (into: Float32Array, all: Float32Array): void =>
+        into.set(all, (run * points + point) * all.length);
+      store(own, values);
+      store(inData, this.#subject.toData(values, this.item));
+      if (name !== "actions") return;
+      store(iterates, reading.iterates ?? values);
       if (reading.oneJump) store(oneJump, reading.oneJump);
     });
   }
@@ -57,8 +72,9 @@ export class Draft {
   }
 
   get isFinite(): boolean {
-    const { actions, iterates, zeroedContext, otherContext } = this.measurement;
-    return [actions, iterates, zeroedContext, otherContext].every((values) => values.every(Number.isFinite));
+    const { actions, iterates, zeroedContext, otherContext, budgetActions = [] } = this.measurement;
+    const all = [actions, iterates, zeroedContext, otherContext, budgetActions];
+    return all.every((values) => values.every(Number.isFinite));
   }
 
   /** Each trajectory of each reading, with its place among all (video seed, action seed) runs. */

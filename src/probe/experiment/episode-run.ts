@@ -4,10 +4,11 @@
  * are kept, and only while they are needed.
  */
 import { NonFiniteError } from "../../errors.ts";
+import { Pace } from "../../gpu/pace.ts";
 import { copyTensor, releaseTensor } from "../../tensor/tensor.ts";
 import type { Held, Item, Noise, Reading, State, Subject, Tap, TimedTap } from "../subject.ts";
 import { checkEpisode } from "./checks.ts";
-import { Draft } from "./draft.ts";
+import { Draft, type Read } from "./draft.ts";
 import { type EpisodeMeasurement, type FullSettings, type ProbeHooks, readSeeds } from "./measurement.ts";
 import { batchSize, heldTap, TapReader } from "./reader.ts";
 
@@ -46,7 +47,11 @@ export class EpisodeRun<C extends Held> {
     this.#open = open.includes(last) ? [last, ...open.filter((at) => at !== last)] : open;
     this.#waiting = last > 0 && open.includes(last) && open.includes(last - 1) ? last : undefined;
     const followed = new Set(this.#open.flatMap((at) => [at, this.#before(at)]));
-    this.#total = followed.size * this.#batches.length * (this.#lastStep + 1);
+    const steps = (last: number) => last + 1;
+    this.#total =
+      this.#batches.length *
+      (followed.size * steps(this.#lastStep) +
+        this.#open.length * this.#shorter.reduce((sum, budget) => sum + steps(budget), 0));
   }
 
   /** Measures what is not known yet; yields positions with their measurements as they are finished. */
@@ -75,7 +80,7 @@ export class EpisodeRun<C extends Held> {
 
   /** Everything of one episode; the control with another's context only if that is at hand. */
   async #measure(at: number, item: Item): Promise<Draft> {
-    const { probeSteps, oracle } = this.#settings;
+    const { probeSteps, oracle, budgets } = this.#settings;
     const subject = this.#subject;
     const draft = new Draft(subject, this.#settings, item, this.#before(at) !== at);
     const others = this.#lastTaps.get(this.#before(at));
@@ -83,17 +88,27 @@ export class EpisodeRun<C extends Held> {
     await this.#eachBatch(item, async (batch) => {
       const { encoded, seeds, noise } = batch;
       const reader = this.#readerFor(batch, item);
-      const put = (name: "actions" | "oracle", k: number) => (readings: readonly Reading[]) =>
-        draft.put(name, k, seeds, readings);
+      const put = (name: Read, point: number) => (readings: readonly Reading[]) =>
+        draft.put(name, point, seeds, readings);
       for await (const state of this.#states(batch)) {
         const k = probeSteps.indexOf(state.step);
         if (k < 0) continue;
         const tap = await state.tap(subject.tapKinds[0]);
-        await reader.take(tap, state.time, put("actions", k));
+        await reader.take(tap, state.time, (readings) => {
+          put("actions", k)(readings);
+          // The end of the longest schedule is a budget too.
+          if (budgets && state.step === this.#lastStep) put("budgets", budgets.length - 1)(readings);
+        });
         await this.#hooks.onState?.({ item, state, tap, encoded });
         if (state.step < this.#lastStep) continue;
         await this.#readControls(reader, draft, batch, { tap, time: state.time }, others?.[batch.index]);
         if (this.#isNeeded(at)) kept.push({ tap: this.#copy(tap), time: state.time });
+      }
+      for (const [b, budget] of this.#shorter.entries()) {
+        for await (const state of this.#states(batch, budget)) {
+          if (state.step < budget) continue;
+          await reader.take(await state.tap(subject.tapKinds[0]), state.time, put("budgets", b));
+        }
       }
       await reader.flush();
       if (!oracle || !subject.oracle) return;
@@ -146,17 +161,26 @@ export class EpisodeRun<C extends Held> {
     this.#lastTaps.set(at, kept);
   }
 
-  /** The states of a trajectory, each finished on the GPU before the next: progress is honest and an interrupt prompt. */
-  async *#states({ encoded, noise }: Batch<C>): AsyncGenerator<State> {
-    for await (const state of this.#subject.denoise(encoded, noise, this.#denoising)) {
+  /** The states of a trajectory, or of one along a whole schedule of other length, each finished on the GPU before the next but one: progress is honest and an interrupt prompt. */
+  async *#states({ encoded, noise }: Batch<C>, budget?: number): AsyncGenerator<State> {
+    const options =
+      budget === undefined ? this.#denoising : { ...this.#denoising, steps: budget, last: budget };
+    const pace = new Pace(this.#subject.gpu);
+    for await (const state of this.#subject.denoise(encoded, noise, options)) {
       yield state;
-      await this.#subject.gpu.idle();
+      await pace.step();
       this.#step();
     }
+    await pace.end();
   }
 
   get #denoising() {
     return { steps: this.#settings.videoSteps, last: this.#lastStep, signal: this.#hooks.signal };
+  }
+
+  /** Budgets that are not the end of the trajectory that is followed anyway. */
+  get #shorter(): readonly number[] {
+    return this.#settings.budgets?.slice(0, -1) ?? [];
   }
 
   get #lastStep(): number {
@@ -190,7 +214,7 @@ export class EpisodeRun<C extends Held> {
     const subject = this.#subject;
     const { actionSteps, actionSeeds, probeSteps } = this.#settings;
     if (!this.#reader) {
-      const rows = probeSteps.length + Object.keys(subject.controls).length;
+      const rows = probeSteps.length + Object.keys(subject.controls).length + this.#shorter.length;
       const batch = batchSize(rows, subject.readBudget, subject.bytes(encoded));
       this.#reader = new TapReader(subject, batch);
       const reads = this.#open.length * this.#batches.length * Math.ceil(rows / batch);
@@ -224,10 +248,10 @@ export class EpisodeRun<C extends Held> {
   }
 
   #checked({ measurement }: Draft): EpisodeMeasurement {
-    const { videoSeeds, actionSeeds, probeSteps, actionSteps } = this.#settings;
+    const { videoSeeds, actionSeeds, probeSteps, actionSteps, budgets } = this.#settings;
     const { positions, dimensions } = this.#subject;
     const sizes = { positions, dimensions: dimensions.names.length, probeSteps: probeSteps.length };
-    checkEpisode({ videoSeeds, actionSeeds, actionSteps, ...sizes }, measurement);
+    checkEpisode({ videoSeeds, actionSeeds, actionSteps, budgets: budgets?.length, ...sizes }, measurement);
     return measurement;
   }
 

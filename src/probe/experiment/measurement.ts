@@ -3,7 +3,7 @@
  * that drives the models (`run.ts`) and the code that only sees numbers.
  *
  * Axis letters, everywhere in `src/probe`:
- *   E episodes   V video seeds   S action seeds   K probe steps   M action steps   T positions in a chunk   D action dimensions
+ *   E episodes   V video seeds   S action seeds   K probe steps   B budgets   M action steps   T positions in a chunk   D action dimensions
  *
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
@@ -19,16 +19,18 @@ export interface ProbeSettings {
   dataDir?: string;
   /** Safetensors file with the system's noise, such as `video_noise` and `action_noise`; undefined: noise is drawn from the seeds. */
   noiseFile?: string;
-  /** How many from the first on, or indices into the data, distinct, in the order to be reported; undefined: four, or all if there are fewer. */
+  /** How many from the first on, or indices into the data, distinct, in the order to be reported; undefined: as many as the system says, or all if there are fewer. */
   episodes?: number | readonly number[] | "all";
   /** N, steps of the trajectory from noise to clean; undefined: the system's own. */
   videoSteps?: number;
-  /** K steps, strictly increasing, whose tap conditions a full read-out; the last that can be read is added; undefined: six of them. */
+  /** K steps, strictly increasing, whose tap conditions a full read-out; the last that can be read is added; undefined: those that the system says. */
   probeSteps?: readonly number[];
   /** M, Euler steps of the action flow; undefined: the model's own. */
   actionSteps?: number;
-  /** V distinct seeds; with a noise file, rows of its seed axis. */
-  videoSeeds: number[];
+  /** B steps, strictly increasing, of whole schedules that are read at their ends; N is added; undefined: none. */
+  budgets?: readonly number[];
+  /** V distinct seeds; with a noise file, rows of its seed axis; undefined: the system's habit. */
+  videoSeeds?: number[];
   /** S distinct seeds; with a noise file, rows of its seed axis; "same": each trajectory's own seed, S = 1; undefined: the system's habit. */
   actionSeeds?: number[] | "same";
   /** Adapter to use: part of its name, or "software"; undefined: the best one found. */
@@ -68,6 +70,7 @@ export interface FullSettings extends ProbeSettings {
   probeSteps: readonly number[];
   /** M; 0 where the read-out has no steps. */
   actionSteps: number;
+  videoSeeds: number[];
   actionSeeds: number[] | "same";
 }
 
@@ -84,6 +87,8 @@ export interface EpisodeMeasurement {
   /** Name of the episode in the data. */
   id: string;
   prompt: string;
+  /** What the data say of it, by name. */
+  labels?: Readonly<Record<string, string>>;
   /** (T, D) the action chunk that was really taken, if known. */
   truth?: Float32Array;
   /** The same in the data's units. */
@@ -102,6 +107,10 @@ export interface EpisodeMeasurement {
   oracle?: Float32Array;
   /** The same in the data's units. */
   dataOracle?: Float32Array;
+  /** (V, S, B, T, D) the decode at the end of each whole schedule, where those were asked. */
+  budgetActions?: Float32Array;
+  /** The same in the data's units. */
+  dataBudgetActions?: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with hidden states set to zero; empty where the system has no such control. */
   zeroedContext: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with another episode's hidden states of that step; empty when there is only one episode. */
@@ -169,6 +178,10 @@ export interface ProbeMeasurement {
   taus: number[];
   /** M + 1 action times in the model's own convention, from noise to clean. */
   actionTimes: number[];
+  /** K calls of the network until each probe step is read; undefined: one more than its steps. */
+  stopCalls?: number[];
+  /** B the same of each whole schedule. */
+  budgetCalls?: number[];
   /** T, positions in a chunk. */
   chunkLength: number;
   episodes: EpisodeMeasurement[];
@@ -243,6 +256,7 @@ export function fingerprintOf(settings: FullSettings, provenance: ProbeProvenanc
     "video seeds": settings.videoSeeds,
     "action seeds": settings.actionSeeds,
     oracle: settings.oracle ?? false,
+    ...(settings.budgets ? { budgets: settings.budgets } : {}),
     dtype,
     arithmetic: settings.arithmetic ?? "f32",
     variants: Object.entries(settings.variants ?? {}).map(([kernel, name]) => `${kernel}=${name}`),

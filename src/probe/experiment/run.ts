@@ -50,7 +50,8 @@ export async function runProbe<C extends Held>(
   }
   const first = await subject.items.read(episodes[0]);
   const { names, units } = subject.dimensions;
-  const { times } = subject.axes.stop(videoSteps);
+  const { times, calls } = subject.axes.stop(videoSteps);
+  const callsOfBudget = (budget: number): number => subject.axes.stop(budget).calls?.[budget] ?? budget + 1;
   return {
     settings,
     provenance: { ...provenance, variants: variantsOf([...measured.values()]) },
@@ -59,6 +60,8 @@ export async function runProbe<C extends Held>(
     datasetMean: subject.floors(first).datasetMean,
     taus: probeSteps.map((k) => times[k]),
     actionTimes: [...(subject.axes.inner?.(actionSteps).times ?? [0])],
+    stopCalls: probeSteps.map((k) => calls?.[k] ?? k + 1),
+    budgetCalls: settings.budgets?.map(callsOfBudget),
     chunkLength: subject.positions,
     episodes: episodes.map((_, at) => measured.get(at)!),
     timing: {

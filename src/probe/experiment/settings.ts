@@ -1,12 +1,10 @@
 /** What was asked, made complete by what the subject has: steps, episodes and seeds, checked before anything is computed. */
 import { UsageError } from "../../errors.ts";
-import type { Axis, Subject } from "../subject.ts";
+import type { Axis, Defaults, Subject } from "../subject.ts";
 import type { FullSettings, ProbeSettings } from "./measurement.ts";
 
-/** Episodes probed when none are named. */
-const DEFAULT_EPISODES = 4;
-/** Probed steps when none are named, as fractions of the last. */
-const DEFAULT_FRACTIONS = [0, 0.1, 0.2, 0.4, 0.8, 1];
+/** What is probed when nothing is named, by a system that does not say. */
+export const DEFAULTS: Defaults = { episodes: 4, probeSteps: [0, 0.1, 0.2, 0.4, 0.8, 1], videoSeeds: [0, 1] };
 
 /**
  * @throws UsageError for a step beyond the schedule, an episode that does not exist, or an axis that the system does not have
@@ -15,7 +13,8 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
   const axis = subject.axes.stop(settings.videoSteps);
   const last = axis.times.length - 1;
   const { count } = subject.items;
-  const asked = settings.episodes ?? Math.min(DEFAULT_EPISODES, count);
+  const defaults = subject.defaults ?? DEFAULTS;
+  const asked = settings.episodes ?? Math.min(defaults.episodes, count);
   const first = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
   const episodes = asked === "all" ? first(count) : typeof asked === "number" ? first(asked) : asked;
   const absent = episodes.find((e) => e >= count);
@@ -24,11 +23,16 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
   const inner = subject.axes.inner?.(settings.actionSteps);
   if (settings.actionSteps !== undefined && !inner)
     throw new UsageError(`--action-steps ${settings.actionSteps}: the read-out of this system has no steps.`);
+  const budgets = settings.budgets && budgetsToRun(settings.budgets, axis, subject);
   return {
     ...settings,
     episodes,
     videoSteps: axis.steps,
-    probeSteps: stepsToProbe(settings.probeSteps, last, axis),
+    probeSteps: settings.probeSteps
+      ? stepsToProbe(settings.probeSteps, last, axis)
+      : defaultSteps(defaults, last, budgets),
+    budgets,
+    videoSeeds: settings.videoSeeds ?? [...defaults.videoSeeds],
     actionSteps: inner?.steps ?? 0,
     actionSeeds: settings.actionSeeds ?? (subject.pairsSeeds ? "same" : [0]),
   };
@@ -58,7 +62,7 @@ export function stepsToProbe(
   last: number,
   { steps, openEnded = false }: Pick<Axis, "steps" | "openEnded"> = { steps: last },
 ): number[] {
-  if (!asked) return Array.from(new Set(DEFAULT_FRACTIONS.map((fraction) => Math.round(fraction * last))));
+  if (!asked) return defaultSteps(DEFAULTS, last);
   const beyond = asked.filter((step) => step > last);
   if (beyond.length > 0) {
     const end = last === steps ? "" : `, of which ${last} is the last that can be read`;
@@ -69,4 +73,28 @@ export function stepsToProbe(
   }
   // The decode at the last step is the reference of all others.
   return asked.at(-1) === last || openEnded ? [...asked] : [...asked, last];
+}
+
+/** The default steps, and those that cost what a budget does, so that the two questions can be compared. */
+function defaultSteps({ probeSteps }: Defaults, last: number, budgets: readonly number[] = []): number[] {
+  const steps = [...probeSteps.map((fraction) => Math.round(fraction * last)), ...budgets];
+  return Array.from(new Set(steps)).sort((a, b) => a - b);
+}
+
+/**
+ * B schedules by their steps, ascending, ending in that of the stop axis, whose end is the reference of both.
+ * @throws UsageError for a system whose schedules have one length, or a schedule longer than that
+ */
+function budgetsToRun(asked: readonly number[], { steps, times }: Axis, { axes }: Subject): number[] {
+  if (!axes.budget || times.length - 1 !== steps)
+    throw new UsageError(
+      `--budgets ${asked.join(",")}: this system's schedules cannot be read at their ends. Use --probe-steps.`,
+    );
+  const longer = asked.filter((budget) => budget > steps);
+  if (longer.length > 0)
+    throw new UsageError(
+      `--budgets ${asked.join(",")}: ${longer.join(", ")} is more than the ${steps} video steps of the reference. ` +
+        `Use budgets of 1..${steps}, or a larger --video-steps.`,
+    );
+  return asked.at(-1) === steps ? [...asked] : [...asked, steps];
 }

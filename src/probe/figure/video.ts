@@ -25,6 +25,8 @@ const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
 
 interface AxisCurve {
   name: string;
+  /** steps of the stop axis */
+  at: number[];
   mean: number[];
   interval: Interval[] | null;
   color: string;
@@ -34,11 +36,21 @@ interface AxisCurve {
 
 /** Curves to both references, of the imagined and of the recorded future. */
 function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
-  const { video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
+  const { video_axis, video_axis_interval, oracle_axis, oracle_axis_interval, budget_axis } = result;
+  const at = result.probe_steps;
   const futures = [
-    { words: "", axis: video_axis, ends: video_axis_interval, dash: "solid", open: "" },
+    { words: "", at, axis: video_axis, ends: video_axis_interval, dash: "solid", open: "" },
     {
-      words: "recorded future, ",
+      words: "whole schedules at equal cost, ",
+      at: budget_axis ? stepsOfCost(budget_axis.calls, budget_axis.stop_calls, at) : [],
+      axis: budget_axis,
+      // Its band would lie over that of the curve it is compared with; the paired interval stands in the summary.
+      ends: null,
+      dash: "dot",
+      open: "-open-dot",
+    },
+    {
+      ...{ words: "recorded future, ", at },
       axis: oracle_axis,
       ends: oracle_axis_interval,
       dash: "dash",
@@ -62,18 +74,33 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
     },
   ] as const;
   return references.flatMap(({ key, is, name, color, symbol }) =>
-    futures.flatMap(({ words, axis, ends, dash, open }) => {
+    futures.flatMap(({ words, at, axis, ends, dash, open }) => {
       const mean = axis?.[key];
       if (!is || !mean) return [];
       const zero = key === "mse_to_last" && words === "" ? " (0 there by definition)" : "";
       return [
         {
           name: `${words}${name}${zero}`,
-          ...{ mean, interval: ends?.[key] ?? null, color, dash, symbol: symbol + open },
+          ...{ at, mean, interval: ends?.[key] ?? null, color, dash, symbol: symbol + open },
         },
       ];
     }),
   );
+}
+
+/** Where a schedule stands on the stop axis: at the step, or between the steps, that needs as many calls of the network. */
+export function stepsOfCost(
+  calls: readonly number[],
+  stopCalls: readonly number[],
+  steps: readonly number[],
+): number[] {
+  if (steps.length < 2) return calls.map((cost) => steps[0] + cost - stopCalls[0]);
+  return calls.map((cost) => {
+    const found = stopCalls.findIndex((stop) => stop >= cost);
+    const high = found < 0 ? steps.length - 1 : Math.max(found, 1);
+    const slope = (steps[high] - steps[high - 1]) / (stopCalls[high] - stopCalls[high - 1]);
+    return steps[high] + (cost - stopCalls[high]) * slope;
+  });
 }
 
 export function videoPanel(result: ProbeResult, shown: ShownReferences, place: PanelPlace): Panel {
@@ -92,10 +119,10 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const edges: [number, number] = [10 ** scale[0], 10 ** scale[1]];
 
   const data: Plain[] = [];
-  for (const { mean, interval, color } of curves) {
+  for (const { at: points, mean, interval, color } of curves) {
     // A curve's zero at the last step has no place on a logarithmic axis, and its band ends with it.
-    const kept = steps.map((_, k) => k).filter((k) => mean[k] > 0);
-    const at = kept.map((k) => steps[k]);
+    const kept = points.map((_, k) => k).filter((k) => mean[k] > 0);
+    const at = kept.map((k) => points[k]);
     data.push(
       ...cutMarks(
         UPPER,
@@ -116,8 +143,8 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         ),
       );
   }
-  for (const { name, mean, color, symbol, dash } of curves)
-    data.push(line(UPPER, name, steps, positive(mean), { color, symbol, dash }));
+  for (const { name, at, mean, color, symbol, dash } of curves)
+    data.push(line(UPPER, name, at, positive(mean), { color, symbol, dash }));
   data.push(...levelTraces(levels, UPPER, range, scale, place, true));
   const labels = levelLabels(levels, scale, place, shown);
 

@@ -102,14 +102,14 @@ export async function refuseUsedFolder(folder: string): Promise<void> {
 }
 
 /**
- * All decoded chunks of a run as safetensors; axis letters as in measurement.ts. `actions` and `oracle_actions` are in the data's
+ * All decoded chunks of a run as safetensors; axis letters as in measurement.ts. `actions`, `oracle_actions` and `budget_actions` are in the data's
  * units, everything else in the model's normalised ones.
  */
 export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint8Array> {
   const { settings, episodes, chunkLength: T, actionNames, actionTimes } = measurement;
-  const { videoSeeds, actionSeeds, probeSteps, videoSteps } = settings;
+  const { videoSeeds, actionSeeds, probeSteps, videoSteps, budgets = [] } = settings;
   const [E, V, S, K] = [episodes.length, videoSeeds.length, readSeeds(settings), probeSteps.length];
-  const [M, D] = [actionTimes.length - 1, actionNames.length];
+  const [M, D, B] = [actionTimes.length - 1, actionNames.length, budgets.length];
   const tensor = (
     name: string,
     shape: number[],
@@ -124,6 +124,8 @@ export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint
     ...tensor("actions", [E, V, S, K, T, D], (e) => e.dataActions),
     ...tensor("actions_normalised", [E, V, S, K, T, D], (e) => e.actions),
     ...tensor("oracle_actions", [E, V, S, K, T, D], (e) => e.dataOracle),
+    ...tensor("budget_actions", [E, V, S, B, T, D], (e) => e.dataBudgetActions),
+    ...tensor("budget_actions_normalised", [E, V, S, B, T, D], (e) => e.budgetActions),
     ...tensor("iterates", [E, V, S, K, M + 1, T, D], (e) => e.iterates),
     ...tensor("one_jump", [E, V, S, K, M, T, D], (e) => e.oneJump),
     ...tensor("zeroed_context", [E, V, S, T, D], (e) => e.zeroedContext),
@@ -136,6 +138,7 @@ export async function encodeActions(measurement: ProbeMeasurement): Promise<Uint
     episodes: episodes.map(({ episode }) => episode).join(","),
     probe_steps: probeSteps.join(","),
     video_steps: String(videoSteps),
+    ...(budgets.length > 0 ? { budgets: budgets.join(",") } : {}),
     video_seeds: videoSeeds.join(","),
     action_seeds: actionSeeds === "same" ? "same" : actionSeeds.join(","),
     action_names: actionNames.join(","),

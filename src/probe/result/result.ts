@@ -163,6 +163,39 @@ export interface ProbeResult {
     resumed_episodes: number;
     peak_gpu_bytes: number | null;
   };
+  /** (E) what the data say of each episode, by name. */
+  episode_labels: Readonly<Record<string, string>>[];
+  /** Spread over seeds by those labels; empty with one seed or without labels. See statistics/label-spread.ts. */
+  spread_by_label: {
+    seeds: "video" | "action";
+    label: string;
+    /** `spread`: (K) mean squared difference of two seeds' decodes. */
+    values: { value: string; episodes: number; spread: number[] }[];
+    /** (K) ambiguous less unambiguous prompts. */
+    contrast: { difference: number[]; interval: Interval[] | null } | null;
+  }[];
+  /** Whole schedules, each read at its end; null where none were asked. */
+  budget_axis: BudgetResult | null;
+}
+
+/** B whole schedules; errors as along the video axis, against the same last decode. */
+export interface BudgetResult extends VideoAxis<number[]> {
+  /** B, ascending; the last is N, whose end is the last decode. */
+  steps: number[];
+  /** (B) calls of the network until each end is read. */
+  calls: number[];
+  /** (K) the same of each of `probe_steps`. */
+  stop_calls: number[];
+  interval: VideoAxis<Interval[] | null>;
+  /** (E, B) */
+  per_episode: VideoAxis<number[][]>;
+  /** (B, D) */
+  per_dimension: VideoAxis<number[][]>;
+  /** (B, T) */
+  per_position: VideoAxis<number[][]>;
+  /** MSE(budget) − MSE(stop) to the truth where both cost the same; null without a truth. */
+  equal_cost:
+    { budget: number; stop: number; calls: number; difference: number; interval: Interval | null }[] | null;
 }
 
 /** What the measurement cannot know about its own run. */
@@ -204,6 +237,7 @@ export function probeResult(
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
   const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, verdict, interval } = statistics;
+  const { budget } = statistics;
 
   const axisOf = <T>(axis: TwoReferences, view: (curve: Curve) => T): VideoAxis<T> => ({
     mse_to_last: view(axis.toLast),
@@ -294,6 +328,17 @@ export function probeResult(
       phases: timing.phases,
       resumed_episodes: timing.resumedEpisodes,
       peak_gpu_bytes: timing.peakGpuBytes ?? null,
+    },
+    episode_labels: measurement.episodes.map(({ labels = {} }) => labels),
+    spread_by_label: statistics.spreadByLabel,
+    budget_axis: budget && {
+      ...{ steps: [...budget.steps], calls: [...budget.calls], stop_calls: [...budget.stopCalls] },
+      ...axisOf(budget, (curve) => curve.mean),
+      interval: axisOf(budget, (curve) => curve.interval),
+      per_episode: axisOf(budget, (curve) => curve.perEpisode),
+      per_dimension: axisOf(budget, (curve) => curve.perDimension),
+      per_position: axisOf(budget, (curve) => curve.perPosition),
+      equal_cost: budget.equalCost,
     },
   };
 }

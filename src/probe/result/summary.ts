@@ -14,8 +14,11 @@ import {
   verdictSentence,
   wrap,
 } from "./sentences.ts";
+import { spreadSentences } from "./spread.ts";
 
 const WIDTH = 110;
+
+type Key = keyof ProbeResult["video_axis"];
 
 /** One column of a table: its head and its cells. */
 interface Column {
@@ -45,6 +48,7 @@ export function summaryText(
     `${AXIS_TITLE} axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
     ...videoTable(result, truth, last),
     "",
+    ...budgetTable(result, truth, last),
     ...actionTable(result, truth, last),
     `Floors and controls, ${truth ? "to the true actions" : "to the last decode"}`,
     ...levelTable(result, truth),
@@ -52,6 +56,7 @@ export function summaryText(
     ...wrap(verdictSentence(result), WIDTH),
     ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
+    ...spreadSentences(result).flatMap(wrapped),
     "",
     ...wrap(`Do not conclude more. ${result.statement}`, WIDTH),
     "",
@@ -75,7 +80,6 @@ function withInterval(value: number, interval: Interval | null | undefined): str
 
 function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
   const { probe_steps: steps, tau, oracle_axis, oracle_axis_interval, verdict } = result;
-  type Key = keyof ProbeResult["video_axis"];
   const column = (head: string, mean: number[] | null, interval: Interval[] | null | undefined): Column[] =>
     mean ? [{ head, cells: steps.map((_, k) => withInterval(mean[k], interval?.[k])) }] : [];
   const curve = (head: string, key: Key): Column[] => [
@@ -97,6 +101,40 @@ function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[
     ],
     rows,
   );
+}
+
+/** Nothing where no whole schedules were run. */
+function budgetTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
+  const { budget_axis: axis, video_steps: N } = result;
+  if (!axis) return [];
+  const { steps, calls, equal_cost } = axis;
+  const column = (head: string, key: Key): Column[] => {
+    const mean = axis[key];
+    return mean ? [{ head, cells: steps.map((_, b) => withInterval(mean[b], axis.interval[key]?.[b])) }] : [];
+  };
+  const paired = steps.map((budget) => equal_cost?.find((pair) => pair.budget === budget));
+  return [
+    `Budget axis: whole schedules, each read at its end; beside them the schedule of ${N} stopped where that costs as much`,
+    ...table(
+      [
+        { head: "steps", cells: steps.map(String) },
+        { head: "network calls", cells: calls.map(String) },
+        ...(truth ? column("to truth", "mse_to_truth") : []),
+        ...(last ? column(`to step ${lastStep(result)}`, "mse_to_last") : []),
+        ...(truth && equal_cost
+          ? [
+              { head: "stop at", cells: paired.map((pair) => (pair ? String(pair.stop) : "–")) },
+              {
+                head: "whole − stopped, to truth",
+                cells: paired.map((pair) => (pair ? withInterval(pair.difference, pair.interval) : "–")),
+              },
+            ]
+          : []),
+      ],
+      roundIndices([...steps], 21),
+    ),
+    "",
+  ];
 }
 
 /** Nothing where the read-out has no steps of its own. */

@@ -25,9 +25,14 @@ const ARRAYS = [
   "holdStill",
   "oracle",
   "dataOracle",
+  "budgetActions",
+  "dataBudgetActions",
 ] as const;
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
-const OPTIONAL: readonly string[] = ["truth", "dataTruth", "holdStill", "oracle", "dataOracle"];
+const OPTIONAL: readonly string[] = [
+  ...["truth", "dataTruth", "holdStill", "oracle", "dataOracle"],
+  ...["budgetActions", "dataBudgetActions"],
+];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */
 export interface FolderStore extends UnitStore {
@@ -83,10 +88,10 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
     const array = measurement[name];
     return array ? [{ name, dtype: "F32" as const, shape: [array.length], data: joined([array]) }] : [];
   });
-  const { episode, id, prompt, variants } = measurement;
+  const { episode, id, prompt, labels, variants } = measurement;
   return encodeSafetensors(tensors, {
     version: UNIT_VERSION,
-    unit: JSON.stringify({ episode, id, prompt, variants }),
+    unit: JSON.stringify({ episode, id, prompt, labels, variants }),
     fingerprint: JSON.stringify(fingerprint),
   });
 }
@@ -110,7 +115,10 @@ async function readUnit(
     for (const name of ARRAYS)
       if (tensors.has(name))
         arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
-    const header = JSON.parse(unit) as Pick<EpisodeMeasurement, "episode" | "id" | "prompt" | "variants">;
+    const header = JSON.parse(unit) as Pick<
+      EpisodeMeasurement,
+      "episode" | "id" | "prompt" | "labels" | "variants"
+    >;
     const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
     return { measurement, metadata: { fingerprint } };
   } finally {

@@ -34,14 +34,14 @@ export interface Interval {
 export const INTERVAL_METHOD = "hull of bootstrap-t and Student on episode means, clustered by episode";
 
 /** Fewest clusters that are resampled. */
-const FEWEST_RESAMPLED = 6;
+export const FEWEST_RESAMPLED = 6;
 
 /**
  * A resample's standard error counts as at least this share of the sample's: where most values agree (events that seldom
  * differ), resamples without any spread would otherwise put an end at infinity. Simulated from 8 clusters on, shares up to 0.4 change no
  * coverage by more than 0.2 %.
  */
-const LEAST_SPREAD = 0.25;
+export const LEAST_SPREAD = 0.25;
 
 /** Intervals of means over the same episodes, from the same resamples. */
 export interface ClusterBootstrap {

@@ -7,12 +7,14 @@
  */
 import { UsageError } from "../../errors.ts";
 import { type BootstrapOptions, clusterBootstrap } from "./bootstrap.ts";
+import { type BudgetAxis, budgetAxis } from "./budget.ts";
 import { checkEpisode } from "../experiment/checks.ts";
 import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredError } from "./curve.ts";
 import { type ErrorGrid, errorGrid } from "./grid.ts";
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
 import { independentClusters } from "./independent.ts";
+import { type LabelSpread, labelSpreads } from "./label-spread.ts";
 import type { Floor, FloorName } from "./margin.ts";
 import { sufficientStep, type Verdict } from "./sufficient.ts";
 
@@ -62,6 +64,10 @@ export interface ProbeStatistics {
   oracle: TwoReferences | null;
   /** Mean squared difference between two seeds' last actions: how far apart equally good answers lie; null with one seed. */
   betweenSeeds: { video: number | null; action: number | null };
+  /** The same by what the data say of an episode, at every probe step; empty with one seed, or where the data say nothing. */
+  spreadByLabel: LabelSpread[];
+  /** Whole schedules read at their ends; null where none were asked. */
+  budget: BudgetAxis | null;
   verdict: Verdict;
   /** How intervals were made; `clusters` counts episodes that are no copies of one another. */
   interval: { level: number; resamples: number; seed: number; clusters: number };
@@ -77,17 +83,20 @@ export function probeStatistics(
   { level = 0.95, resamples = 10_000, seed = 0, margin }: StatisticsOptions = {},
 ): ProbeStatistics {
   const { settings, episodes, chunkLength: T } = measurement;
-  const { probeSteps, videoSeeds, actionSeeds } = settings;
+  const { probeSteps, videoSeeds, actionSeeds, budgets } = settings;
   const [E, V, S, K] = [episodes.length, videoSeeds.length, readSeeds(settings), probeSteps.length];
   const M = measurement.actionTimes.length - 1;
   const D = measurement.actionNames.length;
   const size = T * D;
   if (E === 0)
     throw new UsageError("No episode was measured, so there is nothing to average; measure at least one.");
-  const sizes = { videoSeeds, actionSeeds, probeSteps: K, actionSteps: M, positions: T, dimensions: D };
+  const B = budgets?.length ?? 0;
+  const axes = { probeSteps: K, budgets: B, actionSteps: M, positions: T, dimensions: D };
+  const sizes = { videoSeeds, actionSeeds, ...axes };
   for (const episode of episodes) checkEpisode(sizes, episode);
 
-  const bootstrap = clusterBootstrap(independentClusters(episodes, D), { level, resamples, seed });
+  const clusters = independentClusters(episodes, D);
+  const bootstrap = clusterBootstrap(clusters, { level, resamples, seed });
   const { weights } = bootstrap;
   const context: CurveContext = { episodes: E, positions: T, dimensions: D, bootstrap };
   const truthKnown = episodes.every((episode) => episode.truth);
@@ -162,19 +171,46 @@ export function probeStatistics(
     return nullToTruth(toTruth.mean[0], C, toTruth.mean[M], fraction);
   };
 
-  const difference = (e: EpisodeMeasurement, a: number, b: number) =>
-    squaredError(last(e, a), last(e, b), size);
-  const betweenSeeds = (seeds: number, others: number, run: (seed: number, other: number) => number) => {
+  /** (E, K) mean squared difference of two seeds' decodes, over all pairs and all seeds of the other kind; null with one seed. */
+  const spreadOver = (seeds: number, others: number, run: (seed: number, other: number) => number) => {
     if (seeds < 2) return null;
-    const perEpisode = episodes.map((e) => {
-      const all: number[] = [];
-      for (let a = 0; a < seeds; a++)
-        for (let b = 0; b < a; b++)
-          for (let other = 0; other < others; other++) all.push(difference(e, run(a, other), run(b, other)));
-      return meanOf(all);
-    });
-    return bootstrap.mean(perEpisode);
+    return episodes.map((e) =>
+      probeSteps.map((_, k) => {
+        const at = decoded(k);
+        const all: number[] = [];
+        for (let a = 0; a < seeds; a++)
+          for (let b = 0; b < a; b++)
+            for (let other = 0; other < others; other++)
+              all.push(squaredError(at(e, run(a, other)), at(e, run(b, other)), size));
+        return meanOf(all);
+      }),
+    );
   };
+  const spread = {
+    video: spreadOver(V, S, (v, s) => v * S + s),
+    action: spreadOver(S, V, (s, v) => v * S + s),
+  };
+  const atLast = (rows: number[][] | null): number | null =>
+    rows && bootstrap.mean(rows.map((row) => row[K - 1]));
+  const spreadByLabel = (["video", "action"] as const).flatMap((seeds) => {
+    const rows = spread[seeds];
+    return rows ? labelSpreads(episodes, rows, clusters, seeds, { level, resamples, seed }) : [];
+  });
+
+  const ended =
+    (b: number): Pick =>
+    (episode, run) => ({ data: episode.budgetActions!, offset: (run * B + b) * size });
+  const budget =
+    budgets &&
+    budgetAxis(
+      {
+        ...{ steps: budgets, calls: measurement.budgetCalls ?? budgets.map((steps) => steps + 1) },
+        stopCalls: measurement.stopCalls ?? probeSteps.map((step) => step + 1),
+        ...twoReferences(B, ended),
+      },
+      { steps: probeSteps, toTruth: videoAxis.toTruth },
+      bootstrap,
+    );
   const controls = { zeroedContext: control("zeroedContext"), otherEpisode: control("otherContext") };
 
   /** (K, D) errors of the decodes as they are in the data's units. */
@@ -205,10 +241,9 @@ export function probeStatistics(
     floors: { holdStill, datasetMean },
     controls,
     oracle,
-    betweenSeeds: {
-      video: betweenSeeds(V, S, (v, s) => v * S + s),
-      action: betweenSeeds(S, V, (s, v) => v * S + s),
-    },
+    betweenSeeds: { video: atLast(spread.video), action: atLast(spread.action) },
+    spreadByLabel,
+    budget: budget ?? null,
     verdict: sufficientStep({
       steps: probeSteps,
       toTruth: videoAxis.toTruth,

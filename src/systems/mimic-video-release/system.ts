@@ -26,7 +26,7 @@ const ITEMS = "episodes";
 
 export const mimicVideoRelease: System = {
   name: "mimic-video-release",
-  items: ITEMS,
+  items: () => Promise.resolve(ITEMS),
 
   recognise({ paths }) {
     const missing: string[] = [];

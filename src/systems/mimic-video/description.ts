@@ -7,6 +7,8 @@ export interface ModelDescription {
   readonly trainedOn: "random" | "toy" | "pretrained";
   /** subfolders of the parts */
   readonly parts: Readonly<Record<Part, string>>;
+  /** subfolder of its own episodes */
+  readonly episodes: string;
   readonly extractLayers: readonly number[];
   readonly latentsMean: readonly number[];
   readonly latentsStd: readonly number[];
@@ -79,6 +81,7 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       Part,
       string
     >,
+    episodes: folder(c.text("episodes", "episodes"), name),
     extractLayers: c.numbers("extract_layers"),
     latentsMean: c.numbers("latents_mean"),
     latentsStd: c.numbers("latents_std"),

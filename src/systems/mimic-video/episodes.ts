@@ -11,6 +11,7 @@ export interface Episode {
   readonly index: number;
   readonly id: string;
   readonly prompt: string;
+  readonly labels: Readonly<Record<string, string>>;
   /** (3, frames, rows, columns) in [0, 1]: the context the model sees */
   readonly context: Float32Array<ArrayBuffer>;
   /** (J) */
@@ -18,6 +19,11 @@ export interface Episode {
   /** (n, A) the actions that were really taken, if known */
   readonly truth?: Float32Array<ArrayBuffer>;
 }
+
+/** What `episodes.json` says of one: texts beside prompt and id are labels. */
+type Entry = Pick<Episode, "id" | "prompt" | "labels">;
+
+const isText = (pair: [string, unknown]): pair is [string, string] => typeof pair[1] === "string";
 
 /** Sizes that episodes must have to fit the model. */
 export interface EpisodeShape {
@@ -30,14 +36,10 @@ export interface EpisodeShape {
 export class EpisodeData {
   readonly count: number;
   readonly #tensors: TensorSource;
-  readonly #list: readonly { prompt: string; id: string }[];
+  readonly #list: readonly Entry[];
   readonly #description: ModelDescription;
 
-  private constructor(
-    tensors: TensorSource,
-    list: readonly { prompt: string; id: string }[],
-    model: ModelDescription,
-  ) {
+  private constructor(tensors: TensorSource, list: readonly Entry[], model: ModelDescription) {
     this.#tensors = tensors;
     this.#list = list;
     this.#description = model;
@@ -58,10 +60,10 @@ export class EpisodeData {
         `${files.name}/${place}episodes.json is not a list of episodes with a "prompt" each`,
       );
     }
-    const named = list.map((entry: unknown, i) => {
-      const { prompt, id = `episode-${i}` } = (entry ?? {}) as { prompt?: unknown; id?: unknown };
+    const named = list.map((entry: unknown, i): Entry => {
+      const { prompt, id = `episode-${i}`, ...rest } = (entry ?? {}) as Record<string, unknown>;
       if (typeof prompt === "string" && (typeof id === "string" || typeof id === "number"))
-        return { prompt, id: String(id) };
+        return { prompt, id: String(id), labels: Object.fromEntries(Object.entries(rest).filter(isText)) };
       throw new FormatError(
         `${files.name}/${place}episodes.json: episode ${i} is ${JSON.stringify(entry)?.slice(0, 80)}, expected a "prompt", a text, ` +
           'and perhaps an "id"',
@@ -88,7 +90,7 @@ export class EpisodeData {
    * @throws UsageError when there is no such episode, FormatError when a number of it is not finite
    */
   async read(index: number): Promise<Episode> {
-    const entry = this.#list[index] as { prompt: string; id: string } | undefined;
+    const entry = this.#list[index] as Entry | undefined;
     if (!entry)
       throw new UsageError(`episode ${index} does not exist; the data hold ${this.count}, counted from 0`);
     const { contextFrames, frameSize } = this.#description;

@@ -4,6 +4,7 @@
  *
  * Axes: V trajectories in one batch, S action noises, R taps, N video tokens of width D, M action steps, n actions of width A.
  */
+import { Pace } from "../../gpu/pace.ts";
 import type {
   Control,
   DenoiseOptions,
@@ -47,8 +48,11 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly items: { readonly count: number; read(index: number): Promise<Episode> };
   readonly axes = {
     stop: (steps = 50) => ({ steps, times: videoGrid(steps) }),
+    budget: [1, 2, 5, 10, 50],
     inner: (steps = this.#model.description.actionSteps) => ({ steps, times: linspace(0, 1, steps) }),
   };
+  // Enough independent episodes for an interval that holds what it says, within two minutes on two cores without a GPU.
+  readonly defaults = { episodes: 24, probeSteps: [0, 0.1, 0.4, 1], videoSeeds: [0] };
   readonly positions: number;
   readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
   readonly parts: readonly Part[];
@@ -160,6 +164,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
       tap.forEach((x, i) => copyTensor(gpu, x, sampler.videoHiddens[i], { to: r * x.size })),
     );
     const runs: ActionSamples[] = [];
+    const pace = new Pace(gpu);
     for (const perCopy of noises) {
       const run = await sampler.run(
         {
@@ -170,7 +175,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
         {
           signal,
           onStep: async () => {
-            await gpu.idle();
+            await pace.step();
             onStep?.();
           },
         },

@@ -12,7 +12,7 @@ import { MimicVideoSubject } from "./subject.ts";
 
 export const mimicVideo: System = {
   name: "mimic-video",
-  items: "episodes",
+  items: async (files) => readModelDescription(await files.json("model.json"), files.name).episodes,
 
   async recognise(files) {
     if (!files.paths.includes("model.json")) return { missing: ["model.json"] };
@@ -28,8 +28,8 @@ export const mimicVideo: System = {
   },
 
   async needed(files) {
-    const { parts } = readModelDescription(await files.json("model.json"), files.name);
-    const folders = [...new Set([...Object.values(parts), "episodes"])].map((folder) => `${folder}/`);
+    const { parts, episodes } = readModelDescription(await files.json("model.json"), files.name);
+    const folders = [...new Set([...Object.values(parts), episodes])].map((folder) => `${folder}/`);
     return files.paths.filter((path) => path === "model.json" || folders.some((f) => path.startsWith(f)));
   },
 

@@ -14,7 +14,7 @@ export type ReadText = (file: HubFile) => Promise<string>;
 
 /**
  * The files for `path` of a listing: the file itself if it is one; the parts that `model.json` names, with
- * `episodes/`; without a `model.json`, the folder's own configuration and weights and those of the folders in it.
+ * `episodes/` and the folder of episodes that it names; without a `model.json`, the folder's own configuration and weights and those of the folders in it.
  * @param read fetches a small file, for `model.json` and indexes of shards
  * @throws HubError if nothing is there, or `model.json` names a part that is not
  */
@@ -36,7 +36,9 @@ export async function neededFiles(
   if (composition === undefined) return folderOrParts(inside, root, read);
 
   const needed: HubFile[] = [composition];
-  for (const folder of composedFolders(await read(composition), `${repo}:${composition.path}`)) {
+  const text = await read(composition);
+  const where = `${repo}:${composition.path}`;
+  for (const folder of composedFolders(text, where)) {
     const part = await partFiles(inside, `${root}${folder}/`, read);
     if (part.length === 0) {
       throw new HubError(
@@ -45,18 +47,19 @@ export async function neededFiles(
     }
     needed.push(...part);
   }
-  needed.push(...inside.filter((file) => file.path.startsWith(`${root}episodes/`)));
+  for (const folder of ["episodes", ...composedFolders(text, where, ["episodes"])])
+    needed.push(...inside.filter((file) => file.path.startsWith(`${root}${folder}/`)));
   return [...new Set(needed)];
 }
 
 /**
- * The folders of parts that a `model.json` names.
+ * The folders that a `model.json` names, by default those of parts.
  * @throws HubError if one is not a path inside the model
  */
-export function composedFolders(text: string, where: string): string[] {
+export function composedFolders(text: string, where: string, keys: readonly string[] = partKeys): string[] {
   const json: Json = parseStrictJson(text, where);
   const folders = new Set<string>();
-  for (const key of partKeys) {
+  for (const key of keys) {
     const value = json instanceof Map ? json.get(key) : undefined;
     if (value === undefined || value === null) continue;
     if (typeof value !== "string" || !isSafePath(value)) {
