@@ -68,10 +68,14 @@ export function dataUnitsTable(result: ProbeResult): Table {
   const { action_names, action_units, probe_steps, mse_to_truth_data_units: truth } = result;
   const values = truth ?? result.mse_to_last_data_units;
   const to = truth ? "the true actions" : `the decode at step ${lastStep(result)}`;
+  const names = action_names.slice(0, MOST.dimensions);
   return {
     caption: `Root mean squared error to ${to}, in the data's units`,
-    head: [`${AXIS_NAME} step`, ...action_names.map((name, d) => `${name} (${action_units[d] ?? "?"})`)],
-    rows: probe_steps.map((step, k) => [String(step), ...values[k].map((mse) => short(Math.sqrt(mse)))]),
+    head: [`${AXIS_NAME} step`, ...names.map((name, d) => `${name} (${action_units[d] ?? "?"})`)],
+    rows: probe_steps.map((step, k) => [
+      String(step),
+      ...names.map((_, d) => short(Math.sqrt(values[k][d]))),
+    ]),
   };
 }
 

@@ -30,17 +30,22 @@ export function drawFigures(): void {
     if (typeof value === "object" && value !== null)
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, recoloured(inner)]));
     if (typeof value !== "string") return value;
-    if (value === "report")
-      return [
-        [0, variable("--low")],
-        [1, variable("--high")],
-      ];
     if (Object.hasOwn(colours, value)) return variable(colours[value]);
     const parts = /^rgba\((\d+),(\d+),(\d+),([\d.]+)\)$/.exec(value);
     if (!parts) return value;
     const hex = `#${[1, 2, 3].map((i) => Number(parts[i]).toString(16).padStart(2, "0")).join("")}`;
     const own = colours[hex.toUpperCase()];
     return own ? faded(variable(own), Number(parts[4])) : value;
+  };
+
+  /** Between the page's palest and darkest, at 0..1. */
+  const shaded = (at: number): string => {
+    const [low, high] = ["--low", "--high"].map(variable);
+    const part = (i: number) => {
+      const [from, to] = [low, high].map((hex) => parseInt(hex.slice(i, i + 2), 16));
+      return Math.round(from + at * (to - from));
+    };
+    return `rgb(${[1, 3, 5].map(part).join(",")})`;
   };
 
   const draw = async ({ id, data, layout }: Drawn["figures"][number]): Promise<void> => {
@@ -57,10 +62,11 @@ export function drawFigures(): void {
     };
     const font = { family: "system-ui, sans-serif", size: 12, color: variable("--soft") };
     const own = recoloured(layout) as { xaxis: Plain; yaxis: Plain };
+    const labels = own.xaxis.ticktext as string[] | undefined;
     const traces = (structuredClone(data) as Plain[]).map((trace) => {
       const drawn: Plain = { ...(recoloured(trace) as Plain), showlegend: false };
-      const bar = (drawn.marker as { colorbar?: Plain } | undefined)?.colorbar;
-      if (bar) bar.tickfont = { size: 11, color: variable("--soft") };
+      const marker = drawn.marker as { shades?: number[]; color?: string[] } | undefined;
+      if (marker?.shades) marker.color = marker.shades.map(shaded);
       return drawn;
     });
     await Plotly.react(
@@ -70,7 +76,7 @@ export function drawFigures(): void {
         ...own,
         autosize: true,
         font,
-        margin: { l: 58, r: 14, t: 10, b: 44 },
+        margin: { l: 58, r: 14, t: 10, b: labels?.some((label) => label.includes("\n")) ? 44 : 28 },
         paper_bgcolor: "transparent",
         plot_bgcolor: "transparent",
         hoverlabel: {
@@ -84,7 +90,7 @@ export function drawFigures(): void {
         xaxis: {
           ...axis,
           ...own.xaxis,
-          ticktext: (own.xaxis.ticktext as string[] | undefined)?.map((t) => t.replaceAll("\n", "<br>")),
+          ...(labels ? { ticktext: labels.map((label) => label.replaceAll("\n", "<br>")) } : {}),
         },
         yaxis: { ...axis, ...own.yaxis },
       },

@@ -4,7 +4,7 @@ import type { Chart, Table } from "./chart.ts";
 import type { HeatMap } from "./grid.ts";
 import { Html, markup } from "./markup.ts";
 import { VARIABLES } from "./style.ts";
-import { short } from "../result/words.ts";
+import { AXIS_NAME, short } from "../result/sentences.ts";
 
 /** A plot's place with its legend above and its numbers below. */
 export function chartFigure(chart: Chart, tables: readonly Table[]): Html {
@@ -26,9 +26,11 @@ export function chartFigure(chart: Chart, tables: readonly Table[]): Html {
   </figure>`;
 }
 
-export function heatFigure({ id, title, alt, notes, drawing, table }: HeatMap): Html {
+export function heatFigure({ id, title, alt, notes, scale, drawing, table }: HeatMap): Html {
   return markup`<figure aria-labelledby="${id}-title">
     <h3 id="${id}-title">${title}</h3>
+    <p class="scale">${short(scale[0])}<span aria-hidden="true"></span>${short(scale[1])}</p>
+    <p class="axis">${AXIS_NAME} step k</p>
     <div
       class="plot"
       id="${id}"
@@ -36,6 +38,7 @@ export function heatFigure({ id, title, alt, notes, drawing, table }: HeatMap): 
       aria-label="${alt}"
       style="min-height:${drawing.layout.height as number}px"
     ></div>
+    <p class="axis across">action step n</p>
     <figcaption>${notes.map((note) => markup`<p>${note}</p>`)}</figcaption>
     ${tableDetails(table)}
   </figure>`;
@@ -91,7 +94,9 @@ export function tableDetails(table: Table, open = false): Html {
   const cell = (text: string, c: number) =>
     c === 0
       ? markup`<th scope="row" ${isWords(c)}><bdi>${text}</bdi></th>`
-      : markup`<td${isWords(c)}><bdi>${text}</bdi></td>`;
+      : c < words
+        ? markup`<td class="words"><bdi>${text}</bdi></td>`
+        : markup`<td>${text}</td>`;
   // Only columns of words break their lines.
   const isWords = (c: number) => (c < words ? markup` class="words"` : null);
   const inside = markup`<div class="scroll" role="region" tabindex="0" aria-label="${caption}">
@@ -107,9 +112,8 @@ export function tableDetails(table: Table, open = false): Html {
       <tbody>
         ${rows.map(
           (row) =>
-            markup`<tr>
-              ${row.map(cell)}
-            </tr> `,
+            markup`<tr>${row.map(cell)}</tr>
+`,
         )}
       </tbody>
     </table>

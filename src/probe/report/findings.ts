@@ -37,10 +37,10 @@ export function findings(result: ProbeResult): Finding[] {
   return all.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
 }
 
-/** "26 %", "3.4 times". */
+/** "26 % of", "3.4 times". */
 function portion(part: number, whole: number): string {
   const ratio = part / whole;
-  return ratio < 2 ? `${Number((100 * ratio).toPrecision(2))} %` : `${short(ratio)} times`;
+  return ratio < 2 ? `${Number((100 * ratio).toPrecision(2))} % of` : `${short(ratio)} times`;
 }
 
 function comparedSteps({ probe_steps: steps, verdict }: ProbeResult): string | null {
@@ -110,7 +110,7 @@ function size(result: ProbeResult): string | null {
   ].flatMap(([name, level]) => {
     const to = (level as typeof floors.hold_still)?.to_truth;
     return to && to.mean > 0
-      ? [`${portion(error, to.mean)} of the error of ${name as string} (${short(to.mean)})`]
+      ? [`${portion(error, to.mean)} the error of ${name as string} (${short(to.mean)})`]
       : [];
   });
   return [
@@ -137,7 +137,7 @@ function controls(result: ProbeResult): string {
     const head = `With ${name} the error is ${withInterval(mean, interval)}`;
     if (mean <= own) return `${head}, no larger than with its own: nothing shows that the action uses it.`;
     const apart = interval && ownEnds && interval.low > ownEnds.high;
-    return `${head}, ${portion(mean, own)} of that with its own${apart ? "" : "; the intervals overlap, so this is a hint at most"}.`;
+    return `${head}, ${portion(mean, own)} that with its own${apart ? "" : "; the intervals overlap, so this is a hint at most"}.`;
   });
   return parts.join(" ");
 }
@@ -157,7 +157,7 @@ function seeds(result: ProbeResult): string | null {
       `The last decodes of two of the ${video_seeds.length} ${AXIS_NAME} seeds differ by ${short(video)} (mean squared).`,
       from < last
         ? `From step ${steps[from]} on, decodes are nearer to their last than that (${short(video_axis.mse_to_last[from])} at ${steps[from]}): what later steps change is less than what chance changes.`
-        : `Every earlier probed step is farther from its last than that.`,
+        : "The decode of every earlier probed step is farther from its last than that.",
     );
   }
   if (action !== null) parts.push(`Two action seeds differ by ${short(action)}.`);
@@ -186,7 +186,7 @@ function insideAction(result: ProbeResult): string | null {
   }
   if (start > 0)
     parts.push(
-      `One jump from the noise lands ${portion(jump[0], start)} of the noise's distance from the final action (mean squared).`,
+      `One jump from the noise lands at ${portion(jump[0], start)} the noise's distance from the final action (mean squared).`,
     );
   return parts.length > 0 ? parts.join(" ") : null;
 }
@@ -200,7 +200,7 @@ function recordedFuture(result: ProbeResult): string | null {
     return "Decodes from the recorded future were made, but the true actions are not known.";
   return (
     `With the recorded future in place of the imagined one the error at step ${probe_steps[k]} is ` +
-    `${withInterval(known[k], oracle_axis_interval?.mse_to_truth?.[k])}, ${portion(known[k], own[k])} of that with the imagined one: ` +
+    `${withInterval(known[k], oracle_axis_interval?.mse_to_truth?.[k])}, ${portion(known[k], own[k])} that with the imagined one: ` +
     (known[k] < own[k]
       ? "part of the error lies in what was imagined."
       : "what was imagined is not where the error lies.")

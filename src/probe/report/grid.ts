@@ -2,7 +2,7 @@
  * Video step × action step as heat maps: the error of each read-out, and the iterate over the null of its own decode. A cell is a bar of
  * height 1 that stands on the one below, since the part of plotly that is inlined draws curves and bars.
  */
-import { COLOUR, type Plain } from "../figure/style.ts";
+import { type Plain } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
 import { AXIS_NAME, lastStep, roundIndices, short } from "../result/sentences.ts";
 import { fractions, nullToFinal } from "../statistics/null-curve.ts";
@@ -14,6 +14,8 @@ export interface HeatMap {
   readonly title: string;
   readonly alt: string;
   readonly notes: readonly string[];
+  /** values of the palest and the darkest cell */
+  readonly scale: readonly [number, number];
   readonly drawing: Drawing;
   readonly table: Table;
 }
@@ -59,6 +61,9 @@ export function heatMaps(result: ProbeResult): HeatMap[] {
   ];
 }
 
+/** Most rows and columns. */
+const MOST = 41;
+
 interface Cells {
   readonly id: string;
   readonly title: string;
@@ -70,71 +75,83 @@ interface Cells {
 
 function heatMap(result: ProbeResult, { id, title, values, notes, floor }: Cells): HeatMap {
   const { probe_steps: steps } = result;
-  const points = values[0].length;
-  const cells = values.flatMap((row, k) => row.map((value, n) => ({ k, n, value })));
+  const all = Array.from({ length: values[0].length }, (_, n) => n);
+  const rows = roundIndices(steps, MOST);
+  const columns = roundIndices(all, MOST);
+  const whole = rows.length === steps.length && columns.length === all.length;
+  const cells = rows.flatMap((k, y) => columns.map((n, x) => ({ x, y, k, n, value: values[k][n] })));
   const known = cells.map(({ value }) => value).filter((value) => value !== null && value > 0) as number[];
   const logs = known.map(Math.log10);
   const [low, high] = logs.length > 0 ? [Math.min(...logs), Math.max(...logs)] : [0, 1];
   // A map of one colour where all is equal, not of rounding errors.
   const room = Math.max(0, 0.02 - (high - low)) / 2;
   const [cmin, cmax] = [low - room, high + room];
-  const marks = [cmin, (cmin + cmax) / 2, cmax];
+  // Three decimals are more than an eye can tell, and a third of the bytes.
+  const shade = (value: number) =>
+    Number((((value > 0 ? Math.log10(value) : cmin) - cmin) / (cmax - cmin)).toFixed(3));
   const drawn = cells.filter(({ value }) => value !== null);
-  const rowTicks = roundIndices([...steps], 12);
-  const columns = Array.from({ length: points }, (_, n) => n);
+  const up = roundIndices(
+    rows.map((k) => steps[k]),
+    12,
+  );
+  const across = roundIndices(columns, 9);
   const trace: Plain = {
     type: "bar",
-    x: drawn.map(({ n }) => n),
+    x: drawn.map(({ x }) => x),
     y: drawn.map(() => 1),
-    base: drawn.map(({ k }) => k - 0.5),
+    base: drawn.map(({ y }) => y - 0.5),
     width: 1,
     hovertext: drawn.map(
       ({ k, n, value }) =>
-        `${AXIS_NAME} step ${steps[k]}, action step ${n}: ${short(value!)}` +
+        `step ${steps[k]}, action step ${n}: ${short(value!)}` +
         (floor ? ` (${short(value! / floor)} × hold still)` : ""),
     ),
     hoverinfo: "text",
     textposition: "none",
-    marker: {
-      color: drawn.map(({ value }) => (value! > 0 ? Math.log10(value!) : cmin)),
-      ...{ cmin, cmax, colorscale: "report", line: { width: 0 }, showscale: true },
-      colorbar: {
-        ...{ tickvals: marks, ticktext: marks.map((mark) => short(10 ** mark)) },
-        ...{ thickness: 10, len: 1, outlinewidth: 0 },
-      },
-    },
+    // Shades in 0..1, to which the page gives its colours.
+    marker: { shades: drawn.map(({ value }) => shade(value!)), line: { width: 0 } },
     showlegend: false,
   };
   return {
     id,
     title,
-    alt: `Colours of ${steps.length} ${AXIS_NAME} steps by ${points} action steps. The numbers are in the table below.`,
-    notes: [`Across: action step n; up: ${AXIS_NAME} step k. The scale is logarithmic. ${notes}`],
+    alt: `Colours of ${rows.length} ${AXIS_NAME} steps by ${columns.length} action steps. The numbers are in the table below.`,
+    notes: [
+      `The scale is logarithmic. ${notes}${whole ? "" : " Some steps are left out; probe.json has all."}`,
+    ],
+    scale: [10 ** cmin, 10 ** cmax],
     drawing: {
       id,
       data: [trace],
       layout: {
-        height: Math.min(420, 90 + 26 * steps.length),
+        height: Math.min(420, 90 + 26 * rows.length),
         bargap: 0,
         barmode: "overlay",
         hovermode: "closest",
         showlegend: false,
-        xaxis: { range: [-0.5, points - 0.5], tickvals: roundIndices(columns, 9), showgrid: false },
-        yaxis: {
-          range: [-0.5, steps.length - 0.5],
-          tickvals: rowTicks,
-          ticktext: rowTicks.map((k) => String(steps[k])),
+        xaxis: {
+          range: [-0.5, columns.length - 0.5],
+          tickvals: across,
+          ticktext: across.map((x) => String(columns[x])),
           showgrid: false,
         },
-        meta: COLOUR.truth,
+        yaxis: {
+          range: [-0.5, rows.length - 0.5],
+          tickvals: up,
+          ticktext: up.map((y) => String(steps[rows[y]])),
+          showgrid: false,
+        },
       },
     },
     table: {
       caption: title,
       head: [`${AXIS_NAME} step \\ action step`, ...columns.map(String)],
-      rows: steps.map((step, k) => [
-        String(step),
-        ...values[k].map((value) => (value === null ? "–" : short(value))),
+      rows: rows.map((k) => [
+        String(steps[k]),
+        ...columns.map((n) => {
+          const value = values[k][n];
+          return value === null ? "–" : short(value);
+        }),
       ]),
     },
   };

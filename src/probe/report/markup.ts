@@ -24,7 +24,7 @@ const ENTITIES: Record<string, string> = {
 
 // Control characters, and those that turn the direction of what follows: a page would show another text than it holds.
 // eslint-disable-next-line no-control-regex
-const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+export const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /** The text as it is, for the inside of an element or a quoted attribute; what cannot be seen becomes U+FFFD. */
 export const escaped = (text: string): string =>

@@ -60,7 +60,7 @@ export function reportHtml(result: ProbeResult, options: ReportOptions): string 
 </head>
 <body${result.model.trained_on === "random" ? markup` class="random"` : null}>
 ${body}
-<script type="application/json" id="drawings">${scriptJson({ colours: VARIABLES, figures: drawings })}</script>
+<script type="application/json" id="drawings">${scriptJson({ colours: VARIABLES, figures: rounded(drawings) })}</script>
 ${scripts.map((text) => new Html(`<script>${text}</script>\n`))}</body>
 </html>
 `.text;
@@ -81,11 +81,11 @@ function pageBody(
       </p>
       <h1>${verdictHeadline(result)}</h1>
       <p>${result.verdict.reason}</p>
-      <p class="note">${result.statement}</p>
-      ${coverage && markup`<p class="note">${coverage}</p>`}
+      <p class="note">${result.statement} ${coverage}</p>
     </header>
     <main>
       <noscript><p class="note">The plots need scripts; the tables below each of them do not.</p></noscript>
+      <h2 class="hidden">Error by step</h2>
       ${figure(videoChart(result))} ${figure(differenceChart(result))}
       <h2>What the numbers say</h2>
       <dl class="findings">
@@ -127,3 +127,11 @@ function pageBody(
       <pre tabindex="0" aria-label="command">${run.command ?? composedCommand(result)}</pre>
     </main>`;
 }
+
+/** Six digits are more than a screen shows, and a third of the bytes. */
+const rounded = (drawings: readonly Drawing[]): unknown =>
+  JSON.parse(
+    JSON.stringify(drawings, (_, value: unknown) =>
+      typeof value === "number" ? Number(value.toPrecision(6)) : value,
+    ),
+  );

@@ -39,12 +39,12 @@ h1 { font-size: 28px; line-height: 1.2; letter-spacing: -0.01em; margin: 4px 0 1
 h2 { font-size: 20px; line-height: 1.3; margin: 44px 0 12px; }
 h3 { font-size: 16px; line-height: 1.4; }
 small, .small, figcaption p, dt, th, td, summary, .key { font-size: 13px; line-height: 1.5; }
+.hidden { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 .small, figcaption p, .axis, caption { color: var(--soft); }
 .note {
   margin: 12px 0 0; padding: 8px 12px; border-radius: 6px;
   background: var(--note); color: var(--note-ink); font-size: 13px;
 }
-.note + .note { margin-top: 6px; }
 figure { margin: 24px 0 36px; }
 figcaption { margin: 8px 0 4px; }
 .axis { font-size: 13px; }
@@ -53,8 +53,12 @@ figcaption { margin: 8px 0 4px; }
 .key { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 6px 0 0; list-style: none; }
 .key li { display: flex; align-items: center; gap: 7px; }
 .key svg { flex: none; width: 30px; height: 10px; }
-.random .plot {
-  background: repeating-linear-gradient(-30deg, transparent 0 60px, color-mix(in srgb, var(--model) 9%, transparent) 60px 120px);
+.scale { display: flex; align-items: center; gap: 8px; margin-top: 6px; font-size: 13px; }
+.scale span { width: 160px; height: 10px; border-radius: 5px; background: linear-gradient(to right, var(--low), var(--high)); border: 1px solid var(--line); }
+.random .plot { position: relative; overflow: hidden; }
+.random .plot::after {
+  content: "RANDOM WEIGHTS"; position: absolute; inset: 0; display: grid; place-content: center; transform: rotate(-12deg);
+  font-size: min(72px, 10vw); font-weight: 700; color: var(--model); opacity: 0.2; pointer-events: none;
 }
 dl.findings { display: grid; gap: 14px; }
 dl.findings dt { color: var(--soft); font-weight: 600; }
@@ -68,7 +72,7 @@ th, td { padding: 4px 12px; text-align: right; vertical-align: top; border-top: 
 th { font-weight: 600; }
 th.words, td.words { text-align: left; white-space: normal; min-width: 7em; }
 table.facts th, table.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-table.facts th { width: 11em; font-weight: 400; color: var(--soft); }
+table.facts th { width: 11em; overflow-wrap: normal; font-weight: 400; color: var(--soft); }
 pre {
   margin: 0; padding: 12px; border-radius: 6px; background: var(--card);
   font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
@@ -80,6 +84,7 @@ a, summary { text-underline-offset: 2px; }
   body { padding: 18px 14px 40px; }
   h1 { font-size: 24px; }
   table.facts th { width: 7.5em; }
+  th, td { padding: 4px 8px; }
 }
 @media print {
   .scroll { max-height: none; overflow: visible; border: 0; }
