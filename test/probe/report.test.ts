@@ -489,6 +489,21 @@ describe("the page in a browser", () => {
     await page.context().close();
   });
 
+  inBrowser("shows its figures where scripts do not run", async () => {
+    const page = await opened("toy", resultOf());
+    const places = () => page.locator("#video-axis svg").first().boundingBox();
+    expect(await page.locator(".still").count()).toBe(0);
+    const { width } = (await places())!;
+    const context = await browser!.newContext({ offline: true, javaScriptEnabled: false });
+    const still = await context.newPage();
+    await still.goto(page.url());
+    expect(await still.locator(".plot > svg.still").count()).toBe(await page.locator(".plot").count());
+    expect((await still.locator("#video-axis svg").boundingBox())!.width).toBe(width);
+    await still.screenshot({ path: `${PICTURES}/toy-still.png`, fullPage: true });
+    await context.close();
+    await page.context().close();
+  });
+
   inBrowser("curves are coloured anew when light becomes dark", async () => {
     const page = await opened("toy", resultOf());
     const colour = () =>

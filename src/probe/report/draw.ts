@@ -50,6 +50,7 @@ export function drawFigures(): void {
 
   const draw = async ({ id, data, layout }: Drawn["figures"][number]): Promise<void> => {
     const target = document.getElementById(id)!;
+    target.querySelector(".still")?.remove();
     const axis = {
       gridcolor: variable("--line"),
       linecolor: variable("--edge"),

@@ -136,8 +136,13 @@ function controls(result: ProbeResult): string {
     const { mean, interval } = level.to_truth;
     const head = `With ${name} the error is ${withInterval(mean, interval)}`;
     if (mean <= own) return `${head}, no larger than with its own: nothing shows that the action uses it.`;
-    const apart = interval && ownEnds && interval.low > ownEnds.high;
-    return `${head}, ${portion(mean, own)} that with its own${apart ? "" : "; the intervals overlap, so this is a hint at most"}.`;
+    const doubt =
+      !interval || !ownEnds
+        ? "; without intervals this is a hint at most"
+        : interval.low > ownEnds.high
+          ? ""
+          : "; the intervals overlap, so this is a hint at most";
+    return `${head}, ${portion(mean, own)} that with its own${doubt}.`;
   });
   return parts.join(" ");
 }

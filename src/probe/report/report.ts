@@ -5,6 +5,7 @@
  * Pure: the same result gives the same bytes, in Node and in a browser. The text of a result is shown, never run (markup.ts), and the
  * page's policy allows no request at all.
  */
+import type { Plain } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
 import { coverageSentence, verdictHeadline } from "../result/sentences.ts";
 import { actionChart, differenceChart, levelsTable, videoChart } from "./axes.ts";
@@ -38,8 +39,9 @@ export function reportHtml(result: ProbeResult, options: ReportOptions): string 
   const drawings: Drawing[] = [];
   const figure = (chart: Chart | null, ...more: Table[]): Html | null => {
     if (!chart) return null;
-    drawings.push(drawingOf(chart));
-    return chartFigure(chart, [tableOf(chart), ...more]);
+    const drawing = drawingOf(chart);
+    drawings.push(drawing);
+    return chartFigure(chart, drawing, [tableOf(chart), ...more]);
   };
   const body = pageBody(result, options, figure, drawings);
   const scripts = [scriptText(options.plotly), scriptText(`(${drawFigures.toString()})();`)];
@@ -84,7 +86,6 @@ function pageBody(
       <p class="note">${result.statement} ${coverage}</p>
     </header>
     <main>
-      <noscript><p class="note">The plots need scripts; the tables below each of them do not.</p></noscript>
       <h2 class="hidden">Error by step</h2>
       ${figure(videoChart(result))} ${figure(differenceChart(result))}
       <h2>What the numbers say</h2>
@@ -128,10 +129,18 @@ function pageBody(
     </main>`;
 }
 
-/** Six digits are more than a screen shows, and a third of the bytes. */
-const rounded = (drawings: readonly Drawing[]): unknown =>
-  JSON.parse(
-    JSON.stringify(drawings, (_, value: unknown) =>
-      typeof value === "number" ? Number(value.toPrecision(6)) : value,
+/**
+ * Six digits are more than a screen shows, and a third of the bytes. Axes and the marks at their edges stay exact: a mark a rounding beyond its
+ * axis is not drawn.
+ */
+function rounded(drawings: readonly Drawing[]): unknown {
+  const short = (_: string, value: unknown) =>
+    typeof value === "number" ? Number(value.toPrecision(6)) : value;
+  return drawings.map(({ id, data, layout }) => ({
+    id,
+    data: data.map((trace) =>
+      trace.meta === "cut" ? trace : (JSON.parse(JSON.stringify(trace, short)) as Plain),
     ),
-  );
+    layout,
+  }));
+}

@@ -50,6 +50,8 @@ figcaption { margin: 8px 0 4px; }
 .axis { font-size: 13px; }
 .axis.across { text-align: center; }
 .plot { width: 100%; }
+.still { display: block; width: 100%; height: auto; }
+.still text { font-size: 12px; fill: var(--soft); }
 .key { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 6px 0 0; list-style: none; }
 .key li { display: flex; align-items: center; gap: 7px; }
 .key svg { flex: none; width: 30px; height: 10px; }
