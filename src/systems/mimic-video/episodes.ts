@@ -70,19 +70,13 @@ export class EpisodeData {
       );
     });
     const tensors = await files.weights(`${place}episodes.safetensors`);
-    const frames = tensors.tensors.get("video")?.shape[1] ?? 0;
-    if (frames < model.contextFrames) {
-      throw new FormatError(
-        `${tensors.name}: "video" has ${frames} frames, the model sees ${model.contextFrames}`,
-      );
+    try {
+      expectEpisodes(tensors, named.length, model, shape);
+      return new EpisodeData(tensors, named, model);
+    } catch (error) {
+      await tensors.close();
+      throw error;
     }
-    const E = named.length;
-    expectTensor(tensors, "video", ["U8"], [E, frames, 3, ...model.frameSize]);
-    expectTensor(tensors, "joint_state", ["F32", "BF16", "F16", "F64"], [E, shape.jointState]);
-    if (tensors.tensors.has("actions")) {
-      expectTensor(tensors, "actions", ["F32", "BF16", "F16", "F64"], [E, shape.chunk, shape.action]);
-    }
-    return new EpisodeData(tensors, named, model);
   }
 
   /**
@@ -188,6 +182,25 @@ export class GivenNoise {
     const at = (episode * seeds + seed) * size;
     return values.subarray(at, at + size);
   }
+}
+
+/** @throws FormatError when a tensor is missing or does not fit the model */
+function expectEpisodes(
+  tensors: TensorSource,
+  E: number,
+  model: ModelDescription,
+  shape: EpisodeShape,
+): void {
+  const frames = tensors.tensors.get("video")?.shape[1] ?? 0;
+  if (frames < model.contextFrames) {
+    throw new FormatError(
+      `${tensors.name}: "video" has ${frames} frames, the model sees ${model.contextFrames}`,
+    );
+  }
+  expectTensor(tensors, "video", ["U8"], [E, frames, 3, ...model.frameSize]);
+  expectTensor(tensors, "joint_state", ["F32", "BF16", "F16", "F64"], [E, shape.jointState]);
+  if (tensors.tensors.has("actions"))
+    expectTensor(tensors, "actions", ["F32", "BF16", "F16", "F64"], [E, shape.chunk, shape.action]);
 }
 
 function expectTensor(

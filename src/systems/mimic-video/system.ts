@@ -62,7 +62,12 @@ export const mimicVideo: System = {
       load: async (loading) => void (await plan.load(loading)),
       subject: async (data, noise) => {
         const episodes = await EpisodeData.open(data, "", description, model.episodeShape);
-        return MimicVideoSubject.bind(model, episodes, noise);
+        try {
+          return await MimicVideoSubject.bind(model, episodes, noise);
+        } catch (error) {
+          await episodes.close();
+          throw error;
+        }
       },
       release: async () => {
         model.release();
