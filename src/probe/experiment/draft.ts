@@ -9,7 +9,10 @@ export class Draft {
   readonly #videoSeeds: readonly number[];
   readonly #steps: number;
 
-  /** @param hasOther whether there is another episode to take the context of */
+  /**
+   * @param settings of which `videoSeeds` are those that are measured
+   * @param hasOther whether there is another episode to take the context of
+   */
   constructor(subject: Subject<Held>, settings: FullSettings, item: Item, hasOther: boolean) {
     const { videoSeeds, probeSteps, actionSteps: M, oracle } = settings;
     const size = subject.positions * subject.dimensions.names.length;
