@@ -51,10 +51,11 @@ function shown(value: Json | undefined): string {
   return `is ${printable(JSON.stringify(value)).slice(0, 60)}`;
 }
 
-/** Without what steers a terminal or turns the direction of writing; lines stay. */
-export const printable = (words: string): string =>
+/** Without what steers a terminal, turns the direction of writing, or has no place in XML (halves of pairs, noncharacters); lines stay. */
+export const printable = (words: string): string => words.replace(UNPRINTABLE, "\ufffd");
+const UNPRINTABLE =
   // eslint-disable-next-line no-control-regex
-  words.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff\p{Surrogate}]/gu;
 
 interface NumberLimits {
   readonly least?: number;
