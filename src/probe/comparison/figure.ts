@@ -28,7 +28,8 @@ const LOOKS = [
 /** Most runs in one figure. */
 export const MOST_RUNS = LOOKS.length;
 
-const MARGIN = { left: 84, right: 44, top: 96 };
+const MARGIN = { left: 84, right: 44, top: 100 };
+const LINE_HEIGHT = 21;
 const PLOT = { width: 1312, height: 460 };
 const UPPER: [number, number] = [0, 1];
 
@@ -37,6 +38,8 @@ interface Side {
   x: [number, number];
   mean: (run: ComparedRun) => number[] | null;
   interval: (run: ComparedRun) => Interval[] | null;
+  /** What needs no video. */
+  floor: (run: ComparedRun) => number | null;
 }
 
 /** @returns traces and layout; texts of the runs are taken as they are, so they must hold no markup. */
@@ -51,11 +54,13 @@ export function comparisonFigure(comparison: Comparison): Figure {
       ...{ title: "<b>to the true actions</b>", x: [0, 0.47] },
       mean: ({ mse_to_truth }) => mse_to_truth,
       interval: ({ mse_to_truth_interval }) => mse_to_truth_interval,
+      floor: ({ hold_still_to_truth }) => hold_still_to_truth,
     },
     {
       ...{ title: "<b>to each run's own decode at the last step</b> (0 there by definition)", x: [0.53, 1] },
       mean: ({ mse_to_last }) => mse_to_last,
       interval: ({ mse_to_last_interval }) => mse_to_last_interval,
+      floor: () => null,
     },
   ];
   const data: Plain[] = [];
@@ -68,10 +73,17 @@ export function comparisonFigure(comparison: Comparison): Figure {
       const mean = side.mean(run);
       return mean ? [{ run, mean, look: LOOKS[r] }] : [];
     });
-    const range = logRange(
-      known.map(({ mean }) => mean),
-      5,
-    );
+    const floors = known.flatMap(({ run, look }) => {
+      const value = side.floor(run);
+      return value === null || value <= 0 ? [] : [{ value, look }];
+    });
+    const range = logRange([...known.map(({ mean }) => mean), floors.map(({ value }) => value)], 5);
+    for (const { value, look } of floors)
+      data.push(
+        line(place, "hold still", [-0.03 * N, 1.03 * N], [value, value], {
+          ...{ color: look.color, dash: look.dash, width: 1, showlegend: false },
+        }),
+      );
     for (const { run, mean, look } of known) {
       const interval = side.interval(run);
       // A band beyond the axis is cut at its edge; a curve's zero has no place on it.
@@ -106,6 +118,7 @@ export function comparisonFigure(comparison: Comparison): Figure {
     };
     axes[`xaxis${suffix}`] = {
       ...{ ...frame, domain: side.x, anchor: place.yaxis, range: [-0.03 * N, 1.03 * N] },
+      ...(N <= 10 && !shares ? { dtick: 1 } : {}),
       title: {
         text: shares ? "share of the schedule, k / N" : `video denoising step k of ${N}`,
         ...{ standoff: 10, font: FONT },
@@ -119,6 +132,11 @@ export function comparisonFigure(comparison: Comparison): Figure {
     annotations.push(panelTitle(side.title, { x: side.x, upper: UPPER, strip: UPPER }));
   });
   annotations.push(verticalTitle("mean squared error (normalised action units²)", 0, UPPER));
+  const statements = [...new Set(runs.map(({ statement }) => statement))].map((each) => {
+    const whose = runs.filter(({ statement }) => statement === each).map(({ letter }) => letter);
+    return whose.length === runs.length ? each : `${whose.join(", ")}: ${each}`;
+  });
+  const top = MARGIN.top + LINE_HEIGHT * statements.length;
   const caveats = comparison.caveats.flatMap((caveat) => wrap(caveat, 170));
   const bottom = 130 + 24 * runs.length + 20 * caveats.length;
   const fromBottom = (pixels: number): number => (pixels - bottom) / PLOT.height;
@@ -126,22 +144,27 @@ export function comparisonFigure(comparison: Comparison): Figure {
     data,
     layout: {
       width: MARGIN.left + PLOT.width + MARGIN.right,
-      height: MARGIN.top + PLOT.height + bottom,
-      margin: { l: MARGIN.left, r: MARGIN.right, t: MARGIN.top, b: bottom, pad: 0 },
+      height: top + PLOT.height + bottom,
+      margin: { l: MARGIN.left, r: MARGIN.right, t: top, b: bottom, pad: 0 },
       font: FONT,
       ...{ paper_bgcolor: "white", plot_bgcolor: "white" },
       ...axes,
-      legend: legendAt(0, LEGEND_Y, "Runs (bands: 95 % intervals, each run by itself)"),
+      legend: legendAt(
+        0,
+        LEGEND_Y,
+        "Runs (bands: 95 % intervals, each run by itself; level lines: hold still)",
+      ),
       shapes: [],
       annotations: [
         note(
           "<b>After how many denoising steps does the action stop changing?</b>",
           -0.05,
-          1 + 82 / PLOT.height,
-          {
-            ...{ xanchor: "left", yanchor: "top", font: { ...FONT, size: 24 } },
-          },
+          1 + (top - 14) / PLOT.height,
+          { xanchor: "left", yanchor: "top", font: { ...FONT, size: 24 } },
         ),
+        note(`<b>${statements.join("<br>")}</b>`, -0.05, 1 + (top - 50) / PLOT.height, {
+          ...{ xanchor: "left", yanchor: "top", font: { ...FONT, color: COLOUR.last } },
+        }),
         ...annotations,
         note(caveats.join("<br>"), -0.05, fromBottom(12), {
           ...{ xanchor: "left", yanchor: "bottom", font: { ...FONT, size: 13, color: COLOUR.faint } },
