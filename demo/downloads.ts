@@ -1,23 +1,33 @@
 /** What can be taken away: the figure, the numbers, and a link to the settings. */
 import { formatJson } from "../src/probe/result/json.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
+import type { RunRecord } from "../src/probe/result/run-record.ts";
 import { byId, make } from "./dom.ts";
 import { showFailure } from "./failure.ts";
 import { figurePng } from "./figure-png.ts";
 
+/** What a run leaves. */
+export interface Finished {
+  readonly result: ProbeResult;
+  readonly run: RunRecord;
+}
+
 /** @returns where the page puts a result when it has one */
-export function prepareDownloads(link: () => string): { result: ProbeResult | undefined } {
-  const buttons = ["save-png", "save-json"].map((id) => byId<HTMLButtonElement>(id));
-  let current: ProbeResult | undefined;
-  const [png, json] = buttons;
+export function prepareDownloads(link: () => string): { finished: Finished | undefined } {
+  const buttons = ["save-png", "save-json", "save-run"].map((id) => byId<HTMLButtonElement>(id));
+  let current: Finished | undefined;
+  const [png, json, run] = buttons;
   png.addEventListener("click", () => {
-    figurePng(current!).then(
+    figurePng(current!.result).then(
       (blob) => save(blob, "action_convergence.png"),
       (error: Error) => showFailure("Error", error.message),
     );
   });
   json.addEventListener("click", () => {
-    save(new Blob([formatJson(current!)], { type: "application/json" }), "probe.json");
+    save(new Blob([formatJson(current!.result)], { type: "application/json" }), "probe.json");
+  });
+  run.addEventListener("click", () => {
+    save(new Blob([formatJson(current!.run)], { type: "application/json" }), "run.json");
   });
   const copy = byId<HTMLButtonElement>("copy-link");
   const words = copy.textContent;
@@ -30,12 +40,12 @@ export function prepareDownloads(link: () => string): { result: ProbeResult | un
     setTimeout(() => (copy.textContent = words), 2000);
   });
   return {
-    get result() {
+    get finished() {
       return current;
     },
-    set result(result) {
-      current = result;
-      for (const button of buttons) button.disabled = !result;
+    set finished(finished) {
+      current = finished;
+      for (const button of buttons) button.disabled = !finished;
     },
   };
 }

@@ -1,5 +1,4 @@
 /** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
-import type { ProbeResult } from "../src/probe/result/result.ts";
 import { answer } from "./answer.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
@@ -88,7 +87,7 @@ function hear(event: Event): void {
       devicePanel.cost = event.cost;
       return;
     case "done":
-      return showResult(event.result);
+      return showResult(event);
     case "cancelled":
       stop();
       return say("Cancelled. What was reached can still be looked at.", 0);
@@ -121,7 +120,7 @@ function showModel(opened: ModelView): void {
   (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
 
   run = undefined;
-  downloads.result = undefined;
+  downloads.finished = undefined;
   const wanted = Number(linked.get("episode"));
   const episode = opened.episodes[wanted] ? wanted : 0;
   scene.watch(episode);
@@ -181,7 +180,7 @@ form.addEventListener("submit", (event) => {
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
-  downloads.result = undefined;
+  downloads.finished = undefined;
   answerLine.textContent = howToRead;
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
@@ -197,14 +196,14 @@ moreButton.addEventListener("click", () => {
 });
 
 function showLive(): void {
-  if (!model || !run || downloads.result) return;
+  if (!model || !run || downloads.finished) return;
   const curves = liveCurves(model, run, model.episodes[scene.episode], scene.states);
   if (curves) charts.showLive(curves);
 }
 
-function showResult(result: ProbeResult): void {
+function showResult({ result, run: record }: Extract<Event, { type: "done" }>): void {
   stop();
-  downloads.result = result;
+  downloads.finished = { result, run: record };
   // The run may have led through other episodes; it was asked for this one.
   if (follows) watch(result.episodes[0].index);
   charts.showResult(result);

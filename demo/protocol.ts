@@ -8,6 +8,7 @@ import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import type { TrainedOn } from "../src/probe/subject.ts";
 import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
+import type { RunRecord } from "../src/probe/result/run-record.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 
 /** Where a model comes from. */
@@ -31,7 +32,7 @@ export interface RunRequest {
   readonly settings: RunSettings;
   /** the watched episode's prompt when it is not the recorded one; there is then no truth to compare with */
   readonly prompt?: { readonly episode: number; readonly text: string };
-  /** kept in the result file as the command that made it */
+  /** kept in run.json as the command that made it */
   readonly link: string;
 }
 
@@ -115,7 +116,7 @@ export type Event =
     }
   | { readonly type: "state"; readonly state: StateView }
   | { readonly type: "cost"; readonly cost: CostView }
-  | { readonly type: "done"; readonly result: ProbeResult }
+  | { readonly type: "done"; readonly result: ProbeResult; readonly run: RunRecord }
   | { readonly type: "cancelled" }
   /** what goes on was not quite what was asked for */
   | { readonly type: "warning"; readonly kind: string; readonly message: string }

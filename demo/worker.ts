@@ -2,6 +2,7 @@
 import * as errors from "../src/errors.ts";
 import { type ProbeHooks } from "../src/probe/experiment/measurement.ts";
 import { probeResult } from "../src/probe/result/result.ts";
+import { runRecord } from "../src/probe/result/run-record.ts";
 import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { type Episodes, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
@@ -119,7 +120,7 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
     tell({ type: "cost", cost: times.cost("actionStep") });
     const seconds = (performance.now() - started) / 1000;
     const facts = { date: new Date().toISOString(), command: link, seconds };
-    tell({ type: "done", result: probeResult(measurement, facts) });
+    tell({ type: "done", result: probeResult(measurement), run: runRecord(measurement.timing, facts) });
   } finally {
     preview?.dispose();
     await subject.close();

@@ -8,6 +8,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ProbeResult } from "../../src/probe/result/result.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
+import type { RunRecord } from "../../src/probe/result/run-record.ts";
 import { runProbeHere } from "../../src/commands/probe/run.node.ts";
 import { MockHub } from "../weights/mock-hub.ts";
 import { startChromium } from "../support/chromium.ts";
@@ -25,6 +26,7 @@ let unavailable: string | undefined;
 let page: Page;
 /** the first run's result, with float32 weights */
 let wide: ProbeResult | undefined;
+let wideRun: RunRecord | undefined;
 const complaints: string[] = [];
 const requested: string[] = [];
 
@@ -120,23 +122,30 @@ async function openLink(hash: string): Promise<void> {
 
 /** What the page gives as probe.json. */
 async function savedResult(): Promise<ProbeResult> {
-  const saved = page.waitForEvent("download");
-  await page.click("#save-json");
-  return JSON.parse(readFileSync(await (await saved).path(), "utf8")) as ProbeResult;
+  return (await saved("#save-json")) as ProbeResult;
+}
+
+/** What it gives as run.json. */
+async function savedRun(): Promise<RunRecord> {
+  return (await saved("#save-run")) as RunRecord;
+}
+
+async function saved(button: string): Promise<unknown> {
+  const download = page.waitForEvent("download");
+  await page.click(button);
+  return JSON.parse(readFileSync(await (await download).path(), "utf8")) as unknown;
 }
 
 /** The same settings in Node, on the same software GPU, give the same numbers. */
 async function expectNodeAgrees(here: ProbeResult): Promise<void> {
   const settings = { ...settingsOf(here), modelDir: "weights/toy", adapter: "software" };
-  const there = probeResult(await runProbeHere(settings, {}), { date: "", command: "", seconds: 0 });
+  const there = probeResult(await runProbeHere(settings, {}));
   expect(differences(numbers(here), numbers(there))).toEqual([]);
 }
 
 /** What does not depend on where and when a run was made. */
 const numbers = (result: ProbeResult): object =>
-  Object.fromEntries(
-    Object.entries(result).filter(([key]) => !["timing", "device", "versions"].includes(key)),
-  );
+  Object.fromEntries(Object.entries(result).filter(([key]) => !["device", "versions"].includes(key)));
 
 /** Where two results disagree: numbers by more than 1e-5, the rest at all. */
 function differences(a: unknown, b: unknown, at = "probe"): string[] {
@@ -177,6 +186,7 @@ describe("from a path of a static host", () => {
     expect(shift).toBeLessThan(0.02);
 
     wide = await savedResult();
+    wideRun = await savedRun();
     await expectNodeAgrees(wide);
   });
 
@@ -295,7 +305,7 @@ describe("from a path of a static host", () => {
     expect(narrow.dtype).toBe("bf16");
     // The toy is stored as bfloat16, and widening that is exact.
     expect(differences({ ...numbers(narrow), dtype: "f32" }, numbers(wide!))).toEqual([]);
-    expect(narrow.timing.peak_gpu_bytes).toBeLessThan(wide!.timing.peak_gpu_bytes!);
+    expect((await savedRun()).peak_gpu_bytes).toBeLessThan(wideRun!.peak_gpu_bytes!);
   });
 
   inBrowser("says what is wrong with a dropped file and stays usable", async () => {

@@ -1,97 +1,10 @@
 /** Taps that say whose they are: every read-out, control and resumed run must be of the right episode, seed and step. */
 import { describe, expect, it } from "vitest";
-import type { Gpu } from "../../src/gpu/gpu.ts";
 import { batchSize } from "../../src/probe/experiment/reader.ts";
 import type { EpisodeMeasurement, ProbeSettings, UnitStore } from "../../src/probe/experiment/measurement.ts";
 import { runProbe } from "../../src/probe/experiment/run.ts";
-import type { Noise, Reading, Subject } from "../../src/probe/subject.ts";
-import { copyTensor, createTensor, readTensor, releaseTensor, writeTensor } from "../../src/tensor/tensor.ts";
 import { testGpu } from "../support/gpu.ts";
-
-const EPISODES = 4;
-const STEPS = 3;
-
-interface Encoded {
-  readonly index: number;
-  readonly copies: number;
-  dispose(): void;
-}
-
-interface Watched {
-  /** taps a call of read */
-  readonly batches: number[];
-  /** episodes that were followed, in order */
-  readonly followed: number[];
-  held: number;
-}
-
-/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed; + 1/128 for each step that the schedule is shorter. */
-function labelled(
-  gpu: Gpu,
-  watched: Watched,
-  options: { mostCopies: number; budget: number },
-): Subject<Encoded> {
-  const provide = (value: number): Noise => [Float32Array.of(value)];
-  return {
-    ...{ gpu, positions: 1, pairsSeeds: false, tapKinds: ["label"], mostCopies: options.mostCopies },
-    readBudget: options.budget,
-    dimensions: { names: ["label"], units: ["1"] },
-    parts: [{ name: "label", from: 0, to: 1, kind: "squared", units: "1" }],
-    axes: {
-      budget: [1, 2],
-      stop: (steps = STEPS) => ({ steps, times: Array.from({ length: steps + 1 }, (_, k) => 1 - k / steps) }),
-    },
-    items: {
-      count: EPISODES,
-      read: async (index) => ({ index, id: `e${index}`, prompt: "", truth: Float32Array.of(index) }),
-    },
-    noise: (_, seed) => provide(seed),
-    readNoise: (_, seed) => provide(seed),
-    encode: async ({ index }, copies) => {
-      watched.held++;
-      return { index, copies, dispose: () => void watched.held-- };
-    },
-    async *denoise({ index, copies }, noise, { last = STEPS, steps = STEPS }) {
-      if (steps === STEPS) watched.followed.push(index);
-      const state = createTensor(gpu, [copies, 1]);
-      for (let step = 0; step <= last; step++) {
-        const shorter = (STEPS - steps) / 128;
-        const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step + shorter);
-        writeTensor(gpu, state, Float32Array.from(labels));
-        yield { step, time: 1 - step / STEPS, latents: state, tap: async () => [state] };
-        // A tap that is looked at too late would show.
-        writeTensor(gpu, state, new Float32Array(copies).fill(-1));
-      }
-      releaseTensor(gpu, state);
-    },
-    bytes: ({ copies }) => ({ tap: 4 * copies, readRow: 4 * copies }),
-    read: async (taps, _, noises) => {
-      watched.batches.push(taps.length);
-      const readings: Reading[] = [];
-      for (const { tap } of taps) {
-        const labels = await readTensor(gpu, tap[0]);
-        for (const perCopy of noises)
-          readings.push({ values: labels.map((label, v) => label + 0.5 * perCopy[v][0][0]) });
-      }
-      return readings;
-    },
-    floors: () => ({}),
-    controls: {
-      zeroed: {
-        needsOther: false,
-        write: (_own, _other, [into]) => writeTensor(gpu, into, new Float32Array(into.size)),
-      },
-      otherEpisode: { needsOther: true, write: (_own, other, [into]) => copyTensor(gpu, other![0], into) },
-    },
-    toData: (values) => values.map((value) => 1000 + value),
-  };
-}
-
-const PROVENANCE = {
-  model: { name: "", revision: "", weightsSha256: "", trainedOn: "toy", system: "labelled", stamp: {} },
-  ...{ data: { name: "", sha256: "" }, noiseSha256: null, dtype: "f32" as const, versions: {} },
-  device: { name: "", driver: "", adapter: "", software: true },
-} as const;
+import { labelled, PROVENANCE, STEPS, type Watched } from "./labelled.ts";
 
 const SETTINGS = {
   modelDir: "",

@@ -7,8 +7,7 @@ import { figureToSvg, svgToPng } from "../../src/probe/figure/plot.node.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import { type FixtureOptions, referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
 
-const facts = { date: "2026-11-22T00:00:00Z", command: "mimic-video-probe", seconds: 60 };
-const resultOf = (options?: FixtureOptions) => probeResult(referenceMeasurement(options), facts);
+const resultOf = (options?: FixtureOptions) => probeResult(referenceMeasurement(options));
 const namesOf = (figure: ReturnType<typeof convergenceFigure>) =>
   figure.data
     .filter((trace) => trace.name && trace.showlegend !== false)
@@ -34,7 +33,7 @@ describe("what is drawn", () => {
     expect(namesOf(convergenceFigure(result, "final")).join()).not.toMatch(/true actions/);
     const measurement = referenceMeasurement();
     for (const episode of measurement.episodes) episode.truth = undefined;
-    const blind = convergenceFigure(probeResult(measurement, facts), "truth");
+    const blind = convergenceFigure(probeResult(measurement), "truth");
     expect(namesOf(blind)).toContain("to the decode at step 50 (0 there by definition)");
     expect(textOf(blind)).toContain("The true actions are not known.");
   });
@@ -119,7 +118,7 @@ describe("what is drawn", () => {
   it("without inner steps: one panel; the recorded future is a curve of its own", () => {
     const measurement = withoutInnerSteps();
     for (const episode of measurement.episodes) episode.oracle = episode.actions.map((x) => 0.5 * x);
-    const figure = convergenceFigure(probeResult(measurement, facts));
+    const figure = convergenceFigure(probeResult(measurement));
     expect(namesOf(figure)).toEqual([
       "to the true actions",
       "recorded future, to the true actions",

@@ -11,11 +11,9 @@ async function peak(probeSteps: readonly number[]): Promise<number> {
   const out = join(folder, "out");
   const words = ["--episodes", "2", "--video-seeds", "2", "--probe-steps", probeSteps.join(), "--quiet"];
   await promisify(execFile)(process.execPath, ["dist/probe.js", ...words, "--out", out]);
-  const { timing } = JSON.parse(await readFile(join(out, "probe.json"), "utf8")) as {
-    timing: { peak_gpu_bytes: number };
-  };
+  const run = JSON.parse(await readFile(join(out, "run.json"), "utf8")) as { peak_gpu_bytes: number };
   await rm(folder, { recursive: true });
-  return timing.peak_gpu_bytes;
+  return run.peak_gpu_bytes;
 }
 
 it("51 probed steps take less than 1.2 times the memory of 7", async () => {

@@ -7,32 +7,27 @@ import { rmdir, stat } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MimicVideoError, UsageError } from "../../errors.ts";
-import { convergenceFigure, type Figure } from "../../probe/figure/figure.ts";
-import {
-  encodeActions,
-  prepareFolder,
-  RESULT_FILES,
-  refuseUsedFolder,
-  writeAtomic,
-} from "../../probe/result/files.node.ts";
+import type { ProbeMeasurement, RunProbe, Shard } from "../../probe/experiment/measurement.ts";
+import { prepareFolder, RESULT_FILES, refuseUsedFolder, writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
-import type { RunProbe } from "../../probe/experiment/measurement.ts";
-import { helpText, readOptions } from "./options.ts";
-import { type ProgressStream, progressBar } from "./progress.node.ts";
-import { type ProbeResult, probeResult } from "../../probe/result/result.ts";
-import { type ProbeCommand, probeCommand } from "./settings.ts";
-import { probeStatistics } from "../../probe/statistics/statistics.ts";
+import { type RunFacts, runRecord } from "../../probe/result/run-record.ts";
+import { printable } from "../../probe/result/shape.ts";
+import { writeShard } from "../../probe/result/shard.node.ts";
 import { summaryText } from "../../probe/result/summary.ts";
 import { type FolderStore, folderStore } from "../../probe/result/unit-store.node.ts";
+import { type Drawing, writeDocument } from "./document.node.ts";
+import { compare, COMPARED, merge, plot } from "./on-files.node.ts";
+import { helpText, readOptions } from "./options.ts";
+import { type ProgressStream, progressBar } from "./progress.node.ts";
+import { type ProbeCommand, probeCommand } from "./settings.ts";
+import { fileWords } from "./words.ts";
 
 /** What a command needs from its surroundings. */
-export interface Surroundings {
+export interface Surroundings extends Drawing {
   /** Words that start this program, such as ["node", "dist/probe.js"]; for the advice after an interrupt. */
   program: readonly string[];
   /** Loads the runner; only called when there is something to run, so that `--help` needs no GPU. */
   loadRunner: () => Promise<RunProbe>;
-  /** Figure to PNG; loaded when it is needed, because plotly is 5 MB of text. */
-  drawPng: (figure: Figure) => Promise<Uint8Array>;
   stdout: ProgressStream;
   stderr: ProgressStream;
   /** Aborted by an interrupt. */
@@ -43,6 +38,7 @@ export interface Surroundings {
 export async function runCommand(words: readonly string[], surroundings: Surroundings): Promise<number> {
   const { stdout, stderr } = surroundings;
   try {
+    if (ON_FILES.includes(words[0])) return await onFiles(words, surroundings);
     const typed = readOptions(words);
     if (typed.help !== undefined) stdout.write(helpText());
     else if (typed.version !== undefined) stdout.write(`${projectVersion()}\n`);
@@ -54,17 +50,40 @@ export async function runCommand(words: readonly string[], surroundings: Surroun
     const text = ours
       ? error.message
       : `${stack ?? String(error)}\nThis is a fault of the program, not of its use.`;
-    stderr.write(`mimic-video-probe: ${text}\n`);
+    stderr.write(`mimic-video-probe: ${printable(text)}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
 }
+
+const ON_FILES: readonly (string | undefined)[] = ["plot", "compare", "merge"];
+
+async function onFiles([command, ...rest]: readonly string[], surroundings: Surroundings): Promise<number> {
+  const started = performance.now();
+  const wanted =
+    command === "plot"
+      ? fileWords(command, rest, "probe.json", [1, 1], ["reference"])
+      : command === "compare"
+        ? fileWords(command, rest, "probe.json", COMPARED, ["json"])
+        : fileWords(command, rest, "DIR", [1, 10_000], ["json", "reference"]);
+  if (!wanted) surroundings.stdout.write(helpText());
+  else if (command === "plot") await plot(wanted, surroundings, surroundings);
+  else if (command === "compare") await compare(wanted, surroundings, surroundings);
+  else await merge(wanted, surroundings, surroundings, () => factsOf([command, ...rest], started));
+  return 0;
+}
+
+const factsOf = (words: readonly string[], started: number): RunFacts => ({
+  date: new Date().toISOString(),
+  command: ["mimic-video-probe", ...words.map(quoted)].join(" "),
+  seconds: (performance.now() - started) / 1000,
+});
 
 async function measure(
   words: readonly string[],
   command: ProbeCommand,
   surroundings: Surroundings,
 ): Promise<number> {
-  const { stdout, stderr, signal, loadRunner, drawPng } = surroundings;
+  const { stdout, stderr, signal, loadRunner } = surroundings;
   const { settings, quiet, resume } = command;
   const started = performance.now();
   const out =
@@ -87,17 +106,17 @@ async function measure(
     bar.finish();
     const provenance = measurement.provenance;
     provenance.versions = { project: projectVersion(), node: process.versions.node, ...provenance.versions };
-    const statistics = probeStatistics(measurement, { margin: command.margin });
-    const facts = {
-      date: new Date().toISOString(),
-      command: ["mimic-video-probe", ...words.map(quoted)].join(" "),
-      seconds: (performance.now() - started) / 1000,
-    };
-    const result = probeResult(measurement, facts, statistics);
-    const files = await writeResult(out, result, await encodeActions(measurement), (r) =>
-      drawPng(convergenceFigure(r, command.reference)),
-    );
-    if (!quiet) (command.json ? stderr : stdout).write(`${summaryText(result, files, command.reference)}\n`);
+    const run = runRecord(measurement.timing, factsOf(words, started), settings.shard);
+    const say = (text: string): unknown =>
+      quiet || (command.json ? stderr : stdout).write(`${printable(text)}\n`);
+    if (settings.shard) {
+      await writeAtomic(join(out, RESULT_FILES.run), formatJson(run));
+      await writeShard(out, measurement, settings.shard, command);
+      say(shardWords(settings.shard, measurement, out));
+      return 0;
+    }
+    const { result, files } = await writeDocument(out, measurement, run, command, surroundings);
+    say(summaryText(result, files, command.reference, run.seconds));
     if (command.json) stdout.write(formatJson(result));
     return 0;
   } catch (error) {
@@ -110,22 +129,15 @@ async function measure(
   }
 }
 
-// Numbers come first: a figure that cannot be drawn costs no measurement.
-async function writeResult(
-  out: string,
-  result: ProbeResult,
-  actions: Uint8Array,
-  draw: (result: ProbeResult) => Promise<Uint8Array>,
-): Promise<[string, string][]> {
-  const path = (name: keyof typeof RESULT_FILES) => join(out, RESULT_FILES[name]);
-  await writeAtomic(path("actions"), actions);
-  await writeAtomic(path("result"), formatJson(result));
-  await writeAtomic(path("figure"), await draw(result));
-  return [
-    ["figure", path("figure")],
-    ["numbers", path("result")],
-    ["decoded actions", path("actions")],
-  ];
+function shardWords({ index, count }: Shard, { episodes, settings }: ProbeMeasurement, out: string): string {
+  const measured =
+    episodes.length === 0
+      ? "nothing to measure, as there are more parts than units"
+      : `${episodes.length} of ${settings.episodes.length} episodes`;
+  return (
+    `Part ${index} of ${count} (from 0): ${measured}, in ${out}.\n` +
+    "When all parts are there: node dist/probe.js merge DIR … --out DIR"
+  );
 }
 
 function interruptMessage(words: readonly string[], out: string, store: FolderStore): string {

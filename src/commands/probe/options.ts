@@ -155,11 +155,16 @@ export const OPTIONS = [
     name: "out",
     value: "DIR",
     shownDefault: "results/<model>-<date-time>",
-    help: "folder for probe.json, action_convergence.png, actions.safetensors and finished episodes (units/)",
+    help: "folder for probe.json, run.json, action_convergence.png, actions.safetensors and finished episodes (units/)",
   },
   {
     name: "resume",
     help: "continue the interrupted run in --out with the same options: its finished episodes are not computed again",
+  },
+  {
+    name: "shard",
+    value: "i/n",
+    help: "measure only part i (from 0) of n of episodes × video seeds; the other settings are those of the whole run. See docs/cluster.md",
   },
   { name: "quiet", help: "no progress and no summary; errors are still printed" },
   { name: "json", help: "print probe.json to stdout, everything else to stderr" },
@@ -180,6 +185,9 @@ last one and from the true actions (mean squared error in normalised action unit
 controls, 95 % intervals and the null curve of a straight flow.
 
 Usage: node dist/probe.js [options]
+       node dist/probe.js plot probe.json --out DIR              the figure again, without a GPU
+       node dist/probe.js compare A.json B.json … --out DIR      several runs in one figure, and how they differ
+       node dist/probe.js merge DIR … --out DIR                  the parts of a run (--shard) as one
 
 Options:
 `;

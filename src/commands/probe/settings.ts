@@ -3,7 +3,7 @@ import { UsageError } from "../../errors.ts";
 import { readVariants } from "../../kernels/variants.ts";
 import type { Reference } from "../../probe/figure/style.ts";
 import { parseRename } from "../../weights/rename.ts";
-import type { ProbeSettings } from "../../probe/experiment/measurement.ts";
+import type { ProbeSettings, Shard } from "../../probe/experiment/measurement.ts";
 import type { TypedOptions } from "./options.ts";
 
 /** How a run is shown and where it is kept; what it measures is in `settings`. */
@@ -69,14 +69,28 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       nonFinite: typed["allow-nonfinite"] === undefined ? "refuse" : "ignore",
       verify: typed["no-verify"] === undefined,
       unexpected: typed["ignore-unexpected"] === undefined ? "refuse" : "ignore",
+      shard: typed.shard === undefined ? undefined : shard(typed.shard),
     },
-    reference: oneOf("reference", typed.reference ?? "both", ["final", "truth", "both"]),
+    reference: referenceOf(typed.reference),
     margin: typed.margin === undefined ? undefined : positiveNumber("margin", typed.margin),
     out: typed.out,
     resume: typed.resume !== undefined,
     quiet: typed.quiet !== undefined,
     json: typed.json !== undefined,
   };
+}
+
+/** @throws UsageError for a word that names none */
+export const referenceOf = (typed = "both"): Reference =>
+  oneOf("reference", typed, ["final", "truth", "both"]);
+
+function shard(text: string): Shard {
+  const [, index, count] = (/^(\d{1,9})\/(\d{1,9})$/.exec(text) ?? []).map(Number);
+  if (count === undefined || index >= count)
+    throw new UsageError(
+      `--shard ${text}: write i/n with i from 0 to n − 1, such as 0/4 for the first of four.`,
+    );
+  return { index, count };
 }
 
 function positiveNumber(name: string, text: string): number {

@@ -13,7 +13,10 @@ export class Draft {
   /** K or B */
   readonly #points: Readonly<Record<Read, number>>;
 
-  /** @param hasOther whether there is another episode to take the context of */
+  /**
+   * @param settings of which `videoSeeds` are those that are measured
+   * @param hasOther whether there is another episode to take the context of
+   */
   constructor(subject: Subject<Held>, settings: FullSettings, item: Item, hasOther: boolean) {
     const { videoSeeds, probeSteps, actionSteps: M, oracle, budgets } = settings;
     const size = subject.positions * subject.dimensions.names.length;

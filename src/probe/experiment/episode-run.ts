@@ -1,7 +1,8 @@
 /**
  * Episodes in turn. The control with another episode's context takes the last tap of the episode before, and the first takes that of
- * the last. So the last one is measured first, and its own control when the one before it has been; of an episode only its last taps
- * are kept, and only while they are needed.
+ * the last. So the last one is measured first, and its own control at the very end, by itself; of an episode only its last taps
+ * are kept, and only while they are needed. An episode that is not measured here, because it is known already or another machine's, is followed for its
+ * last taps where a control needs them. The last one's control is read by itself in every case, so that resumed and split runs read the same batches.
  */
 import { NonFiniteError } from "../../errors.ts";
 import { Pace } from "../../gpu/pace.ts";
@@ -11,6 +12,7 @@ import { checkEpisode } from "./checks.ts";
 import { Draft, type Read } from "./draft.ts";
 import { type EpisodeMeasurement, type FullSettings, type ProbeHooks, readSeeds } from "./measurement.ts";
 import { batchSize, heldTap, TapReader } from "./reader.ts";
+import { seedBatches, type Share } from "./share.ts";
 
 /** Trajectories that are followed together, and what they start from. */
 interface Batch<C> {
@@ -30,28 +32,34 @@ export class EpisodeRun<C extends Held> {
   /** the position whose control waits for an episode that is measured later */
   readonly #waiting: number | undefined;
   readonly #batches: readonly (readonly number[])[];
-  /** position → its last taps, one for each batch of trajectories, as long as they are needed */
-  readonly #lastTaps = new Map<number, readonly TimedTap[]>();
-  #reader: TapReader<C> | undefined;
+  /** position → which of its batches are measured */
+  readonly #measured: ReadonlyMap<number, readonly number[]>;
+  /** position → batch of trajectories → its last tap, as long as it is needed */
+  readonly #lastTaps = new Map<number, Map<number, TimedTap>>();
+  /** by the number of trajectories in a batch, which decides how many taps are read together */
+  readonly #readers = new Map<number, TapReader<C>>();
   #done = 0;
   #total: number;
 
-  /** @param stored indices of episodes that are known already */
-  constructor(subject: Subject<C>, settings: FullSettings, hooks: ProbeHooks, stored: ReadonlySet<number>) {
+  /** @param share what is to be measured */
+  constructor(subject: Subject<C>, settings: FullSettings, hooks: ProbeHooks, share: readonly Share[]) {
     this.#subject = subject;
     this.#settings = settings;
     this.#hooks = hooks;
-    this.#batches = chunks(settings.videoSeeds, subject.mostCopies);
-    const open = settings.episodes.flatMap((e, at) => (stored.has(e) ? [] : [at]));
+    this.#batches = seedBatches(settings, subject.mostCopies);
+    this.#measured = new Map(share.map(({ at, batches }) => [at, batches]));
+    const open = share.map(({ at }) => at);
     const last = settings.episodes.length - 1;
     this.#open = open.includes(last) ? [last, ...open.filter((at) => at !== last)] : open;
-    this.#waiting = last > 0 && open.includes(last) && open.includes(last - 1) ? last : undefined;
-    const followed = new Set(this.#open.flatMap((at) => [at, this.#before(at)]));
-    const steps = (last: number) => last + 1;
+    this.#waiting = last > 0 && open.includes(last) ? last : undefined;
+    const followed = share.flatMap(({ at, batches }) =>
+      [at, this.#before(at)].flatMap((one) => batches.map((batch) => `${one} ${batch}`)),
+    );
+    const steps = (end: number) => end + 1;
+    const measured = share.reduce((n, { batches }) => n + batches.length, 0);
     this.#total =
-      this.#batches.length *
-      (followed.size * steps(this.#lastStep) +
-        this.#open.length * this.#shorter.reduce((sum, budget) => sum + steps(budget), 0));
+      new Set(followed).size * steps(this.#lastStep) +
+      measured * this.#shorter.reduce((sum, budget) => sum + steps(budget), 0);
   }
 
   /** Measures what is not known yet; yields positions with their measurements as they are finished. */
@@ -60,21 +68,21 @@ export class EpisodeRun<C extends Held> {
     for (const at of this.#open) {
       const before = this.#before(at);
       const waits = at === this.#waiting;
-      if (before !== at && !waits && !this.#lastTaps.has(before)) await this.#follow(before);
+      if (before !== at && !waits) await this.#follow(before, this.#batchesOf(at));
       const item = await this.#subject.items.read(this.#settings.episodes[at]);
       const draft = await this.#explained(item, () => this.#measure(at, item));
       if (waits) waiting = draft;
-      else yield [at, this.#checked(draft)];
+      else yield [at, this.#checked(at, draft)];
       if (before !== at && before !== this.#waiting) this.#forget(before);
     }
     if (!waiting) return;
     const [at, draft] = [this.#waiting!, waiting];
-    yield [at, this.#checked(await this.#explained(draft.item, () => this.#otherControl(at, draft)))];
+    await this.#follow(this.#before(at), this.#batchesOf(at));
+    yield [at, this.#checked(at, await this.#explained(draft.item, () => this.#otherControl(at, draft)))];
   }
 
   release(): void {
-    this.#reader?.release();
-    this.#reader = undefined;
+    this.#releaseReaders();
     for (const at of [...this.#lastTaps.keys()]) this.#forget(at);
   }
 
@@ -82,10 +90,12 @@ export class EpisodeRun<C extends Held> {
   async #measure(at: number, item: Item): Promise<Draft> {
     const { probeSteps, oracle, budgets } = this.#settings;
     const subject = this.#subject;
-    const draft = new Draft(subject, this.#settings, item, this.#before(at) !== at);
-    const others = this.#lastTaps.get(this.#before(at));
-    const kept: TimedTap[] = [];
-    await this.#eachBatch(item, async (batch) => {
+    const settings = { ...this.#settings, videoSeeds: this.#seedsOf(at) };
+    const draft = new Draft(subject, settings, item, this.#before(at) !== at);
+    // The last episode's control is read by itself, even where the tap is at hand.
+    const others = at === this.#waiting ? undefined : this.#lastTaps.get(this.#before(at));
+    const kept = new Map<number, TimedTap>();
+    await this.#eachBatch(item, this.#batchesOf(at), async (batch) => {
       const { encoded, seeds, noise } = batch;
       const reader = this.#readerFor(batch, item);
       const put = (name: Read, point: number) => (readings: readonly Reading[]) =>
@@ -101,8 +111,8 @@ export class EpisodeRun<C extends Held> {
         });
         await this.#hooks.onState?.({ item, state, tap, encoded });
         if (state.step < this.#lastStep) continue;
-        await this.#readControls(reader, draft, batch, { tap, time: state.time }, others?.[batch.index]);
-        if (this.#isNeeded(at)) kept.push({ tap: this.#copy(tap), time: state.time });
+        await this.#readControls(reader, draft, batch, { tap, time: state.time }, others?.get(batch.index));
+        if (this.#isNeeded(at)) kept.set(batch.index, { tap: this.#copy(tap), time: state.time });
       }
       for (const [b, budget] of this.#shorter.entries()) {
         for await (const state of this.#states(batch, budget)) {
@@ -118,16 +128,16 @@ export class EpisodeRun<C extends Held> {
       }
       await reader.flush();
     });
-    if (kept.length > 0) this.#lastTaps.set(at, kept);
+    if (kept.size > 0) this.#keep(at, kept);
     return draft;
   }
 
   /** The control that had to wait for the last taps of another episode. */
   async #otherControl(at: number, draft: Draft): Promise<Draft> {
     const [own, others] = [this.#lastTaps.get(at)!, this.#lastTaps.get(this.#before(at))!];
-    await this.#eachBatch(draft.item, async (batch) => {
+    await this.#eachBatch(draft.item, this.#batchesOf(at), async (batch) => {
       const reader = this.#readerFor(batch, draft.item);
-      await this.#readControls(reader, draft, batch, own[batch.index], others[batch.index], true);
+      await this.#readControls(reader, draft, batch, own.get(batch.index)!, others.get(batch.index), true);
       await reader.flush();
     });
     return draft;
@@ -148,17 +158,24 @@ export class EpisodeRun<C extends Held> {
     }
   }
 
-  /** Follows an episode for its last taps alone: a control needs them, and it was measured in an earlier run. */
-  async #follow(at: number): Promise<void> {
+  /** Follows an episode for those last taps of these batches that are not at hand. */
+  async #follow(at: number, batches: readonly number[]): Promise<void> {
+    const missing = batches.filter((batch) => !this.#lastTaps.get(at)?.has(batch));
+    if (missing.length === 0) return;
     const item = await this.#subject.items.read(this.#settings.episodes[at]);
-    const kept: TimedTap[] = [];
-    await this.#eachBatch(item, async (batch) => {
+    const kept = new Map<number, TimedTap>();
+    await this.#eachBatch(item, missing, async (batch) => {
       for await (const state of this.#states(batch)) {
         if (state.step < this.#lastStep) continue;
-        kept.push({ tap: this.#copy(await state.tap(this.#subject.tapKinds[0])), time: state.time });
+        const tap = await state.tap(this.#subject.tapKinds[0]);
+        kept.set(batch.index, { tap: this.#copy(tap), time: state.time });
       }
     });
-    this.#lastTaps.set(at, kept);
+    this.#keep(at, kept);
+  }
+
+  #keep(at: number, taps: ReadonlyMap<number, TimedTap>): void {
+    this.#lastTaps.set(at, new Map([...(this.#lastTaps.get(at) ?? []), ...taps]));
   }
 
   /** The states of a trajectory, or of one along a whole schedule of other length, each finished on the GPU before the next but one: progress is honest and an interrupt prompt. */
@@ -199,8 +216,21 @@ export class EpisodeRun<C extends Held> {
     return next !== at && (this.#open.includes(next) || at === this.#waiting);
   }
 
-  async #eachBatch(item: Item, body: (batch: Batch<C>) => Promise<void>): Promise<void> {
-    for (const [index, seeds] of this.#batches.entries()) {
+  #batchesOf(at: number): readonly number[] {
+    return this.#measured.get(at) ?? [];
+  }
+
+  #seedsOf(at: number): number[] {
+    return this.#batchesOf(at).flatMap((batch) => this.#batches[batch]);
+  }
+
+  async #eachBatch(
+    item: Item,
+    batches: readonly number[],
+    body: (batch: Batch<C>) => Promise<void>,
+  ): Promise<void> {
+    for (const index of batches) {
+      const seeds = this.#batches[index];
       const encoded = await this.#subject.encode(item, seeds.length);
       try {
         await body({ encoded, seeds, index, noise: seeds.map((seed) => this.#subject.noise(item, seed)) });
@@ -213,20 +243,29 @@ export class EpisodeRun<C extends Held> {
   #readerFor({ encoded, seeds }: Batch<C>, item: Item): TapReader<C> {
     const subject = this.#subject;
     const { actionSteps, actionSeeds, probeSteps } = this.#settings;
-    if (!this.#reader) {
+    let reader = this.#readers.get(seeds.length);
+    if (!reader) {
       const rows = probeSteps.length + Object.keys(subject.controls).length + this.#shorter.length;
       const batch = batchSize(rows, subject.readBudget, subject.bytes(encoded));
-      this.#reader = new TapReader(subject, batch);
-      const reads = this.#open.length * this.#batches.length * Math.ceil(rows / batch);
-      this.#total += reads * readSeeds(this.#settings) * actionSteps;
+      reader = new TapReader(subject, batch);
+      this.#readers.set(seeds.length, reader);
+      const alike = [...this.#measured.values()]
+        .flat()
+        .filter((b) => this.#batches[b].length === seeds.length);
+      this.#total += alike.length * Math.ceil(rows / batch) * readSeeds(this.#settings) * actionSteps;
     }
     const noises =
       actionSeeds === "same"
         ? [seeds.map((seed) => subject.readNoise(item, seed))]
         : actionSeeds.map((seed) => seeds.map(() => subject.readNoise(item, seed)));
     const { signal } = this.#hooks;
-    this.#reader.begin(encoded, noises, actionSteps || undefined, { signal, onStep: () => this.#step() });
-    return this.#reader;
+    reader.begin(encoded, noises, actionSteps || undefined, { signal, onStep: () => this.#step() });
+    return reader;
+  }
+
+  #releaseReaders(): void {
+    for (const reader of this.#readers.values()) reader.release();
+    this.#readers.clear();
   }
 
   #copy(tap: Tap): Tap {
@@ -236,7 +275,7 @@ export class EpisodeRun<C extends Held> {
   }
 
   #forget(at: number): void {
-    for (const { tap } of this.#lastTaps.get(at) ?? [])
+    for (const { tap } of this.#lastTaps.get(at)?.values() ?? [])
       for (const x of tap) releaseTensor(this.#subject.gpu, x);
     this.#lastTaps.delete(at);
   }
@@ -247,12 +286,13 @@ export class EpisodeRun<C extends Held> {
     this.#hooks.onProgress?.({ phase: "probing", done, total: this.#total, unit: "steps" });
   }
 
-  #checked({ measurement }: Draft): EpisodeMeasurement {
-    const { videoSeeds, actionSeeds, probeSteps, actionSteps, budgets } = this.#settings;
+  #checked(at: number, { measurement }: Draft): EpisodeMeasurement {
+    const { actionSeeds, probeSteps, actionSteps, budgets, videoSeeds: all } = this.#settings;
+    const videoSeeds = this.#seedsOf(at);
     const { positions, dimensions } = this.#subject;
     const sizes = { positions, dimensions: dimensions.names.length, probeSteps: probeSteps.length };
     checkEpisode({ videoSeeds, actionSeeds, actionSteps, budgets: budgets?.length, ...sizes }, measurement);
-    return measurement;
+    return videoSeeds.length === all.length ? measurement : { ...measurement, videoSeeds };
   }
 
   /** A value that is not finite: the work is repeated with every tensor looked at, so that the error names the first. */
@@ -260,8 +300,7 @@ export class EpisodeRun<C extends Held> {
     const draft = await work();
     if (draft.isFinite) return draft;
     const { gpu } = this.#subject;
-    this.#reader?.release();
-    this.#reader = undefined;
+    this.#releaseReaders();
     // New buffers are zero; reused ones would still hold what the failed run left in parts not yet written.
     gpu.memory.trim();
     gpu.checkFinite = true;
@@ -272,12 +311,4 @@ export class EpisodeRun<C extends Held> {
     }
     throw new NonFiniteError(`the decoded actions of episode ${item.id} are not finite`);
   }
-}
-
-/** Consecutive parts of at most `most`. */
-function chunks<T>(values: readonly T[], most: number): T[][] {
-  const size = Math.min(values.length, most);
-  return Array.from({ length: Math.ceil(values.length / size) }, (_, i) =>
-    values.slice(i * size, (i + 1) * size),
-  );
 }

@@ -11,6 +11,13 @@
 import type { WeightDtype } from "../../tensor/matrix.ts";
 import type { Item, State, Tap, TrainedOn } from "../subject.ts";
 
+/** A part of a run that is split among machines. */
+export interface Shard {
+  /** From 0. */
+  index: number;
+  count: number;
+}
+
 /** What the experiment is, as it is asked for: everything that decides its numbers, together with the model, data and device. */
 export interface ProbeSettings {
   /** Folder of a checkpoint, or its name on the Hub. */
@@ -59,6 +66,8 @@ export interface ProbeSettings {
   gpuMemory?: number;
   /** In what the products are computed. */
   arithmetic?: "f32" | "f16";
+  /** Which part of the run is measured; undefined: all. */
+  shard?: Shard;
 }
 
 /** The same with everything the subject decides filled in; see settings.ts. */
@@ -84,6 +93,8 @@ export interface EpisodeMeasurement {
   episode: number;
   /** Kernel variants that had been recorded when it was finished, by kernel. */
   variants?: Readonly<Record<string, readonly string[]>>;
+  /** Which of the run's video seeds are here, V of them, where a part of the run was measured; undefined: all. */
+  videoSeeds?: readonly number[];
   /** Name of the episode in the data. */
   id: string;
   prompt: string;
@@ -184,6 +195,7 @@ export interface ProbeMeasurement {
   budgetCalls?: number[];
   /** T, positions in a chunk. */
   chunkLength: number;
+  /** Those of the settings, in their order; of a part of a run those that it measured. */
   episodes: EpisodeMeasurement[];
   timing: ProbeTiming;
 }
@@ -203,10 +215,11 @@ export type Fingerprint = Record<string, string | number | boolean | null | read
 export interface UnitStore {
   /**
    * Says what the units of this run depend on; called once, before `load` and `save`.
+   * @param share the episodes of which this run measures at least a part.
    * @returns the episodes that need not be computed again.
    * @throws UsageError when stored units depend on other values, naming those that differ.
    */
-  begin: (fingerprint: Fingerprint) => Promise<number[]>;
+  begin: (fingerprint: Fingerprint, share?: readonly number[]) => Promise<number[]>;
   /** @returns a finished unit, or undefined when this episode is not stored. */
   load: (episode: number) => Promise<EpisodeMeasurement | undefined>;
   /** Keeps a finished unit; once this resolves it survives an interrupt. */
@@ -239,7 +252,8 @@ export type RunProbe = (settings: ProbeSettings, hooks: ProbeHooks) => Promise<P
 
 /**
  * The fingerprint of a run: the settings and the provenance, without what only names a place (folders, files).
- * The list of episodes belongs to it, because the control with another episode's context depends on the list.
+ * The list of episodes belongs to it, because the control with another episode's context depends on the list; which part
+ * of the run a machine measures does not, because it changes no number.
  */
 export function fingerprintOf(settings: FullSettings, provenance: ProbeProvenance): Fingerprint {
   const { model, data, device, noiseSha256, dtype, versions } = provenance;

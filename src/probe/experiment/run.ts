@@ -13,6 +13,7 @@ import {
   type ProbeSettings,
 } from "./measurement.ts";
 import { completeSettings } from "./settings.ts";
+import { isOf, mergedVariants, shareOf } from "./share.ts";
 
 /** What a run works on; whoever opens it closes it. */
 export interface ProbeInputs<C extends Held> {
@@ -31,15 +32,27 @@ export async function runProbe<C extends Held>(
 ): Promise<ProbeMeasurement> {
   const settings = completeSettings(asked, subject);
   const { episodes, probeSteps, videoSteps, actionSteps } = settings;
-  const stored = new Set(await hooks.store?.begin(fingerprintOf(settings, provenance)));
-  const run = new EpisodeRun(subject, settings, hooks, stored);
+  const share = shareOf(settings, subject.mostCopies);
+  const found = new Set(
+    await hooks.store?.begin(
+      fingerprintOf(settings, provenance),
+      share.map(({ episode }) => episode),
+    ),
+  );
   const started = performance.now();
   const measured = new Map<number, EpisodeMeasurement>();
+  for (const own of share) {
+    const known = found.has(own.episode) ? await hooks.store?.load(own.episode) : undefined;
+    if (known && isOf(own, known)) measured.set(own.at, known);
+  }
+  const resumed = measured.size;
+  const run = new EpisodeRun(
+    subject,
+    settings,
+    hooks,
+    share.filter(({ at }) => !measured.has(at)),
+  );
   try {
-    for (const [at, episode] of episodes.entries()) {
-      const known = stored.has(episode) ? await hooks.store?.load(episode) : undefined;
-      if (known) measured.set(at, known);
-    }
     for await (const [at, measurement] of run.all()) {
       const finished = { ...measurement, variants: subject.gpu.variantsRan };
       await hooks.store?.save(finished);
@@ -54,7 +67,7 @@ export async function runProbe<C extends Held>(
   const callsOfBudget = (budget: number): number => subject.axes.stop(budget).calls?.[budget] ?? budget + 1;
   return {
     settings,
-    provenance: { ...provenance, variants: variantsOf([...measured.values()]) },
+    provenance: { ...provenance, variants: mergedVariants([...measured.values()]) },
     actionNames: [...names],
     actionUnits: [...units],
     datasetMean: subject.floors(first).datasetMean,
@@ -63,25 +76,11 @@ export async function runProbe<C extends Held>(
     stopCalls: probeSteps.map((k) => calls?.[k] ?? k + 1),
     budgetCalls: settings.budgets?.map(callsOfBudget),
     chunkLength: subject.positions,
-    episodes: episodes.map((_, at) => measured.get(at)!),
+    episodes: share.map(({ at }) => measured.get(at)!),
     timing: {
       phases: [{ name: "episodes", seconds: (performance.now() - started) / 1000 }],
-      resumedEpisodes: stored.size,
+      resumedEpisodes: resumed,
       peakGpuBytes: subject.gpu.memory.usage.peak,
     },
   };
-}
-
-/** What any of the episodes was computed with, in alphabetical order. */
-function variantsOf(episodes: readonly EpisodeMeasurement[]): Record<string, string[]> {
-  const all = new Map<string, Set<string>>();
-  for (const { variants = {} } of episodes) {
-    for (const [kernel, names] of Object.entries(variants)) {
-      const known = all.get(kernel) ?? new Set();
-      for (const name of names) known.add(name);
-      all.set(kernel, known);
-    }
-  }
-  const sorted = [...all].sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(sorted.map(([kernel, names]) => [kernel, [...names].sort()]));
 }

@@ -10,6 +10,9 @@ import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../ex
 /** Names in the output folder. */
 export const RESULT_FILES = {
   result: "probe.json",
+  run: "run.json",
+  shard: "shard.json",
+  report: "report.html",
   figure: "action_convergence.png",
   actions: "actions.safetensors",
   units: "units",
@@ -95,9 +98,10 @@ export async function refuseUsedFolder(folder: string): Promise<void> {
           "Continue that run with --resume and the same options, or name another folder.",
       );
   }
-  if (names.includes(RESULT_FILES.result))
+  const document = [RESULT_FILES.result, RESULT_FILES.shard].find((name) => names.includes(name));
+  if (document)
     throw new UsageError(
-      `--out ${folder} already holds a ${RESULT_FILES.result}. Name another folder, or remove that one first.`,
+      `--out ${folder} already holds a ${document}. Name another folder, or remove that one first.`,
     );
 }
 

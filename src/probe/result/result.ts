@@ -3,7 +3,7 @@
  *
  * Errors are mean squared errors in squared normalised action units. Arrays along the video axis have one entry per
  * `probe_steps`; along the action axis, one per action step. Keys that `reference.json` of the toy also has mean the
- * same there. Two runs with equal settings on the same adapter differ in `timing` only.
+ * same there. Two runs with equal settings on the same adapter write the same bytes; what differs is in `run.json`.
  *
  * Names of references: `last` is the decode at the last video step, `final` the end of the same decode (the two agree
  * at the last video step), `truth` the recorded actions. What is not known is null, never absent.
@@ -11,7 +11,7 @@
 import { type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
 import type { GridReadOut } from "../statistics/grid.ts";
-import type { ProbeMeasurement, ProbeProvenance, ProbeTiming } from "../experiment/measurement.ts";
+import type { ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
 import type { TrainedOn } from "../subject.ts";
 import { type ExpectedCoverage, expectedCoverage } from "../statistics/coverage.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
@@ -19,16 +19,16 @@ import { type VerdictResult, verdictResult } from "./verdict.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
 /** Raised whenever a key changes its meaning or goes away. */
-export const RESULT_VERSION = 2;
+export const RESULT_VERSION = 3;
 
 /** Curves along the video axis in one view. */
-interface VideoAxis<T> {
+export interface VideoAxis<T> {
   mse_to_last: T;
   mse_to_truth: T | null;
 }
 
 /** Curves along the action axis in one view; iterates have M + 1 points, one-jump estimates M. */
-interface ActionAxis<T> {
+export interface ActionAxis<T> {
   iterate_to_final: T;
   iterate_to_truth: T | null;
   one_jump_to_final: T;
@@ -36,17 +36,17 @@ interface ActionAxis<T> {
 }
 
 /** An error without an axis, with its 95 % interval (null with one episode). */
-interface Level {
+export interface Level {
   mean: number;
   interval: Interval | null;
 }
 
-interface Levels {
+export interface Levels {
   to_last: Level;
   to_truth: Level | null;
 }
 
-interface GridTables {
+export interface GridTables {
   /** (K, points) against the end of the same decode. */
   to_final: number[][];
   /** (K, points) against the decode at the last video step. */
@@ -118,8 +118,8 @@ export interface ProbeResult {
   video_axis_per_dimension: VideoAxis<number[][]>;
   /** (K, T) */
   video_axis_per_position: VideoAxis<number[][]>;
-  /** (K, D) in the square of `action_units`; dimensions of different units have no common mean. */
-  mse_to_last_data_units: number[][];
+  /** (K, D) in the square of `action_units`; dimensions of different units have no common mean. Null in files of version 1. */
+  mse_to_last_data_units: number[][] | null;
   /** (K, D) the same against the truth; null where it is not known in the data's units. */
   mse_to_truth_data_units: number[][] | null;
   /** (M + 1) or (M); null where the read-out has no inner steps (M = 0), as everything down to `grid`. */
@@ -151,18 +151,6 @@ export interface ProbeResult {
   between_seeds: { video: number | null; action: number | null };
   /** From which step on the read-out is as good as at the last; see verdict.ts. */
   verdict: VerdictResult;
-  /** The only block that may differ between two runs with equal settings. */
-  timing: {
-    /** ISO 8601, UTC: when the run ended. */
-    date: string;
-    /** As it was typed. */
-    command: string;
-    /** Wall seconds of the whole run and of its phases. */
-    seconds: number;
-    phases: ProbeTiming["phases"];
-    resumed_episodes: number;
-    peak_gpu_bytes: number | null;
-  };
   /** (E) what the data say of each episode, by name. */
   episode_labels: Readonly<Record<string, string>>[];
   /** Spread over seeds by those labels; empty with one seed or without labels. See statistics/label-spread.ts. */
@@ -198,13 +186,6 @@ export interface BudgetResult extends VideoAxis<number[]> {
     { budget: number; stop: number; calls: number; difference: number; interval: Interval | null }[] | null;
 }
 
-/** What the measurement cannot know about its own run. */
-export interface RunFacts {
-  date: string;
-  command: string;
-  seconds: number;
-}
-
 const STATEMENTS: Record<TrainedOn, string> = {
   random:
     "Random weights: nothing was learned. The curves show the arithmetic of the sampler and say nothing about any task.",
@@ -230,10 +211,9 @@ const levelsOf = (level: TwoReferences | null): Levels | null => {
  */
 export function probeResult(
   measurement: ProbeMeasurement,
-  facts: RunFacts,
   statistics: ProbeStatistics = probeStatistics(measurement),
 ): ProbeResult {
-  const { settings, timing } = measurement;
+  const { settings } = measurement;
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
   const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, verdict, interval } = statistics;
@@ -321,14 +301,6 @@ export function probeResult(
     oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
     between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
     verdict: verdictResult(verdict, settings.probeSteps),
-    timing: {
-      date: facts.date,
-      command: facts.command,
-      seconds: facts.seconds,
-      phases: timing.phases,
-      resumed_episodes: timing.resumedEpisodes,
-      peak_gpu_bytes: timing.peakGpuBytes ?? null,
-    },
     episode_labels: measurement.episodes.map(({ labels = {} }) => labels),
     spread_by_label: statistics.spreadByLabel,
     budget_axis: budget && {

@@ -29,21 +29,22 @@ interface Column {
 /**
  * @param files what was written, as [what it is, path].
  * @param reference which references to show; both when the one asked for is not known.
+ * @param seconds how long the run took, where that is known.
  * @returns lines joined by newlines, without escape codes.
  */
 export function summaryText(
   result: ProbeResult,
   files: [string, string][],
   reference: Reference = "both",
+  seconds?: number,
 ): string {
   const truth = result.video_axis.mse_to_truth !== null && reference !== "final";
   const last = reference !== "truth" || result.video_axis.mse_to_truth === null;
   const { model, device, dtype } = result;
   const where = `${device.name}${device.software ? " (software: a CPU that plays GPU)" : ""}`;
-  const seconds = `${Math.round(result.timing.seconds)} s`;
   return [
     `${model.name}, ${model.trained_on === "random" ? "random weights" : `trained: ${model.trained_on}`}, weights ${model.weights_sha256.slice(0, 12)}`,
-    `${where}, ${dtype}; ${sampleSentence(result)}; ${seconds}`,
+    `${where}, ${dtype}; ${sampleSentence(result)}${seconds === undefined ? "" : `; ${Math.round(seconds)} s`}`,
     "",
     `${AXIS_TITLE} axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
     ...videoTable(result, truth, last),

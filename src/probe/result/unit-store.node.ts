@@ -38,7 +38,7 @@ const OPTIONAL: readonly string[] = [
 export interface FolderStore extends UnitStore {
   /** Episodes finished so far, in this run or before. */
   finished(): number[];
-  /** Episodes of the whole run; undefined before `begin`. */
+  /** Episodes that this run measures; undefined before `begin`. */
   total(): number | undefined;
 }
 
@@ -47,11 +47,12 @@ export function folderStore(out: string): FolderStore {
   const folder = join(out, RESULT_FILES.units);
   const finished = new Set<number>();
   let fingerprint: Fingerprint | undefined;
+  let share: readonly number[] | undefined;
   const list = () => Array.from(finished).sort((a, b) => a - b);
   const pathOf = (episode: number) => join(folder, `episode-${String(episode).padStart(6, "0")}.safetensors`);
 
   return {
-    async begin(expected) {
+    async begin(expected, episodes) {
       await mkdir(folder, { recursive: true });
       for (const name of (await readdir(folder)).sort()) {
         const match = /^episode-(\d+)\.safetensors$/.exec(name);
@@ -66,6 +67,7 @@ export function folderStore(out: string): FolderStore {
         finished.add(Number(match[1]));
       }
       fingerprint = expected;
+      share = episodes ?? (Array.isArray(expected.episodes) ? (expected.episodes as number[]) : undefined);
       return list();
     },
     async load(episode) {
@@ -78,8 +80,8 @@ export function folderStore(out: string): FolderStore {
       await writeAtomic(pathOf(measurement.episode), await encodeUnit(measurement, fingerprint));
       finished.add(measurement.episode);
     },
-    finished: list,
-    total: () => (Array.isArray(fingerprint?.episodes) ? fingerprint.episodes.length : undefined),
+    finished: () => list().filter((episode) => share?.includes(episode) ?? true),
+    total: () => share?.length,
   };
 }
 
@@ -88,10 +90,10 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
     const array = measurement[name];
     return array ? [{ name, dtype: "F32" as const, shape: [array.length], data: joined([array]) }] : [];
   });
-  const { episode, id, prompt, labels, variants } = measurement;
+  const { episode, id, prompt, labels, variants, videoSeeds } = measurement;
   return encodeSafetensors(tensors, {
     version: UNIT_VERSION,
-    unit: JSON.stringify({ episode, id, prompt, labels, variants }),
+    unit: JSON.stringify({ episode, id, prompt, labels, variants, videoSeeds }),
     fingerprint: JSON.stringify(fingerprint),
   });
 }
@@ -117,7 +119,7 @@ async function readUnit(
         arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
     const header = JSON.parse(unit) as Pick<
       EpisodeMeasurement,
-      "episode" | "id" | "prompt" | "labels" | "variants"
+      "episode" | "id" | "prompt" | "labels" | "variants" | "videoSeeds"
     >;
     const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
     return { measurement, metadata: { fingerprint } };

@@ -1,0 +1,188 @@
+/**
+ * `probe.json` described (shape.ts): what `plot` and `compare` accept, and what docs/probe.schema.json says. A key that `ProbeResult` gains
+ * does not compile until it is described here. Axis letters: measurement.ts.
+ */
+import type { Interval } from "../statistics/bootstrap.ts";
+import type { ExpectedCoverage } from "../statistics/coverage.ts";
+import type { Regret } from "../statistics/regret.ts";
+import type { ActionAxis, GridTables, Level, Levels, ProbeResult, VideoAxis } from "./result.ts";
+import { RESULT_SCHEMA, RESULT_VERSION } from "./result.ts";
+import {
+  about,
+  boolean,
+  either,
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  record,
+  type Shape,
+  type Size,
+  text,
+} from "./shape.ts";
+import type { VerdictResult } from "./verdict.ts";
+
+const count = (least = 0): Shape<number> => number({ least, most: 2 ** 32, whole: true });
+const error = number({ least: 0 });
+const sha256 = text();
+const step = count();
+
+const interval = object<Interval>({ low: number(), high: number() });
+const level = object<Level>({ mean: error, interval: nullable(interval) });
+const levels = nullable(object<Levels>({ to_last: level, to_truth: nullable(level) }));
+const regret = nullable(object<Regret>({ mean: error, interval: nullable(interval) }));
+const table = (rows: Size, columns: Size): Shape<number[][]> => list(list(error, columns), rows);
+
+function videoAxis<T>(view: Shape<T>): Shape<VideoAxis<T>> {
+  return object<VideoAxis<T>>({ mse_to_last: view, mse_to_truth: nullable(view) });
+}
+
+/** `view` by the number of points: iterates have M + 1, one-jump estimates M. */
+function actionAxis<T>(view: (points: Size) => Shape<T>): Shape<ActionAxis<T> | null> {
+  const [iterate, oneJump] = [view("M + 1"), view("M")];
+  return nullable(
+    object<ActionAxis<T>>({
+      iterate_to_final: iterate,
+      iterate_to_truth: nullable(iterate),
+      one_jump_to_final: oneJump,
+      one_jump_to_truth: nullable(oneJump),
+    }),
+  );
+}
+
+const gridTables = (points: Size): Shape<GridTables> =>
+  object<GridTables>({
+    to_final: table("K", points),
+    to_last: table("K", points),
+    to_truth: nullable(table("K", points)),
+  });
+
+const coverage = object<ExpectedCoverage>({
+  normal: error,
+  t3: error,
+  lognormal_half: error,
+  lognormal_one: error,
+});
+
+const verdict = object<VerdictResult>({
+  status: oneOf("sufficient", "undetermined"),
+  step: about("The smallest sufficient step; null where it is undetermined.", nullable(step)),
+  reason: text(),
+  margin: nullable(error),
+  margin_source: nullable(oneOf("option", "hold_still", "dataset_mean", "zeroed_context")),
+  independent_episodes: count(),
+  difference: about("Mean of MSE(k) − MSE(N) to the truth.", nullable(list(number(), "K"))),
+  difference_interval: nullable(list(interval, "K")),
+  better_steps: list(step),
+  worse_steps: list(step),
+  equivalent_steps: list(step),
+  best_step: nullable(step),
+  regret_of_last: regret,
+  regret_of_step: regret,
+});
+
+export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
+  schema: oneOf(RESULT_SCHEMA),
+  version: oneOf(RESULT_VERSION),
+  statement: about("What the weights are and what must not be concluded.", text(/\S/)),
+  model: object<ProbeResult["model"]>({
+    name: text(),
+    revision: text(),
+    weights_sha256: sha256,
+    trained_on: oneOf("random", "toy", "pretrained"),
+    system: text(),
+    stamp: about("What decides the numbers besides the weights.", record(text())),
+  }),
+  data: object<ProbeResult["data"]>({ name: text(), sha256, noise_sha256: nullable(sha256) }),
+  device: object<ProbeResult["device"]>({ name: text(), driver: text(), adapter: text(), software: boolean }),
+  dtype: text(),
+  variants: about("Programs that ran, by kernel.", nullable(record(list(text())))),
+  versions: record(text()),
+  video_steps: about("N, steps of the schedule.", count(1)),
+  probe_steps: about("Video steps that were read out, ascending.", list(step, "K")),
+  tau: about("Video times of the probed steps: 1 is noise, 0 is clean.", list(number(), "K")),
+  action_steps: about("M; 0 where the read-out has no steps.", count()),
+  action_times: list(number(), "M + 1"),
+  episodes: list(
+    object<ProbeResult["episodes"][number]>({ index: count(), id: text(), prompt: text() }),
+    "E",
+  ),
+  video_seeds: list(count()),
+  action_seeds: either(list(count()), oneOf("same"), Array.isArray),
+  chunk_length: about("T, positions of an action chunk.", count(1)),
+  action_names: list(text(), "D"),
+  action_units: list(text(), "D"),
+  interval: object<ProbeResult["interval"]>({
+    level: number({ least: 0, most: 1 }),
+    method: text(),
+    clusters: about("Episodes that are no copies of one another.", count()),
+    resamples: count(),
+    seed: count(),
+    expected_coverage: nullable(coverage),
+  }),
+  video_axis: about("Mean squared errors, squared normalised action units.", videoAxis(list(error, "K"))),
+  video_axis_interval: videoAxis(nullable(list(interval, "K"))),
+  video_axis_per_episode: videoAxis(table("E", "K")),
+  video_axis_per_dimension: videoAxis(table("K", "D")),
+  video_axis_per_position: videoAxis(table("K", "T")),
+  mse_to_last_data_units: about(
+    "In the squares of action_units; null in files of version 1.",
+    nullable(table("K", "D")),
+  ),
+  mse_to_truth_data_units: nullable(table("K", "D")),
+  action_axis_at_last_video_step: actionAxis((points) => list(error, points)),
+  action_axis_interval: actionAxis((points) => nullable(list(interval, points))),
+  action_axis_per_episode: actionAxis((points) => table("E", points)),
+  action_axis_per_dimension: actionAxis((points) => table(points, "D")),
+  action_axis_per_position: actionAxis((points) => table(points, "T")),
+  null_curve: about(
+    "What a straight flow between the same ends gives, whatever was learned.",
+    nullable(
+      object<NonNullable<ProbeResult["null_curve"]>>({
+        // To the truth it is a quadratic whose middle may round below 0.
+        iterate_to_final: list(number(), "M + 1"),
+        iterate_to_truth: nullable(list(number(), "M + 1")),
+      }),
+    ),
+  ),
+  grid: about(
+    "Video step × action step.",
+    nullable(
+      object<NonNullable<ProbeResult["grid"]>>({ iterate: gridTables("M + 1"), one_jump: gridTables("M") }),
+    ),
+  ),
+  floors: about(
+    "What a policy that ignores the scene scores.",
+    object<ProbeResult["floors"]>({
+      hold_still_to_truth: nullable(error),
+      dataset_mean_to_truth: nullable(error),
+      hold_still: levels,
+      dataset_mean: levels,
+    }),
+  ),
+  controls: about(
+    "The decode at the last step with a context that knows nothing of the episode.",
+    object<ProbeResult["controls"]>({ zeroed_context: levels, other_episode_context: levels }),
+  ),
+  oracle_axis: about("Decodes from the recorded future.", nullable(videoAxis(list(error, "K")))),
+  oracle_axis_interval: nullable(videoAxis(nullable(list(interval, "K")))),
+  between_seeds: about(
+    "Mean squared difference of the last actions of two seeds; null with one seed.",
+    object<ProbeResult["between_seeds"]>({ video: nullable(error), action: nullable(error) }),
+  ),
+  verdict: about("From which step on the read-out is as good as at the last.", verdict),
+});
+
+/** docs/probe.schema.json. */
+export function resultJsonSchema(): object {
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: `urn:${RESULT_SCHEMA}:${RESULT_VERSION}`,
+    title: `probe.json, version ${RESULT_VERSION}`,
+    description:
+      "Axes: E episodes, K probed steps, M action steps, T positions of a chunk, D action dimensions; lengths are given as (letter). " +
+      "Keys may be added within a version; a key that changes its meaning or goes away raises it.",
+    ...RESULT_SHAPE.schema,
+  };
+}
