@@ -186,7 +186,7 @@ export async function runParity(words: readonly string[]): Promise<number> {
       variants: { type: "string" },
       dtype: { type: "string", default: "f32" },
       arithmetic: { type: "string", default: "f32" },
-      help: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
     },
   });
   if (values.help) {

@@ -47,12 +47,15 @@ export async function runToEnd(
   command: () => Promise<number>,
   { printing }: { printing: boolean },
 ): Promise<void> {
+  let said = false;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") {
       if (printing) process.exit(0);
       return;
     }
-    process.stderr.write(`Standard output cannot be written (${error.code ?? error.message}).\n`);
+    // Every line that cannot be written fails anew.
+    if (!said) process.stderr.write(`Standard output cannot be written (${error.code ?? error.message}).\n`);
+    said = true;
     if (printing) process.exit(1);
     process.exitCode = 1;
   });

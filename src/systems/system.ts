@@ -17,6 +17,8 @@ export interface SystemOptions extends LoaderOptions {
   /** one of several policies in a folder */
   readonly policy?: string;
   readonly dtype?: WeightDtype;
+  /** trajectories of an item, V: what a plan is made for; default 1 */
+  readonly trajectories?: number;
   /** bytes the graphics card has, where the person says so */
   readonly gpuMemory?: number;
   /** embeddings of prompts, a file */

@@ -13,21 +13,22 @@ const WEIGHTS = /\.(safetensors|pt|pth|ckpt|bin)$/;
 
 /**
  * A folder with a model.json, or any folder that is read the same way.
+ * @param options.expected what the folder should hold, for the message when there is none
  * @throws FormatError when it is no folder
  */
 export async function openModelFolder(
   folder: string,
   revision = "unversioned",
-  options: { readonly verify?: boolean } = {},
+  options: { readonly verify?: boolean; readonly expected?: string } = {},
 ): Promise<ModelFiles> {
   const found = await stat(folder).catch(() => undefined);
   if (!found?.isDirectory()) {
     throw new FormatError(
-      `${folder} is not a folder. Give a folder that holds a model.json, such as weights/toy.`,
+      `${folder} is not a folder. Give ${options.expected ?? "a folder that holds a model.json, such as weights/toy"}.`,
     );
   }
   return {
-    name: path.basename(path.resolve(folder)),
+    name: nameOf(path.resolve(folder)),
     revision,
     paths: (await filesBelow(folder)).sort(),
     bytes: (file) => openFile(path.join(folder, file)),
@@ -43,6 +44,16 @@ export async function openModelFolder(
       return hash.digest("hex");
     },
   };
+}
+
+/** A folder's own name; in the Hub's cache, where that is a hash, the repository's. */
+function nameOf(folder: string): string {
+  const parts = folder.split(path.sep);
+  const at = parts.lastIndexOf("snapshots");
+  const repo = /^models--(.+)--(.+)$/.exec(parts[at - 1] ?? "");
+  return repo && /^[0-9a-f]{40}$/.test(parts[at + 1] ?? "")
+    ? [repo[1], repo[2], ...parts.slice(at + 2)].join("/")
+    : path.basename(folder);
 }
 
 /** Deeper than any published layout; a folder of data sets beside a model is not walked for ever. */

@@ -3,13 +3,20 @@ import { NonFiniteError } from "../../src/errors.ts";
 import { formatJson } from "../../src/probe/result/json.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import { summaryText } from "../../src/probe/result/summary.ts";
-import { short } from "../../src/probe/result/words.ts";
+import { short, withRoom } from "../../src/probe/result/words.ts";
 import { INTERVAL_METHOD } from "../../src/probe/statistics/bootstrap.ts";
 import { expectedCoverage } from "../../src/probe/statistics/coverage.ts";
 import { readJson, type Reference, referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
 
 const early = { date: "2026-01-01T00:00:00Z", command: "a", seconds: 1 };
 const late = { date: "2026-12-31T00:00:00Z", command: "b", seconds: 99 };
+
+it("labels an axis at its ends, and between them where there is room", () => {
+  const all = [0, 1, 2, 3, 4, 5, 6];
+  expect(withRoom([0, 1, 2, 5, 12, 23, 34], all)).toEqual([0, 3, 4, 5, 6]);
+  expect(withRoom([0, 10, 20, 30, 40, 50, 60], all)).toEqual(all);
+  expect(withRoom([7], [0])).toEqual([0]);
+});
 
 describe("probe.json", () => {
   const result = probeResult(referenceMeasurement(), early);

@@ -12,6 +12,8 @@ import { join, relative } from "node:path";
 export interface MockFile {
   readonly bytes: Uint8Array;
   readonly lfs: boolean;
+  /** bytes that the listing says, where that is not what there is */
+  readonly listedSize?: number;
 }
 
 export interface MockRepo {
@@ -166,12 +168,12 @@ export class MockHub {
   }
 
   #tree(url: URL, response: ServerResponse, repo: MockRepo): void {
-    const entries: unknown[] = [...repo.files].map(([path, { bytes, lfs }]) => ({
+    const entries: unknown[] = [...repo.files].map(([path, { bytes, lfs, listedSize = bytes.length }]) => ({
       type: "file",
       path,
       oid: gitHash(bytes),
-      size: bytes.length,
-      ...(lfs ? { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } } : {}),
+      size: listedSize,
+      ...(lfs ? { lfs: { oid: sha256(bytes), size: listedSize, pointerSize: 130 } } : {}),
     }));
     const folders = new Set(
       [...repo.files.keys()].filter((path) => path.includes("/")).map((path) => path.split("/")[0]),

@@ -14,7 +14,7 @@ import type {
   RunProbe,
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
-import { checkSettings } from "../../probe/experiment/settings.ts";
+import { checkSettings, DEFAULTS } from "../../probe/experiment/settings.ts";
 import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
@@ -57,7 +57,10 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     onNote?.(checkMemory(opened, await device()));
     clock.lap("open");
     // Data and noise that do not fit are refused before minutes go into weights.
-    const dataFiles = await openModelFolder(settings.dataDir ?? path.join(folder, await system.items(files)));
+    const ownData = path.join(folder, await system.items(files));
+    const dataFiles = await openModelFolder(settings.dataDir ?? ownData, undefined, {
+      expected: "with --data a folder that holds episodes.json and episodes.safetensors",
+    });
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
     await checkSettings(settings, subject);
@@ -88,8 +91,10 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
-  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory } = settings;
-  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, ...HERE };
+  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
+  // What a system has of its own is known when it is open; the plan is for no less.
+  const trajectories = (videoSeeds ?? DEFAULTS.videoSeeds).length;
+  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, trajectories, ...HERE };
 }
 
 async function provenanceOf(

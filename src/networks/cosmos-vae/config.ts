@@ -20,7 +20,10 @@ export interface CosmosVaeConfig {
   readonly resolution: number;
   readonly spatialCompression: number;
   readonly temporalCompression: number;
-  /** channel-major statistics of published checkpoints, 16 channels × 16 latent frames; absent when the config has none */
+  /**
+   * channel-major statistics of published checkpoints, 16 channels × 16 latent frames; absent when the config has none. The autoencoder
+   * itself uses none: whoever composes it says what latents are standardised with.
+   */
   readonly latentsMean?: readonly number[];
   readonly latentsStd?: readonly number[];
 }
@@ -49,7 +52,10 @@ export function readCosmosVaeConfig(json: unknown, name = "Cosmos VAE"): CosmosV
     ...["patch_type", "scaling_factor", "spatial_compression_ratio", "temporal_compression_ratio"],
     ...["latents_mean", "latents_std"],
   );
+  read.only("_class_name", "AutoencoderKLCosmos");
   read.only("patch_type", "haar", "rearrange");
+  // The class keeps it and never applies it; what is not 1 would be meant to be applied by somebody.
+  read.only("scaling_factor", 1);
   const config: CosmosVaeConfig = {
     inChannels: read.count("in_channels", 3),
     outChannels: read.count("out_channels", 3),

@@ -59,6 +59,9 @@ export function readCosmosTransformerConfig(json: unknown, name = "transformer")
   c.only("controlnet_block_every_n", null);
   c.only("img_context_dim_in", null);
   const projected = c.flag("use_crossattn_projection", false);
+  const textDim = c.count("text_embed_dim", 1024);
+  // The width behind the projection, which the attention reads; without one it means nothing.
+  if (projected) c.only("encoder_hidden_states_channels", textDim);
   const config: CosmosTransformerConfig = {
     inChannels: c.count("in_channels", 16),
     outChannels: c.count("out_channels", 16),
@@ -66,7 +69,7 @@ export function readCosmosTransformerConfig(json: unknown, name = "transformer")
     headDim: c.count("attention_head_dim", 128),
     layers: c.count("num_layers", 28),
     mlpRatio: c.number("mlp_ratio", 4),
-    textDim: c.count("text_embed_dim", 1024),
+    textDim,
     adalnLoraDim: c.count("adaln_lora_dim", 256),
     patchSize: c.numbers("patch_size", 3, [1, 2, 2]) as Triple,
     maxSize: c.numbers("max_size", 3, [128, 240, 240]) as Triple,

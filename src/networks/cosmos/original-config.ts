@@ -80,6 +80,8 @@ export function readCosmosOriginalConfig(json: unknown, name = "video transforme
     ...["rope_h_extrapolation_ratio", "rope_w_extrapolation_ratio", "rope_t_extrapolation_ratio"],
     ...["extra_per_block_abs_pos_emb", "rope_enable_fps_modulation", "min_fps", "max_fps"],
   );
+  // Without positions a block, without a modulation by the frame rate, and with whatever runs the attention, these mean nothing:
+  // pos_emb_learnable, pos_emb_interpolation, min_fps, max_fps, atten_backend.
   c.only("patch_temporal", 1);
   c.only("concat_padding_mask", true);
   c.only("pos_emb_cls", "rope3d");

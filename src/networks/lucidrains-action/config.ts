@@ -1,5 +1,5 @@
 /** The options of the reference's action model (docs/references.md, "options"), as far as inference depends on them. */
-import { UsageError } from "../../errors.ts";
+import { FormatError, UsageError } from "../../errors.ts";
 import { ConfigReader } from "../config.ts";
 
 /** Options of the state autoencoder's encoder (docs/references.md, "state autoencoder"). */
@@ -71,6 +71,7 @@ const UNSUPPORTED = ["video_predict_wrapper", "pred_head", "sample_time_fn", "jo
  */
 export function readActionConfig(json: unknown, name = "action decoder"): ActionConfig {
   const c = new ConfigReader(json, name);
+  c.only("_class_name", "MimicVideo");
   for (const key of UNSUPPORTED) c.only(key, null);
   c.only("is_flow_model", true);
   c.known(
@@ -117,7 +118,7 @@ export function readActionConfig(json: unknown, name = "action decoder"): Action
     // Truncated, not rounded, in this order of operations.
     feedForward: Math.trunc((dim * c.number("expansion_factor", 4) * 2) / 3),
     timeDim: c.count("dim_time_cond", 2 * dim),
-    normalized: c.has("action_mean_std"),
+    normalized: hasMeanStd(json, actionDim, name),
     predictsClean: c.flag("model_output_clean", true),
     epsilon: c.number("eps", 1e-5),
     taskIds: ids(c, "num_task_ids", name),
@@ -130,6 +131,18 @@ export function readActionConfig(json: unknown, name = "action decoder"): Action
     // Of the package up to 0.3.12, whose keys these are; from 0.3.14 on the default is −2 and the option counts.
     gateBias: c.number("ada_ln_zero_bias", -5),
   };
+}
+
+/** Whether actions are normalised. With what, the checkpoint's own tensors say: they replace what the constructor was given. */
+function hasMeanStd(json: unknown, actionDim: number, name: string): boolean {
+  const { action_mean_std: given } = json as { action_mean_std?: unknown };
+  if (given === undefined || given === null) return false;
+  const fits = (row: unknown): boolean =>
+    Array.isArray(row) && row.length === actionDim && row.every(Number.isFinite);
+  if (Array.isArray(given) && given.length === 2 && given.every(fits)) return true;
+  throw new FormatError(
+    `${name}: "action_mean_std" is ${JSON.stringify(given).slice(0, 80)}, expected means and deviations of ${actionDim} dimensions`,
+  );
 }
 
 function ids(c: ConfigReader, key: string, name: string): number {

@@ -25,9 +25,25 @@ export interface T5Config {
   readonly maxDistance: number;
 }
 
+/** What a config.json of transformers also holds: of the decoder, of training, of generating text, and of files. */
+const NOT_OF_THE_ENCODER = [
+  ...[
+    "architectures",
+    "transformers_version",
+    "torch_dtype",
+    "dtype",
+    "tokenizer_class",
+    "task_specific_params",
+  ],
+  ...["pad_token_id", "eos_token_id", "bos_token_id", "decoder_start_token_id", "use_cache", "output_past"],
+  ...["num_decoder_layers", "is_encoder_decoder", "tie_word_embeddings", "scale_decoder_outputs"],
+  ...["dropout_rate", "classifier_dropout", "initializer_factor", "gradient_checkpointing", "n_positions"],
+];
+
 /**
  * Reads transformers' T5 configuration.
- * @throws FormatError for a malformed field, UsageError for a feed-forward that is not the plain relu one, or too few buckets of positions
+ * @throws FormatError for a malformed field, UsageError for a feed-forward that is not the plain relu one, too few buckets of positions, or
+ *   an option that is not known
  */
 export function readT5Config(json: unknown, name = "text encoder"): T5Config {
   const c = new ConfigReader(json, name);
@@ -35,6 +51,20 @@ export function readT5Config(json: unknown, name = "text encoder"): T5Config {
   c.only("feed_forward_proj", "relu");
   c.only("is_gated_act", false);
   c.only("dense_act_fn", "relu");
+  c.only("is_decoder", false);
+  c.known(
+    ...[
+      "model_type",
+      "feed_forward_proj",
+      "is_gated_act",
+      "dense_act_fn",
+      "is_decoder",
+      "vocab_size",
+      "d_model",
+    ],
+    ...["d_kv", "d_ff", "num_layers", "num_heads", "layer_norm_epsilon", "relative_attention_num_buckets"],
+    ...["relative_attention_max_distance", ...NOT_OF_THE_ENCODER],
+  );
   const config: T5Config = {
     vocabulary: c.count("vocab_size"),
     width: c.count("d_model"),

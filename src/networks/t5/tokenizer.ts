@@ -12,6 +12,12 @@ const LibraryTokenizer = Tokenizer as unknown as new (json: unknown, config: unk
 /** T5's truncation: 511 pieces and the end mark. */
 export const MAX_TOKENS = 512;
 
+/** What a person is told of a prompt that was cut. */
+export function cutNote(prompt: string, tokens: number): string {
+  const words = prompt.length > 40 ? `${prompt.slice(0, 40)}…` : prompt;
+  return `the prompt "${words}" has ${tokens} tokens; the model reads the first ${MAX_TOKENS} and never sees the rest`;
+}
+
 export class PromptTokenizer {
   readonly #tokenizer: LibraryTokenizer;
   readonly #end: number | undefined;

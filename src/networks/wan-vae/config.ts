@@ -72,6 +72,7 @@ export function readWanOriginalConfig(json: unknown, name = "Wan VAE"): WanVaeCo
   read.only("attn_scales", []);
   const diffusers: Record<string, unknown> = { ...(json as Record<string, unknown>) };
   if (read.has("dim")) diffusers.base_dim = diffusers.dim;
+  delete diffusers._class_name;
   delete diffusers.layout;
   delete diffusers.dim;
   return readWanVaeConfig(diffusers, name);
@@ -88,6 +89,7 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     ...["temperal_downsample", "dropout", "latents_mean", "latents_std", "is_residual", "in_channels"],
     ...["out_channels", "patch_size", "scale_factor_temporal", "scale_factor_spatial"],
   );
+  read.only("_class_name", "AutoencoderKLWan");
   // The residual variant is Wan 2.2; no Cosmos model uses it.
   read.only("is_residual", false);
   const base = read.count("base_dim", 96);
@@ -104,6 +106,10 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     throw new FormatError(`${name}: "temperal_downsample" has ${inTime.length} values for ${steps} steps`);
   }
   const latentChannels = read.count("z_dim", 16);
+  const patchSize = read.count("patch_size", 1);
+  // They repeat what the levels do.
+  read.only("scale_factor_spatial", patchSize * 2 ** steps);
+  read.only("scale_factor_temporal", 2 ** inTime.slice(0, steps).filter(Boolean).length);
   const statistics = (key: string, fallback: readonly number[]): number[] =>
     read.numbers(key, read.has(key) ? latentChannels : undefined, fallback);
   return {
@@ -118,7 +124,7 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     halvesTime: inTime.slice(0, steps),
     // The reference reverses the whole list before it cuts it to length.
     doublesTime: [...inTime].reverse().slice(0, steps),
-    patchSize: read.count("patch_size", 1),
+    patchSize,
     latentsMean: statistics("latents_mean", PUBLISHED.mean),
     latentsStd: statistics("latents_std", PUBLISHED.std),
   };

@@ -4,7 +4,7 @@ import type { Axis, Defaults, Subject } from "../subject.ts";
 import type { FullSettings, ProbeSettings } from "./measurement.ts";
 
 /** What is probed when nothing is named, by a system that does not say. */
-const DEFAULTS: Defaults = { episodes: 4, probeSteps: [0, 0.1, 0.2, 0.4, 0.8, 1], videoSeeds: [0, 1] };
+export const DEFAULTS: Defaults = { episodes: 4, probeSteps: [0, 0.1, 0.2, 0.4, 0.8, 1], videoSeeds: [0, 1] };
 
 /**
  * @throws UsageError for a step beyond the schedule, an episode that does not exist, or an axis that the system does not have

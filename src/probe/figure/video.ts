@@ -19,7 +19,7 @@ import {
 } from "./panel.ts";
 import { COLOUR, FONT, line, note, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
+import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices, withRoom } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
 
@@ -88,19 +88,6 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
   );
 }
 
-/** Least distance of two labels as a share of the axis, so that they do not touch. */
-const CLEARANCE = 0.07;
-
-/** Those of `ticks` whose labels have room: from the first on, and always the last. */
-function clearTicks(ticks: readonly number[], steps: readonly number[], N: number): number[] {
-  const far = (a: number, b: number) => Math.abs(steps[a] - steps[b]) >= CLEARANCE * N;
-  const last = ticks[ticks.length - 1];
-  const kept: number[] = [];
-  for (const k of ticks)
-    if (k === last || (far(k, last) && (kept.length === 0 || far(k, kept[kept.length - 1])))) kept.push(k);
-  return kept;
-}
-
 /** Where a schedule stands on the stop axis: at the step, or between the steps, that needs as many calls of the network. */
 export function stepsOfCost(
   calls: readonly number[],
@@ -162,7 +149,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const labels = levelLabels(levels, scale, place, shown);
 
   const strip = differenceStrip(result, range);
-  const ticks = clearTicks(roundIndices(steps, 9), steps, N);
+  const ticks = withRoom(steps, roundIndices(steps, 9));
   const { step } = verdict;
   const marked = step !== null && step < lastStep(result);
   return {

@@ -2,7 +2,7 @@
 import type { ProbeResult } from "./result.ts";
 import { count } from "./words.ts";
 
-export { listOf, roundIndices, short, wrap } from "./words.ts";
+export { listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
 
 /** What the steps are steps of. */
 export const AXIS_NAME = "video";

@@ -29,6 +29,16 @@ export function wrap(text: string, width: number): string[] {
   return lines;
 }
 
+/** Those of `kept` whose labels have room on an axis: its ends, and between them what is `room` of the axis away from the next. */
+export function withRoom(steps: readonly number[], kept: readonly number[], room = 0.07): number[] {
+  const [first, last] = [kept[0], kept[kept.length - 1]];
+  const apart = (a: number, b: number): boolean =>
+    Math.abs(steps[a] - steps[b]) >= room * (steps[last] - steps[first]);
+  const shown = [last];
+  for (const i of kept.slice(1, -1).reverse()) if (apart(i, shown[0]) && apart(i, first)) shown.unshift(i);
+  return first === last ? shown : [first, ...shown];
+}
+
 /**
  * Indices of at most about `most` of ascending whole numbers, to label or list them: all while they are few, else the
  * multiples of a round stride, and always the last.

@@ -3,6 +3,8 @@
  * five that are seen. `clip.json` says it where it is otherwise.
  */
 import { FormatError } from "../../errors.ts";
+import { ConfigReader } from "../../networks/config.ts";
+import type { TrainedOn } from "../../probe/subject.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 
 /** Frames that are seen. */
@@ -36,14 +38,23 @@ const MOST_TOKENS = 128;
 export const clipFile = async (files: ModelFiles): Promise<unknown> =>
   files.paths.includes("clip.json") ? files.json("clip.json") : undefined;
 
+/** What is measured with weights of this folder: the published one has no clip.json, and one that has and does not say more may hold anything. */
+export async function trainedOn(files: ModelFiles): Promise<TrainedOn> {
+  const given = await clipFile(files);
+  if (given === undefined) return "pretrained";
+  const { trained_on: said } = given as { trained_on?: TrainedOn };
+  return said ?? "random";
+}
+
 /**
  * @param given what `clipFile` says
  * @param where its name, for messages
- * @throws FormatError for one that is malformed or does not divide
+ * @throws FormatError for one that is malformed or does not divide, UsageError for a field that is not known
  */
 export function clipOf(given: unknown = PUBLISHED, where: string, by: Compression): Clip {
-  if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new FormatError(`${where} is not a JSON object.`);
+  const read = new ConfigReader(given, where);
+  read.known("frame_size", "future_frames", "trained_on", "note");
+  read.only("trained_on", "random", "toy", "pretrained");
   const { frame_size: size = PUBLISHED.frame_size, future_frames: future = PUBLISHED.future_frames } =
     given as { frame_size?: unknown; future_frames?: unknown };
   const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) > 0;

@@ -8,7 +8,7 @@ import { FormatError, UsageError } from "../../errors.ts";
 import { toFloat32 } from "../../weights/convert.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { readSafetensorsHeader, type SafetensorsHeader } from "../../weights/safetensors.ts";
-import { type ByteSource, dtypeBytes, type StoredDtype } from "../../weights/source.ts";
+import { type ByteSource, type StoredDtype } from "../../weights/source.ts";
 import { type Clip, CONTEXT_FRAMES } from "./clip.ts";
 import { DIMENSIONS } from "./statistics.ts";
 
@@ -94,10 +94,7 @@ export class Episodes {
         );
       }
       expect("future", ["U8"], [list.length, clip.futureFrames, 3, ...clip.frameSize], false);
-      const episodes = new Episodes(bytes, entries, list, clip);
-      await episodes.#checkNumbers("state");
-      await episodes.#checkNumbers("actions");
-      return episodes;
+      return new Episodes(bytes, entries, list, clip);
     } catch (error) {
       await bytes.close?.();
       throw error;
@@ -111,7 +108,8 @@ export class Episodes {
 
   /**
    * @param withFuture whether the recorded frames behind the context are read too
-   * @throws UsageError when there is no such episode, or it has no recorded future
+   * Numbers are looked at here and not when the data are opened, so that an episode that is not asked for may hold what it will.
+   * @throws UsageError when there is no such episode, or it has no recorded future, FormatError when a number of it is not finite
    */
   async read(index: number, withFuture = false): Promise<Episode> {
     const entry = this.#list[index] as Entry | undefined;
@@ -144,7 +142,13 @@ export class Episodes {
   }
 
   async #floats(name: string, index: number): Promise<Float32Array<ArrayBuffer>> {
-    return Float32Array.from(toFloat32(await this.#row(name, index), this.#entries.get(name)!.dtype));
+    const values = Float32Array.from(toFloat32(await this.#row(name, index), this.#entries.get(name)!.dtype));
+    const bad = values.findIndex((v) => !Number.isFinite(v));
+    if (bad < 0) return values;
+    throw new FormatError(
+      `${this.#bytes.name}: "${name}" of episode ${index} (${this.#list[index].id}) is ${values[bad]} at ` +
+        `position ${Math.floor(bad / DIMENSIONS)}, dimension ${bad % DIMENSIONS}. Leave that episode out with --episodes, or repair it.`,
+    );
   }
 
   /** Frames (F, 3, rows, columns) of bytes, one behind the other → (3, F, rows, columns): 2·(v/255 − ½), float32 each step. */
@@ -163,32 +167,7 @@ export class Episodes {
     }
     return out;
   }
-
-  /** @throws FormatError naming the first episode with a number that is not finite */
-  async #checkNumbers(name: string): Promise<void> {
-    const info = this.#entries.get(name);
-    if (!info) return;
-    const perEpisode = info.shape.slice(1).reduce((a, b) => a * b, 1);
-    const step = Math.max(1, Math.floor(SCAN_BYTES / (perEpisode * dtypeBytes[info.dtype])));
-    for (let first = 0; first < this.count; first += step) {
-      const n = Math.min(step, this.count - first);
-      const bytes = n * perEpisode * dtypeBytes[info.dtype];
-      const at = info.offset + first * perEpisode * dtypeBytes[info.dtype];
-      const values = toFloat32(await this.#bytes.read(at, bytes), info.dtype);
-      const bad = values.findIndex((v) => !Number.isFinite(v));
-      if (bad < 0) continue;
-      const episode = first + Math.floor(bad / perEpisode);
-      const within = bad % perEpisode;
-      throw new FormatError(
-        `${this.#bytes.name}: "${name}" of episode ${episode} (${this.#list[episode].id}) is ${values[bad]} at ` +
-          `position ${Math.floor(within / DIMENSIONS)}, dimension ${within % DIMENSIONS}. Leave that episode out, or repair it.`,
-      );
-    }
-  }
 }
-
-/** State and actions are read in pieces of this size when they are checked. */
-const SCAN_BYTES = 1 << 22;
 
 /** The 256 values of a pixel, as float32 arithmetic gives them. */
 const PIXEL = Float32Array.from({ length: 256 }, (_, v) => 2 * Math.fround(Math.fround(v / 255) - 0.5));

@@ -7,7 +7,7 @@ import type { Given } from "./subject.ts";
 
 /**
  * `video_noise` (E, S, C, T, H, W) and `action_noise` (E, S, HA, A): float32, standard normal. The sampler scales the former.
- * @throws FormatError when one is missing or does not fit data and model
+ * @throws FormatError when one is missing, does not fit data and model, or holds a number that is not finite
  */
 export async function givenNoise(
   source: TensorSource,
@@ -30,6 +30,11 @@ export async function givenNoise(
     }
     const values = toFloat32(await source.read(name), "F32");
     const size = sizeOf(each);
+    const bad = values.findIndex((v) => !Number.isFinite(v));
+    if (bad >= 0)
+      throw new FormatError(
+        `${source.name}: "${name}" of episode ${Math.floor(bad / (rows * size))} holds ${values[bad]}, expected finite numbers.`,
+      );
     return (e, s) => {
       if (s >= rows)
         throw new UsageError(

@@ -67,14 +67,16 @@ export function readingBytes(
 /**
  * @param gpuMemory bytes of the card, where they are known
  * @param oracle whether all frames of a recording are encoded
+ * @param trajectories of an item that will be asked for
  * @throws AdapterError when the clip does not fit, with the numbers and what to change
  */
 export async function planMemory(
   model: ReleaseModel,
   gpuMemory: number | undefined,
   oracle: boolean,
+  trajectories = 1,
 ): Promise<MemoryPlan> {
-  const mostCopies = Math.max(1, Math.floor(TOKENS_AT_ONCE / model.tokens));
+  const mostCopies = Math.max(1, Math.min(trajectories, Math.floor(TOKENS_AT_ONCE / model.tokens)));
   const fits = (bytes: number): boolean => gpuMemory === undefined || bytes <= gpuMemory;
   const ways = (["float32", "half", "recompute"] as const).flatMap((storage) =>
     [...new Set([mostCopies, 1])].map((copies) => ({ storage, copies })),
@@ -90,12 +92,12 @@ export async function planMemory(
     const readBudget = held * (tap + readRow);
     // Taps that are held and read together with the first.
     const more = readBudget - (tap + readRow);
-    const lines = linesOf(model, walked, storage, gpuMemory);
+    const lines = linesOf(model, walked, storage, gpuMemory, copies);
     const { weights } = walked;
     return { lines, weights, peak: peak + more, contextStorage: storage, mostCopies: copies, readBudget };
   }
   throw new AdapterError(
-    `${linesOf(model, walked!, "recompute", gpuMemory).join("\n")}\nThat does not fit. ` +
+    `${linesOf(model, walked!, "recompute", gpuMemory, 1).join("\n")}\nThat does not fit. ` +
       "Use a card with more memory, --dtype bf16, or fewer or smaller frames (clip.json).",
   );
 }
@@ -151,16 +153,17 @@ function linesOf(
   walked: Walked,
   storage: ContextStorage,
   gpuMemory: number | undefined,
+  copies: number,
 ): string[] {
   const { clip, tokens, policy } = model;
   const frames = CONTEXT_FRAMES + clip.futureFrames;
-  const { tap, readRow } = readingBytes(model, 1, storage);
+  const { tap, readRow } = readingBytes(model, copies, storage);
   const card =
     gpuMemory === undefined
       ? "how much the card has is unknown; --gpu-memory says it"
       : `the card has ${formatBytes(gpuMemory)}`;
   return [
-    `${policy.name}: ${frames} frames of ${clip.frameSize.join("×")}, ${tokens} tokens. GPU memory for one trajectory at a time:`,
+    `${policy.name}: ${frames} frames of ${clip.frameSize.join("×")}, ${tokens} tokens. GPU memory for ${copies === 1 ? "one trajectory" : `${copies} trajectories`} at a time:`,
     `  weights ${formatBytes(walked.weights)}; encoding frames up to ${formatBytes(walked.encoding)} in all, ` +
       `video steps up to ${formatBytes(walked.denoising)}, reading actions up to ${formatBytes(walked.reading)}`,
     `  a tap ${formatBytes(tap)}, reading one ${formatBytes(readRow)}: the decoder's keys and values are ${KEPT[storage]}`,

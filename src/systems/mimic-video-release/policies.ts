@@ -89,7 +89,10 @@ export function choosePolicy(folder: string, paths: readonly string[], asked?: s
   const offered = named(decodersOf(paths));
   const list = offered.map(({ name }) => name).sort();
   const choose = `Choose one with --policy: ${list.join(", ")}.`;
-  if (asked === undefined) throw new UsageError(`${folder} holds ${list.length} policies. ${choose}`);
+  if (asked === undefined)
+    throw new UsageError(
+      `${folder} holds ${list.length === 1 ? "one policy" : `${list.length} policies`}. ${choose}`,
+    );
   // A name longer than is needed here is as good.
   const found = offered.filter(
     ({ decoder, name }) => name === asked || NAMINGS.some((n) => n(decoder) === asked),

@@ -11,6 +11,7 @@ import type { LoadOptions } from "../../weights/loader.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { noCache } from "../cache.ts";
 import type { BoundSubject, Opened, System, SystemOptions } from "../system.ts";
+import { trainedOn } from "./clip.ts";
 import { Episodes } from "./episodes.ts";
 import { givenNoise } from "./given-noise.ts";
 import { ReleaseModel, TOKENIZER } from "./model.ts";
@@ -55,8 +56,9 @@ export const mimicVideoRelease: System = {
       model = await ReleaseModel.open(gpu, files, policy, { dtype, unexpected, rename });
       const texts = new Texts(files, model.textWidth, {
         ...{ file, encode: options.encodeText, cache: new TextCache(options.cache ?? noCache) },
+        onNote: options.onNote,
       });
-      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false);
+      const plan = await planMemory(model, options.gpuMemory, options.oracle ?? false, options.trajectories);
       return new OpenedRelease(gpu, files, model, texts, plan, options, file, await trainedOn(files));
     } catch (error) {
       await file?.close();
@@ -69,13 +71,6 @@ export const mimicVideoRelease: System = {
 async function openText({ text, openFile }: SystemOptions): Promise<TensorSource> {
   if (!openFile) throw new UsageError(`--text ${text}: files cannot be opened here.`);
   return openFile(text!);
-}
-
-/** The published folder has no clip.json; one that has and does not say more may hold anything. */
-async function trainedOn(files: ModelFiles): Promise<TrainedOn> {
-  if (!files.paths.includes("clip.json")) return "pretrained";
-  const { trained_on: said } = (await files.json("clip.json")) as { trained_on?: unknown };
-  return said === "pretrained" || said === "toy" ? said : "random";
 }
 
 class OpenedRelease implements Opened {

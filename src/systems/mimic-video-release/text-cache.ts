@@ -16,9 +16,30 @@ export class TextCache {
     this.#cache = cache;
   }
 
+  /** Whether anything is kept. */
+  async holdsAny(): Promise<boolean> {
+    return (await this.#cache.list("text")).length > 0;
+  }
+
   /** Whether anything of this encoder is kept. */
   async knows(encoder: string): Promise<boolean> {
     return (await this.#cache.list(`text/${encoder}`)).some((name) => name.endsWith(".safetensors"));
+  }
+
+  /**
+   * Notes what the encoder of a commit is, for runs that have its other files only.
+   * @param revision of the files; nothing is noted of those that have none
+   */
+  async note(revision: string, encoder: string): Promise<void> {
+    if (COMMIT.test(revision))
+      await this.#cache.write(`text/of/${revision}`, new TextEncoder().encode(encoder));
+  }
+
+  /** What was noted. */
+  async encoderOf(revision: string): Promise<string | undefined> {
+    const bytes = COMMIT.test(revision) ? await this.#cache.read(`text/of/${revision}`) : undefined;
+    const text = new TextDecoder().decode(bytes);
+    return /^[0-9a-f]{64}$/.test(text) ? text : undefined;
   }
 
   /** (L, d) as it was written; undefined where there is none, or it is damaged. */
@@ -45,6 +66,8 @@ export class TextCache {
     await this.#cache.write(place(encoder, prompt), await encodeSafetensors([tensor], { prompt }));
   }
 }
+
+const COMMIT = /^[0-9a-f]{40}$/;
 
 const place = (encoder: string, prompt: string): string => `text/${encoder}/${hashOf(prompt)}.safetensors`;
 

@@ -8,7 +8,7 @@ import { UsageError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { readT5Config } from "../../networks/t5/encoder.ts";
 import { StreamedT5 } from "../../networks/t5/streamed.ts";
-import { PromptTokenizer } from "../../networks/t5/tokenizer.ts";
+import { cutNote, PromptTokenizer } from "../../networks/t5/tokenizer.ts";
 import { WeightsError } from "../../errors.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { quoted } from "../../weights/source.ts";
@@ -16,7 +16,7 @@ import { type EncoderFiles, encoderFiles, encoderIdentity, type TextCache } from
 import { openTextFile, type TextEmbeddings, type TextFile } from "./text-file.ts";
 import type { TensorSource } from "../../weights/source.ts";
 
-/** An encoder up to this size is used without asking, where it lies on this machine. */
+/** An encoder up to this size is fetched and used without asking. */
 const UNASKED_BYTES = 2e9;
 
 const BOTH_WAYS =
@@ -29,19 +29,42 @@ export interface TextOptions {
   /** `--encode-text` */
   readonly encode?: boolean;
   readonly cache: TextCache;
+  /** told when a prompt had to be cut */
+  readonly onNote?: (line: string) => void;
 }
 
-/** Which of a folder's text encoder files a run needs, before anything is downloaded. */
+/**
+ * Which of a folder's text encoder files a run needs, before anything is downloaded.
+ * @throws UsageError when there is an encoder that is not fetched unasked, or none, and no other way to have embeddings
+ */
 export async function neededTextFiles(
   files: ModelFiles,
   options: { readonly text: boolean; readonly encode?: boolean; readonly cache: TextCache },
 ): Promise<readonly string[]> {
   if (options.text) return [];
+  const { cache } = options;
   const encoder = encoderFiles(files.paths);
-  if (encoder && options.encode) return [encoder.config, encoder.tokenizer, ...encoder.weights];
-  // What is cached is found by what the encoder is, which its small files and a directory tell.
-  if (encoder && (await options.cache.knows(await encoderIdentity(files, encoder)))) return [];
+  if (encoder && (options.encode || (await bytesOf(files, encoder)) <= UNASKED_BYTES))
+    return [encoder.config, encoder.tokenizer, ...encoder.weights];
+  // What is cached is found by what the encoder is, which its small files and a directory tell; they are not asked for in vain.
+  const identity =
+    (await cache.encoderOf(files.revision)) ??
+    (encoder && (await cache.holdsAny()) ? await encoderIdentity(files, encoder) : undefined);
+  if (identity !== undefined && (await cache.knows(identity))) {
+    await cache.note(files.revision, identity);
+    return [];
+  }
   throw new UsageError(`${files.name}: prompts need embeddings before anything is downloaded. ${BOTH_WAYS}`);
+}
+
+async function bytesOf(files: ModelFiles, { weights }: EncoderFiles): Promise<number> {
+  let sum = 0;
+  for (const path of weights) {
+    const bytes = await files.bytes(path);
+    sum += bytes.size;
+    await bytes.close?.();
+  }
+  return sum;
 }
 
 /** The texts of one model. */
@@ -77,14 +100,18 @@ export class Texts {
       return [];
     }
     const encoder = this.#encoder;
+    const { cache } = this.#options;
     const open: string[] = [];
     for (const prompt of prompts.filter((p) => !this.#known.has(p))) {
-      const kept = encoder && (await this.#options.cache.read(await this.#identify(encoder), prompt));
+      const identity = encoder ? await this.#identify(encoder) : await cache.encoderOf(this.#files.revision);
+      const kept = identity && (await cache.read(identity, prompt));
       if (kept && kept.length > 0 && kept.length % this.#width === 0) this.#known.set(prompt, kept);
       else open.push(prompt);
     }
     if (open.length > 0 && !(encoder && (await this.#mayEncode(encoder)))) {
-      const what = encoder ? "its text encoder is too large to be run unasked" : "it has no text encoder";
+      const what = encoder
+        ? "its text encoder is too large to be run unasked"
+        : "its text encoder is not there";
       throw new UsageError(
         `${this.#files.name}: there is no embedding of ${quoted(open[0])}${open.length > 1 ? ` and ${open.length - 1} more` : ""}, and ${what}. ${BOTH_WAYS}`,
       );
@@ -119,7 +146,9 @@ export class Texts {
     try {
       const t5 = new StreamedT5(gpu, config, source);
       const found = await t5.encode(
-        prompts.map((prompt) => tokenizer.encode(prompt)),
+        prompts.map((prompt) =>
+          tokenizer.encode(prompt, (tokens) => this.#options.onNote?.(cutNote(prompt, tokens))),
+        ),
         options,
       );
       const identity = await this.#identify(encoder);
@@ -144,13 +173,6 @@ export class Texts {
   }
 
   async #mayEncode(encoder: EncoderFiles): Promise<boolean> {
-    if (this.#options.encode) return true;
-    let size = 0;
-    for (const path of encoder.weights) {
-      const bytes = await this.#files.bytes(path);
-      size += bytes.size;
-      await bytes.close?.();
-    }
-    return size <= UNASKED_BYTES;
+    return this.#options.encode === true || (await bytesOf(this.#files, encoder)) <= UNASKED_BYTES;
   }
 }

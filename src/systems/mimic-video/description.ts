@@ -39,10 +39,14 @@ export type HoldStill = number | { readonly state: number };
 
 export type Part = "transformer" | "vae" | "text_encoder" | "tokenizer" | "action_decoder";
 
+/** Words for people, which nothing is computed from. */
+const WORDS = ["note", "description", "license"];
+
 const PARTS: readonly Part[] = ["transformer", "vae", "text_encoder", "tokenizer", "action_decoder"];
 
 /**
- * @throws UsageError when the folder describes another kind of model, FormatError for a missing or malformed field
+ * @throws UsageError when the folder describes another kind of model or has a field that is not known, FormatError for a missing or
+ *   malformed field
  */
 export function readModelDescription(json: unknown, name: string): ModelDescription {
   const c = new ConfigReader(json, `${name}/model.json`);
@@ -52,8 +56,23 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       `${name}/model.json describes "${kind}"; this probe runs models of the kind "mimic-video"`,
     );
   }
+  c.known(
+    ...[
+      "kind",
+      "name",
+      "trained_on",
+      ...PARTS,
+      "extract_layers",
+      "latents_mean",
+      "latents_std",
+      "context_frames",
+    ],
+    ...["context_latents", "future_latents", "frame_size", "video_timestep_scale", "sampler_memory"],
+    ...["action_steps", "action", ...WORDS],
+  );
   c.only("trained_on", "random", "toy", "pretrained");
   const action = new ConfigReader((json as { action?: unknown }).action, `${name}/model.json, action`);
+  action.known("names", "units", "hold_still", "mean", "rate", ...WORDS);
   const names = strings(action, json, "names");
   return {
     name: c.text("name", name),

@@ -55,17 +55,20 @@ export class EpisodeData {
   ): Promise<EpisodeData> {
     const place = folder ? `${folder}/` : "";
     const list = await files.json(`${place}episodes.json`);
-    if (!Array.isArray(list) || list.some((e) => typeof (e as { prompt?: unknown })?.prompt !== "string")) {
+    if (!Array.isArray(list) || list.length === 0) {
       throw new FormatError(
         `${files.name}/${place}episodes.json is not a list of episodes with a "prompt" each`,
       );
     }
-    const named = (list as ({ prompt: string; id?: string } & Record<string, unknown>)[]).map(
-      ({ prompt, id, ...rest }, i): Entry => ({
-        ...{ prompt, id: id ?? `episode-${i}` },
-        labels: Object.fromEntries(Object.entries(rest).filter(isText)),
-      }),
-    );
+    const named = list.map((entry: unknown, i): Entry => {
+      const { prompt, id = `episode-${i}`, ...rest } = (entry ?? {}) as Record<string, unknown>;
+      if (typeof prompt === "string" && (typeof id === "string" || typeof id === "number"))
+        return { prompt, id: String(id), labels: Object.fromEntries(Object.entries(rest).filter(isText)) };
+      throw new FormatError(
+        `${files.name}/${place}episodes.json: episode ${i} is ${JSON.stringify(entry)?.slice(0, 80)}, expected a "prompt", a text, ` +
+          'and perhaps an "id"',
+      );
+    });
     const tensors = await files.weights(`${place}episodes.safetensors`);
     const frames = tensors.tensors.get("video")?.shape[1] ?? 0;
     if (frames < model.contextFrames) {
@@ -79,12 +82,13 @@ export class EpisodeData {
     if (tensors.tensors.has("actions")) {
       expectTensor(tensors, "actions", ["F32", "BF16", "F16", "F64"], [E, shape.chunk, shape.action]);
     }
-    await expectFinite(tensors, "joint_state", named);
-    if (tensors.tensors.has("actions")) await expectFinite(tensors, "actions", named);
     return new EpisodeData(tensors, named, model);
   }
 
-  /** @throws UsageError when there is no such episode */
+  /**
+   * Numbers are looked at here and not when the data are opened, so that an episode that is not asked for may hold what it will.
+   * @throws UsageError when there is no such episode, FormatError when a number of it is not finite
+   */
   async read(index: number): Promise<Episode> {
     const entry = this.#list[index] as Entry | undefined;
     if (!entry)
@@ -116,7 +120,13 @@ export class EpisodeData {
 
   async #floats(name: string, index: number): Promise<Float32Array<ArrayBuffer>> {
     const { dtype } = this.#tensors.tensors.get(name)!;
-    return Float32Array.from(toFloat32(await this.#row(name, index), dtype));
+    const values = Float32Array.from(toFloat32(await this.#row(name, index), dtype));
+    const bad = values.find((value) => !Number.isFinite(value));
+    if (bad === undefined) return values;
+    throw new FormatError(
+      `${this.#tensors.name}: "${name}" of episode ${this.#list[index].id} (${index}) holds ${bad}, expected finite numbers. ` +
+        "Mend the recording, or leave the episode out with --episodes.",
+    );
   }
 }
 
@@ -139,22 +149,28 @@ export class GivenNoise {
     this.#sizes = sizes;
   }
 
-  /** @throws FormatError when a tensor is missing or does not fit the data and the model */
+  /** @throws FormatError when a tensor is missing, does not fit the data and the model, or holds a number that is not finite */
   static async read(
     source: TensorSource,
     episodes: number,
     future: readonly number[],
     chunk: readonly number[],
   ): Promise<GivenNoise> {
-    const seedsOf = (name: string): number => source.tensors.get(name)?.shape[1] ?? 0;
+    const seedsOf = (name: string): number => source.tensors.get(name)?.shape[1] ?? 1;
     const seeds = [seedsOf("video_noise"), seedsOf("action_noise")] as const;
     expectTensor(source, "video_noise", ["F32"], [episodes, seeds[0], ...future]);
     expectTensor(source, "action_noise", ["F32"], [episodes, seeds[1], ...chunk]);
-    const [video, action] = [await source.read("video_noise"), await source.read("action_noise")];
-    return new GivenNoise(toFloat32(video, "F32"), toFloat32(action, "F32"), seeds, [
-      sizeOf(future),
-      sizeOf(chunk),
-    ]);
+    const sizes = [sizeOf(future), sizeOf(chunk)] as const;
+    const values = async (name: string): Promise<Float32Array> => {
+      const found = toFloat32(await source.read(name), "F32");
+      const bad = found.findIndex((value) => !Number.isFinite(value));
+      if (bad < 0) return found;
+      const episode = Math.floor((bad * episodes) / found.length);
+      throw new FormatError(
+        `${source.name}: "${name}" of episode ${episode} holds ${found[bad]}, expected finite numbers`,
+      );
+    };
+    return new GivenNoise(await values("video_noise"), await values("action_noise"), seeds, sizes);
   }
 
   /** @throws UsageError when the file has no such seed */
@@ -172,22 +188,6 @@ export class GivenNoise {
     const at = (episode * seeds + seed) * size;
     return values.subarray(at, at + size);
   }
-}
-
-/** @throws FormatError naming the first episode with a value that is not finite */
-async function expectFinite(
-  source: TensorSource,
-  name: string,
-  episodes: readonly { readonly id: string }[],
-): Promise<void> {
-  const values = toFloat32(await source.read(name), source.tensors.get(name)!.dtype);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return;
-  const episode = Math.floor((bad * episodes.length) / values.length);
-  throw new FormatError(
-    `${source.name}: "${name}" of episode ${episodes[episode].id} (${episode}) holds ${values[bad]}, expected finite numbers. ` +
-      "Mend the recording, or leave the episode out with --episodes.",
-  );
 }
 
 function expectTensor(

@@ -16,7 +16,7 @@ import { CosmosVae, type VaeParts } from "../../networks/cosmos-vae/vae.ts";
 import { readCosmosVaeConfig } from "../../networks/cosmos-vae/config.ts";
 import { type ModelDescription, type Part, readModelDescription } from "./description.ts";
 import { readT5Config, T5Encoder } from "../../networks/t5/encoder.ts";
-import { PromptTokenizer } from "../../networks/t5/tokenizer.ts";
+import { cutNote, PromptTokenizer } from "../../networks/t5/tokenizer.ts";
 import { VideoTower } from "./video-tower.ts";
 
 export interface MimicVideoOptions extends LoadOptions, LoaderOptions {
@@ -191,12 +191,7 @@ export class MimicVideo {
    */
   async prepare(prompt: string, frames: Float32Array<ArrayBuffer>, copies: number): Promise<Prepared> {
     const { contextFrames, frameSize } = this.description;
-    const ids = this.tokenizer.encode(prompt, (tokens) => {
-      const words = `${prompt.slice(0, 40)}${prompt.length > 40 ? "…" : ""}`;
-      this.#onNote?.(
-        `the prompt "${words}" has ${tokens} tokens; the model reads the first 512 and never sees the rest`,
-      );
-    });
+    const ids = this.tokenizer.encode(prompt, (tokens) => this.#onNote?.(cutNote(prompt, tokens)));
     const idTensor = createTensor(this.gpu, [1, ids.length], Uint32Array.from(ids), "token ids");
     const video = createTensor(this.gpu, [1, 3, contextFrames, ...frameSize], frames, "context frames");
     const replay: Replay<{ context: Tensor; text: TextContext }> = await record(

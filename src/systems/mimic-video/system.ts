@@ -1,6 +1,7 @@
 /** Models of lucidrains' mimic-video on a diffusers video transformer, composed by a `model.json`: the toy that ships is one. */
-import { UsageError } from "../../errors.ts";
+import { AdapterError, UsageError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { System, SystemOptions } from "../system.ts";
@@ -36,6 +37,13 @@ export const mimicVideo: System = {
     refuse(options);
     const plan = await MimicVideo.plan(gpu, files, options);
     const { model } = plan;
+    if (options.gpuMemory !== undefined && plan.bytes > options.gpuMemory) {
+      await plan.close();
+      throw new AdapterError(
+        `${plan.name} needs ${formatBytes(plan.bytes)} of GPU memory for its weights alone; --gpu-memory says ` +
+          `${formatBytes(options.gpuMemory)}. ${SMALLER_WEIGHTS}`,
+      );
+    }
     const { description } = model;
     return {
       name: description.name,

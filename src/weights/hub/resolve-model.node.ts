@@ -1,8 +1,9 @@
 /** `--model`: a local path, or a place on the Hub brought into the cache. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { FormatError, HubError } from "../../errors.ts";
+import { FormatError, HubError, MimicVideoError } from "../../errors.ts";
 import { chooseWeights } from "../layout.ts";
+import { openModelFolder } from "../model-files.node.ts";
 import { parseShardIndex } from "../sharded.ts";
 import { RepoCache } from "./cache.node.ts";
 import { hubSettings, type HubSettings } from "./environment.node.ts";
@@ -45,12 +46,13 @@ export async function resolveHubRef(
   ref: HubRef,
   options: FetchOptions = {},
 ): Promise<string> {
-  const cached = await findInCache(settings, ref);
+  const cached = await findInCache(settings, ref, options.choose);
   if (settings.offline) {
     if (cached.missing === undefined) return cached.path;
     throw new HubError(
       `${formatHubRef(ref)}: HF_HUB_OFFLINE is set, and the cache ${settings.cache} lacks ${cached.missing}. ` +
         "Unset it to download, or copy the cache of a machine that has it.",
+      { cause: cached.cause },
     );
   }
   try {
@@ -62,13 +64,34 @@ export async function resolveHubRef(
   }
 }
 
+interface Cached {
+  readonly path: string;
+  /** the first thing that the cache lacks */
+  readonly missing?: string;
+  readonly cause?: unknown;
+}
+
 /** Where the cache has `ref`, and the first thing it lacks. */
-async function findInCache(settings: HubSettings, ref: HubRef): Promise<{ path: string; missing?: string }> {
+async function findInCache(
+  settings: HubSettings,
+  ref: HubRef,
+  choose: FetchOptions["choose"],
+): Promise<Cached> {
   const cache = new RepoCache(settings.cache, ref.repo);
   const commit = await cache.commitOf(ref.revision);
   if (commit === undefined) return { path: "", missing: `revision ${ref.revision}` };
   const path = join(cache.snapshot(commit), ref.path);
-  return { path, missing: await firstMissing(path) };
+  const missing = await firstMissing(path);
+  if (missing !== undefined || !choose || !(await stat(path)).isDirectory()) return { path, missing };
+  // Whoever knows the kind of model knows what it needs.
+  try {
+    const files = await openModelFolder(path, commit);
+    const absent = (await choose(files)).find((file) => !files.paths.includes(file));
+    return { path, missing: absent && join(path, absent) };
+  } catch (cause) {
+    if (!(cause instanceof MimicVideoError)) throw cause;
+    return { path, missing: `what is needed: ${cause.message}`, cause };
+  }
 }
 
 /** What a model folder still needs, as far as its own files tell. */

@@ -190,11 +190,15 @@ describe("without embeddings", () => {
     });
     expect(await asked.require(["push"])).toEqual(["push"]);
     const none = new Texts({ name: "model", paths: [] } as unknown as ModelFiles, 24, options);
-    await expect(none.require(["push"])).rejects.toThrow(/no text encoder.*--text.*--encode-text/);
+    await expect(none.require(["push"])).rejects.toThrow(/text encoder is not there.*--text.*--encode-text/);
   });
 
-  test("nothing is downloaded before one of both ways is chosen", async () => {
-    const files = await openModelFolder(folderOf("bridge"));
+  test("nothing large is downloaded before one of both ways is chosen", async () => {
+    const small = await openModelFolder(folderOf("bridge"));
+    expect(await neededTextFiles(small, { text: false, cache: new TextCache(noCache) })).toHaveLength(3);
+    const cut = await large();
+    const revision = "c0".repeat(20);
+    const files = { ...cut, revision, sha256: () => Promise.resolve("0") };
     const cache = await cacheHere();
     await expect(neededTextFiles(files, { text: false, cache })).rejects.toThrow(/--text.*--encode-text/);
     expect(await neededTextFiles(files, { text: true, cache })).toEqual([]);
@@ -205,6 +209,17 @@ describe("without embeddings", () => {
     ]);
     await cache.write(await encoderIdentity(files, encoderFiles(files.paths)!), "push", 24, uniform(1, 48));
     expect(await neededTextFiles(files, { text: false, cache })).toEqual([]);
+    // Of the same commit, where its encoder is not.
+    const without = { ...files, paths: files.paths.filter((name) => !name.endsWith(".bin")) };
+    const texts = new Texts(without, 24, { cache });
+    expect(await texts.require(["push"])).toEqual([]);
+    expect(texts.embeddings.get("push")).toEqual(uniform(1, 48));
+    expect(await neededTextFiles(without, { text: false, cache })).toEqual([]);
+    await expect(texts.require(["pull"])).rejects.toThrow(
+      /no embedding of "pull".*encoder is not there.*--text/,
+    );
+    const other = new Texts({ ...without, revision: "c1".repeat(20) }, 24, { cache });
+    await expect(other.require(["push"])).rejects.toThrow(UsageError);
   });
 });
 

@@ -5,12 +5,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { countingGpu } from "../../../src/gpu/counting.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { probeStatistics } from "../../../src/probe/statistics/statistics.ts";
+import { checkSettings } from "../../../src/probe/experiment/settings.ts";
+import type { ProbeSettings } from "../../../src/probe/experiment/measurement.ts";
 import { runProbe } from "../../../src/probe/experiment/run.ts";
 import { mimicVideo } from "../../../src/systems/mimic-video/system.ts";
 import { bytesSource } from "../../../src/weights/blob.ts";
 import { modelFilesOf, subfolder } from "../../../src/weights/model-files.browser.ts";
-import { encodeSafetensors, openSafetensors } from "../../../src/weights/safetensors.ts";
-import type { StoredDtype } from "../../../src/weights/source.ts";
+import { encodeSafetensors, openSafetensors, type TensorToWrite } from "../../../src/weights/safetensors.ts";
+import type { StoredDtype, TensorSource } from "../../../src/weights/source.ts";
 import { testGpu } from "../../support/gpu.ts";
 
 type Files = Map<string, Uint8Array>;
@@ -56,13 +58,31 @@ function editTensors(
   };
 }
 
-async function open(gpu: Gpu, edit: (files: Files) => void | Promise<void>) {
+async function open(gpu: Gpu, edit: (files: Files) => void | Promise<void>, noise?: TensorSource) {
   const files = new Map(toy);
   await edit(files);
   const sources = new Map([...files].map(([path, bytes]) => [path, bytesSource(bytes, path)]));
   const opened = await mimicVideo.open(gpu, modelFilesOf("toy", sources), {});
-  const subject = await opened.subject(modelFilesOf("episodes", subfolder(sources, "episodes")));
+  const subject = await opened.subject(modelFilesOf("episodes", subfolder(sources, "episodes")), noise);
   return { opened, subject };
+}
+
+/** As the command line does before it loads weights. */
+async function check(
+  edit: (files: Files) => void | Promise<void>,
+  settings: Partial<ProbeSettings> = {},
+  noise?: TensorSource,
+): Promise<void> {
+  const gpu = await countingGpu({ features: new Set(), limits: {}, software: false });
+  const { subject } = await open(gpu, edit, noise);
+  const all: ProbeSettings = {
+    modelDir: "",
+    episodes: "all",
+    videoSeeds: [0, 1],
+    actionSeeds: [0],
+    ...settings,
+  };
+  await checkSettings(all, subject);
 }
 
 const model = (edit: (json: Json & { action: Json }) => void) =>
@@ -136,9 +156,74 @@ describe("refused before anything is loaded", () => {
       data((t) => (t.get("joint_state")!.data[4] = Infinity)),
       /"joint_state" of episode .+ \(1\) holds Infinity/,
     ],
+    [
+      "an option that is not known",
+      model((m) => void (m.context_stride = 2)),
+      /model\.json: the option "context_stride" is not supported/,
+    ],
+    [
+      "an identifier that is none",
+      editJson("episodes/episodes.json", (list) => void ((list[0] as Json).id = ["a"])),
+      /episodes\.json: episode 0 is .*expected a "prompt"/,
+    ],
   ])("%s", async (_, edit, message) => {
+    await expect(check(edit)).rejects.toThrow(message);
+  });
+
+  it("an episode that is not asked for may hold what it will", async () => {
+    const edit = data((t) => (t.get("actions")!.data[24 * 3 + 10] = Number.NaN));
+    await expect(check(edit, { episodes: [0, 2, 3] })).resolves.toBeUndefined();
+    await expect(check(edit, { episodes: [0, 1] })).rejects.toThrow(/leave the episode out with --episodes/);
+  });
+
+  it("a card that is too small", async () => {
     const gpu = await countingGpu({ features: new Set(), limits: {}, software: false });
-    await expect(open(gpu, edit)).rejects.toThrow(message);
+    const files = modelFilesOf("toy", new Map([...toy].map(([p, bytes]) => [p, bytesSource(bytes, p)])));
+    await expect(mimicVideo.open(gpu, files, { gpuMemory: 1e6 })).rejects.toThrow(
+      /needs [\d.]+ MB of GPU memory for its weights alone; --gpu-memory says 1\.00 MB.*--dtype/,
+    );
+  });
+
+  describe("noise", () => {
+    const shape = { video_noise: [1, 2, 16, 3, 8, 8], action_noise: [1, 1, 24, 3] };
+    async function noise(change: (tensors: TensorToWrite[]) => TensorToWrite[]): Promise<TensorSource> {
+      const count = JSON.parse(new TextDecoder().decode(toy.get("episodes/episodes.json"))) as unknown[];
+      const tensors = Object.entries(shape).map(([name, [, ...each]]) => {
+        const size = [count.length, ...each];
+        const data = new Uint8Array(4 * size.reduce((a, b) => a * b));
+        return { name, dtype: "F32" as const, shape: size, data };
+      });
+      return openSafetensors(bytesSource(await encodeSafetensors(change(tensors), {}), "noise.safetensors"));
+    }
+    const same = (): void => undefined;
+
+    it("that fits", async () => {
+      await expect(check(same, {}, await noise((t) => t))).resolves.toBeUndefined();
+    });
+    it.each<[string, (tensors: TensorToWrite[]) => TensorToWrite[], RegExp]>([
+      ["a tensor missing", ([video]) => [video], /the tensor "action_noise" \(\d+, 1, 24, 3\) is missing/],
+      [
+        "of another shape",
+        ([video, action]) => [{ ...video, shape: [...video.shape.slice(0, 3), 3, 4, 16] }, action],
+        /"video_noise" is F32 .*4, 16\), expected F32 \(\d+, 2, 16, 3, 8, 8\)/,
+      ],
+      [
+        "that is not finite",
+        ([video, action]) => {
+          const [E] = action.shape;
+          new Float32Array((action.data as Uint8Array<ArrayBuffer>).buffer)[(E - 1) * 72 + 5] = Number.NaN;
+          return [video, action];
+        },
+        /"action_noise" of episode \d+ holds NaN, expected finite/,
+      ],
+    ])("%s", async (_, change, message) => {
+      await expect(check(same, {}, await noise(change))).rejects.toThrow(message);
+    });
+    it("without the seeds asked for", async () => {
+      await expect(check(same, { videoSeeds: [0, 2] }, await noise((t) => t))).rejects.toThrow(
+        /holds video seeds 0 to 1; seed 2 was asked for/,
+      );
+    });
   });
 
   it("a model without hold-still has no such floor", async () => {

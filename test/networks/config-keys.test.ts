@@ -1,0 +1,86 @@
+/** A config value that is not understood is refused, never ignored: every reader, with keys it does not know and values that contradict it. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { FormatError, UsageError } from "../../src/errors.ts";
+import { readCosmosTransformerConfig } from "../../src/networks/cosmos/config.ts";
+import { readCosmosOriginalConfig } from "../../src/networks/cosmos/original-config.ts";
+import { readCosmosVaeConfig } from "../../src/networks/cosmos-vae/config.ts";
+import { readActionConfig } from "../../src/networks/lucidrains-action/config.ts";
+import { readT5Config } from "../../src/networks/t5/encoder.ts";
+import { readWanOriginalConfig, readWanVaeConfig } from "../../src/networks/wan-vae/config.ts";
+import { readModelDescription } from "../../src/systems/mimic-video/description.ts";
+import { clipOf } from "../../src/systems/mimic-video-release/clip.ts";
+
+const json = (path: string) => JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+const golden = (path: string) => json(`test/${path}/case.json`).config as Record<string, unknown>;
+
+const toy = "weights/toy";
+const clipBy = { spatial: 8, temporal: 4, patch: 2 };
+const READERS: Readonly<Record<string, [Record<string, unknown>, (config: unknown) => unknown]>> = {
+  "T5 of the toy": [json(`${toy}/text_encoder/config.json`), (c) => readT5Config(c)],
+  "T5 of the release": [
+    json("test/release-mini/bridge/text_encoder/t5-11b/config.json"),
+    (c) => readT5Config(c),
+  ],
+  "Cosmos transformer": [json(`${toy}/transformer/config.json`), (c) => readCosmosTransformerConfig(c)],
+  "Cosmos' own": [golden("golden-official/official-video-forward"), (c) => readCosmosOriginalConfig(c)],
+  "Cosmos VAE": [json(`${toy}/vae/config.json`), (c) => readCosmosVaeConfig(c)],
+  "Wan VAE": [golden("golden/vae-wan-small"), (c) => readWanVaeConfig(c)],
+  "Wan VAE, original": [golden("golden-wan/vae-wan-original"), (c) => readWanOriginalConfig(c)],
+  "action decoder": [json(`${toy}/action_decoder/config.json`), (c) => readActionConfig(c)],
+  "state autoencoder": [
+    golden("golden/action-state-tokens").state_autoencoder as Record<string, unknown>,
+    (c) => readActionConfig({ ...golden("golden/action-state-tokens"), state_autoencoder: c }),
+  ],
+  "model.json": [json(`${toy}/model.json`), (c) => readModelDescription(c, "toy")],
+  "model.json, action": [
+    json(`${toy}/model.json`).action as Record<string, unknown>,
+    (c) => readModelDescription({ ...json(`${toy}/model.json`), action: c }, "toy"),
+  ],
+  "clip.json": [json("test/release-mini/bridge/clip.json"), (c) => clipOf(c, "clip.json", clipBy)],
+};
+
+describe.each(Object.entries(READERS))("%s", (_, [config, read]) => {
+  test("what is known is read, what is not is refused by name", () => {
+    expect(() => read(config)).not.toThrow();
+    expect(() => read({ ...config, of_next_year: 0.5 })).toThrow(UsageError);
+    expect(() => read({ ...config, of_next_year: 0.5 })).toThrow(/"of_next_year" is not supported/);
+  });
+});
+
+test.each<[string, Record<string, unknown>, RegExp]>([
+  ["T5 of the toy", { is_decoder: true }, /is_decoder = true/],
+  ["T5 of the toy", { feed_forward_proj: "gated-gelu" }, /feed_forward_proj/],
+  ["Cosmos transformer", { _class_name: "WanTransformer3DModel" }, /_class_name/],
+  [
+    "Cosmos transformer",
+    { use_crossattn_projection: true, encoder_hidden_states_channels: 65 },
+    /encoder_hidden_states_channels = 65 is not supported; supported: 64/,
+  ],
+  ["Cosmos VAE", { _class_name: "AutoencoderKLWan" }, /_class_name/],
+  ["Cosmos VAE", { scaling_factor: 0.5 }, /scaling_factor = 0\.5/],
+  ["Wan VAE", { _class_name: "AutoencoderKLCosmos" }, /_class_name/],
+  ["Wan VAE", { scale_factor_spatial: 3 }, /scale_factor_spatial = 3 .*supported: \d/],
+  ["Wan VAE", { scale_factor_temporal: 3 }, /scale_factor_temporal = 3/],
+  ["Wan VAE", { is_residual: true }, /is_residual/],
+  ["action decoder", { _class_name: "World2Action" }, /_class_name/],
+  ["action decoder", { sample_time_fn: "cosine" }, /sample_time_fn/],
+  ["model.json", { trained_on: "earth" }, /trained_on/],
+  ["clip.json", { trained_on: "earth" }, /trained_on/],
+])("%s with %j", (reader, change, message) => {
+  const [config, read] = READERS[reader];
+  expect(() => read({ ...config, ...change })).toThrow(message);
+});
+
+test("an action normaliser is means and deviations of every dimension", () => {
+  const [config, read] = READERS["action decoder"];
+  const with_ = (action_mean_std: unknown) => () => read({ ...config, action_mean_std });
+  const row = [0.5, 0.25, 2];
+  expect(with_([row, row])).not.toThrow();
+  for (const wrong of [true, [row], [row, [1, 2]], [row, ["a", 1, 2]]])
+    expect(with_(wrong)).toThrow(FormatError);
+});
+
+test("factors that repeat what the levels of a Wan VAE do", () => {
+  expect(() => readWanVaeConfig({ scale_factor_spatial: 8, scale_factor_temporal: 4 })).not.toThrow();
+});
