@@ -57,10 +57,13 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     onNote?.(checkMemory(opened, await device()));
     clock.lap("open");
     // Data and noise that do not fit are refused before minutes go into weights.
-    const ownData = path.join(folder, await system.items(files));
-    const dataFiles = await openModelFolder(settings.dataDir ?? ownData, undefined, {
-      expected: "with --data a folder that holds episodes.json and episodes.safetensors",
-    });
+    const dataFiles = await openModelFolder(
+      settings.dataDir ?? path.join(folder, await system.items(files)),
+      undefined,
+      {
+        expected: "with --data a folder that holds episodes.json and episodes.safetensors",
+      },
+    );
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
     const subject = await opened.subject(dataFiles, noise);
     await checkSettings(settings, subject);
@@ -92,8 +95,8 @@ const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
-  // What a system has of its own is known when it is open; the plan is for no less.
-  const trajectories = (videoSeeds ?? DEFAULTS.videoSeeds).length;
+  // What is not asked for is the house's habit (experiment/settings.ts).
+  const trajectories = videoSeeds?.length ?? DEFAULTS.videoSeeds.length;
   return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, trajectories, ...HERE };
 }
 

@@ -1,0 +1,190 @@
+/** Figures along the two axes of the experiment: the outer (video) axis, its differences to the last step, the inner (action) axis. */
+import { levelsOf } from "../figure/levels.ts";
+import { bandsOf } from "../figure/panel.ts";
+import { COLOUR } from "../figure/style.ts";
+import type { ProbeResult } from "../result/result.ts";
+import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
+import { marginWords } from "../result/verdict.ts";
+import { short } from "../result/words.ts";
+import type { Interval } from "../statistics/bootstrap.ts";
+import { type Chart, type ChartCurve, type ChartLevel, type Table, withInterval } from "./chart.ts";
+
+export const ERROR_TITLE = "mean squared error (normalised action units²)";
+
+/** The outer axis of every figure that has one. */
+export function stepAxis({ probe_steps: steps, tau, video_steps }: ProbeResult): Chart["x"] {
+  const round = (time: number) => String(Number(time.toFixed(3)));
+  return {
+    title: `${AXIS_NAME} denoising step k of ${video_steps}; below it the flow time τ (1 noise, 0 clean)`,
+    all: steps.map((step, k) => ({ at: step, name: `${step} (τ ${round(tau[k])})` })),
+    ticks: roundIndices(steps, 8).map((k) => ({ at: steps[k], label: `${steps[k]}\n${round(tau[k])}` })),
+  };
+}
+
+/** Floors and controls, with what they are measured to. */
+export function floorLevels(result: ProbeResult, truth: boolean): ChartLevel[] {
+  return levelsOf(result, { truth, last: !truth }).map(({ name, value, color, dash }) => ({
+    ...{ name, value, color, dash },
+  }));
+}
+
+const knowsTruth = ({ video_axis }: ProbeResult): boolean => video_axis.mse_to_truth !== null;
+
+export function videoChart(result: ProbeResult): Chart {
+  const { probe_steps: steps, video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
+  const last = lastStep(result);
+  const curve = (
+    name: string,
+    y: number[] | null | undefined,
+    interval: ChartCurve["interval"],
+    look: { color: string; symbol: string; dash?: string },
+  ): ChartCurve[] => (y ? [{ name, x: steps, y, interval, ...look }] : []);
+  const truth = { color: COLOUR.truth, symbol: "circle" };
+  const own = { color: COLOUR.last, symbol: "square" };
+  const to = knowsTruth(result) ? "true actions" : "last decode";
+  const levels = floorLevels(result, knowsTruth(result));
+  return {
+    id: "video-axis",
+    title: `${AXIS_TITLE} axis: a full decode from the hidden states of each step`,
+    alt: `Error of the decoded actions by ${AXIS_NAME} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
+    notes: [
+      `Horizontal lines are floors and controls, measured to the ${to}: what a policy scores that ignores the scene. ${bandsWords(result)}`,
+    ],
+    x: stepAxis(result),
+    y: { title: ERROR_TITLE, log: true },
+    curves: [
+      ...curve("to the true actions", video_axis.mse_to_truth, video_axis_interval.mse_to_truth, truth),
+      ...curve(
+        `to the decode at step ${last} (0 there by definition)`,
+        video_axis.mse_to_last,
+        video_axis_interval.mse_to_last,
+        own,
+      ),
+      ...curve(
+        "recorded future, to the true actions",
+        oracle_axis?.mse_to_truth,
+        oracle_axis_interval?.mse_to_truth,
+        { color: COLOUR.truth, symbol: "circle-open", dash: "dash" },
+      ),
+      ...curve(
+        `recorded future, to the decode at step ${last}`,
+        oracle_axis?.mse_to_last,
+        oracle_axis_interval?.mse_to_last,
+        { color: COLOUR.last, symbol: "square-open", dash: "dash" },
+      ),
+    ],
+    levels,
+    height: 340,
+  };
+}
+
+/** What decides: each step against the last. Null without a truth. */
+export function differenceChart(result: ProbeResult): Chart | null {
+  const { difference, difference_interval, margin, margin_source, step } = result.verdict;
+  if (!difference) return null;
+  const last = lastStep(result);
+  const known = margin !== null && margin > 0 ? margin : null;
+  return {
+    id: "difference",
+    title: `Each step against the last: MSE(k) − MSE(${last})`,
+    alt: `Difference of the error to the true actions between each step and step ${last}. The numbers are in the table below.`,
+    notes: [
+      known === null
+        ? "There is no margin, so nothing is decided here."
+        : `The shade is the margin, ${short(known)} (${marginWords(margin_source!)}). ` +
+          (step === null
+            ? "There is no verdict, whatever lies in it."
+            : "A step whose whole band lies in it, as those of all later steps do, is not worse than the last; the line at 0 is no difference at all."),
+    ],
+    x: stepAxis(result),
+    y: { title: "difference of mean squared errors to the true actions", log: false },
+    curves: [
+      {
+        name: `step k less step ${last}, paired by episode`,
+        x: result.probe_steps,
+        y: difference,
+        interval: difference_interval,
+        color: COLOUR.truth,
+        symbol: "circle",
+      },
+    ],
+    levels: [
+      { name: "no difference", value: 0, color: COLOUR.holdStill, dash: "dot" },
+      ...(known === null ? [] : [{ name: "margin", value: known, color: COLOUR.mark, dash: "solid" }]),
+    ],
+    ...(known === null ? {} : { margin: known }),
+    height: 240,
+  };
+}
+
+/** The inner axis of every figure that has one. */
+export function actionStepAxis({ action_times: times, action_steps: M }: ProbeResult): Chart["x"] {
+  const steps = times.map((_, n) => n);
+  const words = times[0] < times[M] ? "0 noise, 1 clean" : "1 noise, 0 clean";
+  const round = (time: number) => String(Number(time.toFixed(3)));
+  return {
+    title: `action denoising step n of ${M}; below it the flow time t (${words})`,
+    all: steps.map((n) => ({ at: n, name: `${n} (t ${round(times[n])})` })),
+    ticks: roundIndices(steps, 8).map((n) => ({ at: n, label: `${n}\n${round(times[n])}` })),
+  };
+}
+
+/** Null where the read-out has no steps of its own. */
+export function actionChart(result: ProbeResult): Chart | null {
+  const mean = result.action_axis_at_last_video_step;
+  const { action_axis_interval: interval, null_curve, action_steps: M } = result;
+  if (!mean || !null_curve) return null;
+  const wanted = [
+    ["iterate_to_truth", "iterate, to the true actions", COLOUR.truth, "solid", "circle"],
+    ["one_jump_to_truth", "one jump, to the true actions", COLOUR.truth, "dash", "circle-open"],
+    ["iterate_to_final", `iterate, to the final action (0 at ${M})`, COLOUR.last, "solid", "square"],
+    ["one_jump_to_final", "one jump, to the final action", COLOUR.last, "dash", "square-open"],
+  ] as const;
+  const upTo = (y: readonly number[]) => y.map((_, n) => n);
+  const straight = (name: string, y: number[] | null): ChartCurve[] =>
+    y ? [{ name, x: upTo(y), y, color: COLOUR.nullCurve, dash: "dot", width: 2 }] : [];
+  return {
+    id: "action-axis",
+    title: `Action axis: inside the decode at ${AXIS_NAME} step ${lastStep(result)}`,
+    alt: "Error of the iterate and of the one-jump estimate by action step, with the null curve of a straight flow. The numbers are in the table below.",
+    notes: [
+      "The dotted null is what a straight flow between the same two ends gives, whatever was learned: an iterate that follows it shows the arithmetic of the sampler. " +
+        `The one-jump estimate goes from step n to the end at once. ${bandsWords(result)}`,
+    ],
+    x: actionStepAxis(result),
+    y: { title: ERROR_TITLE, log: true },
+    curves: [
+      ...wanted.flatMap(([key, name, color, dash, symbol]): ChartCurve[] => {
+        const y = mean[key];
+        return y ? [{ name, x: upTo(y), y, interval: interval?.[key], color, dash, symbol }] : [];
+      }),
+      ...straight("null, to the true actions", null_curve.iterate_to_truth),
+      ...straight("null, to the final action", null_curve.iterate_to_final),
+    ],
+    levels: floorLevels(result, knowsTruth(result)),
+    height: 340,
+  };
+}
+
+const bandsWords = (result: ProbeResult): string =>
+  `${bandsOf(result)
+    .replace(/^bands/, "Bands")
+    .replace(": no bands", ", so no bands")}.`;
+
+/** Every floor and control to both references. */
+export function levelsTable(result: ProbeResult): Table {
+  const { floors, controls } = result;
+  const cell = (level: { mean: number; interval: Interval | null } | null | undefined) =>
+    level ? withInterval(level.mean, level.interval) : "not known";
+  const all = [
+    ["hold still", floors.hold_still],
+    ["dataset mean", floors.dataset_mean],
+    ["zeroed context", controls.zeroed_context],
+    ["another episode's context", controls.other_episode_context],
+  ] as const;
+  return {
+    caption: `Floors and controls: ${ERROR_TITLE}`,
+    head: ["floor or control", "to the true actions", `to the decode at step ${lastStep(result)}`],
+    rows: all.map(([name, level]) => [name, cell(level?.to_truth), cell(level?.to_last)]),
+  };
+}

@@ -1,0 +1,238 @@
+/**
+ * What a result says, in plain words made from its numbers. Each finding names its numbers and how far they carry; where
+ * something was not measured it says so or is left out, and no sentence stands here that the numbers could not have denied.
+ */
+import type { Interval } from "../statistics/bootstrap.ts";
+import type { ProbeResult } from "../result/result.ts";
+import {
+  AXIS_NAME,
+  AXIS_TITLE,
+  coverageSentence,
+  lastStep,
+  listOf,
+  sampleSentence,
+  short,
+} from "../result/sentences.ts";
+import { count } from "../result/words.ts";
+import { withInterval } from "./chart.ts";
+
+export interface Finding {
+  readonly about: string;
+  readonly says: string;
+}
+
+/** In the order of a reader's questions. */
+export function findings(result: ProbeResult): Finding[] {
+  const all: [string, string | null][] = [
+    ["Steps against the last", comparedSteps(result)],
+    ["Regret", regret(result)],
+    ["Size of the error", size(result)],
+    ["Does the action use the context", controls(result)],
+    ["Change and chance", seeds(result)],
+    ["Inside the action", insideAction(result)],
+    ["Recorded future", recordedFuture(result)],
+    ["Intervals", intervals(result)],
+    ["What does not follow", limits(result)],
+  ];
+  return all.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
+}
+
+/** "26 % of", "3.4 times". */
+function portion(part: number, whole: number): string {
+  const ratio = part / whole;
+  return ratio < 2 ? `${Number((100 * ratio).toPrecision(2))} % of` : `${short(ratio)} times`;
+}
+
+function comparedSteps({ probe_steps: steps, verdict }: ProbeResult): string | null {
+  const {
+    status,
+    difference,
+    difference_interval: ends,
+    better_steps,
+    worse_steps,
+    equivalent_steps,
+  } = verdict;
+  if (status === "undetermined" || !difference) return null;
+  const last = steps[steps.length - 1];
+  const numbers = (chosen: readonly number[]) =>
+    chosen
+      .map((step) => steps.indexOf(step))
+      .map((k) => `${steps[k]} by ${withInterval(Math.abs(difference[k]), turned(difference[k], ends?.[k]))}`)
+      .join(", ");
+  const open = steps.filter(
+    (step) => step !== last && ![...better_steps, ...worse_steps, ...equivalent_steps].includes(step),
+  );
+  return [
+    better_steps.length > 0
+      ? `Better than step ${last}: ${numbers(better_steps)}.`
+      : `No earlier probed step is shown to be better than step ${last}.`,
+    worse_steps.length > 0 ? `Worse: ${numbers(worse_steps)}.` : "None is shown to be worse.",
+    "Both lists are corrected for the number of steps (Holm).",
+    ...(equivalent_steps.length > 0
+      ? [`Equivalent to it, within the margin on both sides: ${listOf(equivalent_steps)}.`]
+      : []),
+    ...(open.length > 0
+      ? [`Of ${listOf(open)} neither is shown: that is no statement that nothing differs.`]
+      : []),
+  ].join(" ");
+}
+
+/** The interval of an amount that is said without its sign. */
+const turned = (value: number, interval: Interval | undefined): Interval | undefined =>
+  interval && value < 0 ? { low: -interval.high, high: -interval.low } : interval;
+
+function regret(result: ProbeResult): string | null {
+  const { best_step, regret_of_last, regret_of_step, step } = result.verdict;
+  if (best_step === null || !regret_of_last) return null;
+  const last = lastStep(result);
+  if (best_step === last) return `The last step, ${last}, has the smallest error of all probed ones.`;
+  const cost = ({ mean, interval }: { mean: number; interval: Interval | null }) =>
+    withInterval(mean, interval);
+  return [
+    `The probed step with the smallest error is ${best_step}. Stopping at the last, ${last}, costs ${cost(regret_of_last)} against it`,
+    step !== null && step !== last && step !== best_step && regret_of_step
+      ? `, stopping at the sufficient one, ${step}, ${cost(regret_of_step)}.`
+      : ".",
+    " The best is chosen on the same episodes, and the interval allows for the choice.",
+  ].join("");
+}
+
+function size(result: ProbeResult): string | null {
+  const { video_axis, video_axis_interval, floors, probe_steps } = result;
+  const toTruth = video_axis.mse_to_truth;
+  if (!toTruth)
+    return "The true actions are not known, so nothing here says which step is right: only how far each decode is from the last one.";
+  const k = probe_steps.length - 1;
+  const error = toTruth[k];
+  const known = [
+    ["holding still", floors.hold_still],
+    ["the mean of the data set", floors.dataset_mean],
+  ].flatMap(([name, level]) => {
+    const to = (level as typeof floors.hold_still)?.to_truth;
+    return to && to.mean > 0
+      ? [`${portion(error, to.mean)} the error of ${name as string} (${short(to.mean)})`]
+      : [];
+  });
+  return [
+    `Decodes at step ${probe_steps[k]} miss the true actions by ${withInterval(error, video_axis_interval.mse_to_truth?.[k])}, mean squared, in normalised units`,
+    known.length > 0 ? `: ${known.join(" and ")}.` : "; no floor is known to compare it with.",
+  ].join("");
+}
+
+function controls(result: ProbeResult): string {
+  const { video_axis, video_axis_interval, controls: known, probe_steps } = result;
+  const k = probe_steps.length - 1;
+  const toTruth = video_axis.mse_to_truth;
+  const own = toTruth?.[k];
+  const ownEnds = video_axis_interval.mse_to_truth?.[k];
+  const all = [
+    ["a zeroed context", known.zeroed_context],
+    ["another episode's context", known.other_episode_context],
+  ] as const;
+  const parts = all.map(([name, level]) => {
+    if (!level) return `The control with ${name} was not measured.`;
+    if (own === undefined || !level.to_truth)
+      return `With ${name} the action moves by ${withInterval(level.to_last.mean, level.to_last.interval)} (mean squared).`;
+    const { mean, interval } = level.to_truth;
+    const head = `With ${name} the error is ${withInterval(mean, interval)}`;
+    if (mean <= own) return `${head}, no larger than with its own: nothing shows that the action uses it.`;
+    const doubt =
+      !interval || !ownEnds
+        ? "; without intervals this is a hint at most"
+        : interval.low > ownEnds.high
+          ? ""
+          : "; the intervals overlap, so this is a hint at most";
+    return `${head}, ${portion(mean, own)} that with its own${doubt}.`;
+  });
+  return parts.join(" ");
+}
+
+function seeds(result: ProbeResult): string | null {
+  const { between_seeds, video_axis, probe_steps: steps, video_seeds } = result;
+  const { video, action } = between_seeds;
+  const last = steps.length - 1;
+  if (video === null && action === null)
+    return `One ${AXIS_NAME} seed and one action seed were run, so it is not known how far apart equally good answers lie.`;
+  const parts: string[] = [];
+  if (video !== null) {
+    // The earliest step from which on every probed one is nearer to the last than seeds are to each other.
+    let from = last;
+    while (from > 0 && video_axis.mse_to_last[from - 1] < video) from--;
+    parts.push(
+      `The last decodes of two of the ${video_seeds.length} ${AXIS_NAME} seeds differ by ${short(video)} (mean squared).`,
+      from < last
+        ? `From step ${steps[from]} on, decodes are nearer to their last than that (${short(video_axis.mse_to_last[from])} at ${steps[from]}): what later steps change is less than what chance changes.`
+        : "The decode of every earlier probed step is farther from its last than that.",
+    );
+  }
+  if (action !== null) parts.push(`Two action seeds differ by ${short(action)}.`);
+  return parts.join(" ");
+}
+
+function insideAction(result: ProbeResult): string | null {
+  const { action_axis_at_last_video_step: mean, null_curve, action_steps: M } = result;
+  if (!mean || !null_curve) return null;
+  const ratios = mean.iterate_to_final
+    .map((value, n) => value / null_curve.iterate_to_final[n])
+    .slice(1, M)
+    .filter(Number.isFinite);
+  const jump = mean.one_jump_to_final;
+  const start = mean.iterate_to_final[0];
+  const parts: string[] = [];
+  if (ratios.length > 0) {
+    const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
+    const straight = least > 0.9 && most < 1.1;
+    parts.push(
+      `Between its ends the iterate's error is ${short(least)} to ${short(most)} times that of a straight flow` +
+        (straight
+          ? ": within a tenth its curve is the sampler's arithmetic, and tells nothing of what was learned."
+          : ", so its curve is not the sampler's arithmetic alone."),
+    );
+  }
+  if (start > 0)
+    parts.push(
+      `One jump from the noise lands at ${portion(jump[0], start)} the noise's distance from the final action (mean squared).`,
+    );
+  return parts.length > 0 ? parts.join(" ") : null;
+}
+
+function recordedFuture(result: ProbeResult): string | null {
+  const { oracle_axis, oracle_axis_interval, video_axis, probe_steps } = result;
+  if (!oracle_axis) return null;
+  const k = probe_steps.length - 1;
+  const [known, own] = [oracle_axis.mse_to_truth, video_axis.mse_to_truth];
+  if (!known || !own)
+    return "Decodes from the recorded future were made, but the true actions are not known.";
+  return (
+    `With the recorded future in place of the imagined one the error at step ${probe_steps[k]} is ` +
+    `${withInterval(known[k], oracle_axis_interval?.mse_to_truth?.[k])}, ${portion(known[k], own[k])} that with the imagined one: ` +
+    (known[k] < own[k]
+      ? "part of the error lies in what was imagined."
+      : "what was imagined is not where the error lies.")
+  );
+}
+
+function intervals(result: ProbeResult): string {
+  const { interval, episodes } = result;
+  if (interval.clusters < 2)
+    return `There is ${count(interval.clusters, "independent episode")}, so there are no intervals and nothing can be said of other episodes.`;
+  return [
+    `Intervals are ${100 * interval.level} % ones over ${interval.clusters} independent episodes` +
+      (interval.clusters < episodes.length ? ` (of ${episodes.length}; the others are copies)` : "") +
+      `: ${interval.method}.`,
+    coverageSentence(result) ||
+      "In simulation they hold the truth about as often as they say, less often where a few episodes make most of the error.",
+    "Those drawn in figures are for each step alone.",
+  ].join(" ");
+}
+
+function limits(result: ProbeResult): string {
+  const { probe_steps: steps, video_steps } = result;
+  const gaps = steps.length - 1 < video_steps;
+  return [
+    result.statement,
+    `The numbers are of ${sampleSentence(result)}.`,
+    ...(gaps ? [`${AXIS_TITLE} steps between the probed ones (${steps.join(", ")}) were not measured.`] : []),
+    `Stopping after k of ${video_steps} steps is another question than a schedule of k steps.`,
+  ].join(" ");
+}
