@@ -13,8 +13,6 @@ import { differenceOfMeans } from "../../src/probe/statistics/two-samples.ts";
 import { readJson, referenceMeasurement } from "./fixture.ts";
 import { draw, type Shape } from "./simulate.ts";
 
-const facts = { date: "2026-01-01T00:00:00Z", command: "a", seconds: 1 };
-
 /** The reference with schedules of 5 and 10 steps whose ends are `worse` further from the truth, value by value, than stopping there. */
 function withBudgets(worse: number): ProbeMeasurement {
   const measurement = referenceMeasurement();
@@ -85,7 +83,7 @@ describe("the budget axis", () => {
   });
 
   it("stands in result, summary and figure at its cost", () => {
-    const result = probeResult(measurement, facts);
+    const result = probeResult(measurement);
     expect(JSON.parse(formatJson(result))).toEqual(result);
     expect(result.budget_axis).toMatchObject({
       steps: [5, 7, 10, 50],
@@ -100,7 +98,7 @@ describe("the budget axis", () => {
     )!;
     expect(curve.x).toEqual([5, 7, 10, 50]);
     expect(curve.y).toEqual(result.budget_axis!.mse_to_truth);
-    const without = probeResult(referenceMeasurement(), facts);
+    const without = probeResult(referenceMeasurement());
     expect([without.budget_axis, without.spread_by_label]).toEqual([null, []]);
     expect(summaryText(without, [])).not.toMatch(/Budget axis|ambiguous/);
     expect(convergenceFigure(without).data.some(({ name }) => /whole/.test(String(name)))).toBe(false);

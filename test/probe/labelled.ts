@@ -20,7 +20,7 @@ export interface Watched {
   held: number;
 }
 
-/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed. */
+/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed; + 1/128 for each step that the schedule is shorter. */
 export function labelled(
   gpu: Gpu,
   watched: Watched,
@@ -33,6 +33,7 @@ export function labelled(
     dimensions: { names: ["label"], units: ["1"] },
     parts: [{ name: "label", from: 0, to: 1, kind: "squared", units: "1" }],
     axes: {
+      budget: [1, 2],
       stop: (steps = STEPS) => ({ steps, times: Array.from({ length: steps + 1 }, (_, k) => 1 - k / steps) }),
     },
     items: {
@@ -45,11 +46,12 @@ export function labelled(
       watched.held++;
       return { index, copies, dispose: () => void watched.held-- };
     },
-    async *denoise({ index, copies }, noise, { last = STEPS }) {
-      watched.followed.push(index);
+    async *denoise({ index, copies }, noise, { last = STEPS, steps = STEPS }) {
+      if (steps === STEPS) watched.followed.push(index);
       const state = createTensor(gpu, [copies, 1]);
       for (let step = 0; step <= last; step++) {
-        const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step);
+        const shorter = (STEPS - steps) / 128;
+        const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step + shorter);
         writeTensor(gpu, state, Float32Array.from(labels));
         yield { step, time: 1 - step / STEPS, latents: state, tap: async () => [state] };
         // A tap that is looked at too late would show.

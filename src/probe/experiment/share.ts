@@ -70,6 +70,8 @@ const HAS_SEEDS: Readonly<Record<ArrayName, boolean>> = {
   oneJump: true,
   oracle: true,
   dataOracle: true,
+  budgetActions: true,
+  dataBudgetActions: true,
   zeroedContext: true,
   otherContext: true,
 };

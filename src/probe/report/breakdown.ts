@@ -64,9 +64,11 @@ export function dimensionChart(result: ProbeResult): Chart {
 }
 
 /** Errors in the data's own units, a row a step; dimensions of different units have no common mean. */
-export function dataUnitsTable(result: ProbeResult): Table {
+export function dataUnitsTable(result: ProbeResult): Table | undefined {
   const { action_names, action_units, probe_steps, mse_to_truth_data_units: truth } = result;
   const values = truth ?? result.mse_to_last_data_units;
+  // A file of version 1 does not know them.
+  if (!values) return undefined;
   const to = truth ? "the true actions" : `the decode at step ${lastStep(result)}`;
   const names = action_names.slice(0, MOST.dimensions);
   return {

@@ -16,7 +16,7 @@ import { chartFigure, factsTable, heatFigure, tableDetails } from "./elements.ts
 import { findings } from "./findings.ts";
 import { heatMaps } from "./grid.ts";
 import { Html, markup, scriptJson, scriptText } from "./markup.ts";
-import { composedCommand, provenanceRows, type ReportRun, runOf, settingRows } from "./settings.ts";
+import { composedCommand, provenanceRows, type ReportRun, settingRows } from "./settings.ts";
 import { STYLE, VARIABLES } from "./style.ts";
 
 export type { ReportRun } from "./settings.ts";
@@ -37,11 +37,11 @@ export interface ReportOptions extends ReportRun {
  */
 export function reportHtml(result: ProbeResult, options: ReportOptions): string {
   const drawings: Drawing[] = [];
-  const figure = (chart: Chart | null, ...more: Table[]): Html | null => {
+  const figure = (chart: Chart | null, ...more: (Table | undefined)[]): Html | null => {
     if (!chart) return null;
     const drawing = drawingOf(chart);
     drawings.push(drawing);
-    return chartFigure(chart, drawing, [tableOf(chart), ...more]);
+    return chartFigure(chart, drawing, [tableOf(chart), ...more.filter((table) => table !== undefined)]);
   };
   const body = pageBody(result, options, figure, drawings);
   const scripts = [scriptText(options.plotly), scriptText(`(${drawFigures.toString()})();`)];
@@ -75,7 +75,7 @@ function pageBody(
   figure: (chart: Chart | null, ...more: Table[]) => Html | null,
   drawings: Drawing[],
 ): Html {
-  const run = runOf(result, options);
+  const run: ReportRun = options;
   const coverage = coverageSentence(result);
   return markup`<header>
       <p class="small">

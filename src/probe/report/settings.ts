@@ -12,16 +12,6 @@ export interface ReportRun {
   readonly seconds?: number;
 }
 
-/** What is known of the run: what is given, else what an older result carries with it. */
-export function runOf(result: ProbeResult, given: ReportRun): ReportRun {
-  const { timing } = result as { timing?: ReportRun };
-  return {
-    command: given.command ?? timing?.command,
-    date: given.date ?? timing?.date,
-    seconds: given.seconds ?? timing?.seconds,
-  };
-}
-
 type Row = readonly [name: string, value: string];
 
 export function settingRows(result: ProbeResult): Row[] {

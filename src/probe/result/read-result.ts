@@ -41,12 +41,20 @@ export function readResult(text: string, file: string): ProbeResult {
   const sizes = sizesOf(document, file);
   const current = version === 1 ? fromVersion1(document) : document;
   current.set("version", RESULT_VERSION);
+  // Keys that a version gained.
+  if (!current.has("episode_labels"))
+    current.set(
+      "episode_labels",
+      Array.from({ length: sizes.E }, () => new Map()),
+    );
+  if (!current.has("spread_by_label")) current.set("spread_by_label", []);
+  if (!current.has("budget_axis")) current.set("budget_axis", null);
   const result = RESULT_SHAPE.read(current, { file, key: "", sizes });
   checkSteps(result, file);
   return result;
 }
 
-function sizesOf(document: Document, file: string): Sizes {
+function sizesOf(document: Document, file: string): Sizes & { readonly E: number } {
   const place = (key: string) => ({ file, key, sizes: {} });
   const length = (key: string, most: number): number => {
     const value = document.get(key);
@@ -62,7 +70,10 @@ function sizesOf(document: Document, file: string): Sizes {
       : refuse(place(key), `is no whole number from ${least} to ${most}`);
   };
   const M = whole("action_steps", 0, LONGEST.M);
+  const budgets = document.get("budget_axis");
+  const B = budgets instanceof Map ? budgets.get("steps") : undefined;
   return {
+    ...(Array.isArray(B) ? { B: B.length } : {}),
     E: length("episodes", LONGEST.E),
     K: length("probe_steps", LONGEST.K),
     ...{ M, "M + 1": M + 1 },

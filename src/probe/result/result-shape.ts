@@ -5,7 +5,15 @@
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ExpectedCoverage } from "../statistics/coverage.ts";
 import type { Regret } from "../statistics/regret.ts";
-import type { ActionAxis, GridTables, Level, Levels, ProbeResult, VideoAxis } from "./result.ts";
+import type {
+  ActionAxis,
+  BudgetResult,
+  GridTables,
+  Level,
+  Levels,
+  ProbeResult,
+  VideoAxis,
+} from "./result.ts";
 import { RESULT_SCHEMA, RESULT_VERSION } from "./result.ts";
 import {
   about,
@@ -80,6 +88,47 @@ const verdict = object<VerdictResult>({
   best_step: nullable(step),
   regret_of_last: regret,
   regret_of_step: regret,
+});
+
+const spread = object<ProbeResult["spread_by_label"][number]>({
+  seeds: oneOf("video", "action"),
+  label: text(),
+  values: list(
+    object<ProbeResult["spread_by_label"][number]["values"][number]>({
+      value: text(),
+      episodes: count(),
+      spread: list(error, "K"),
+    }),
+  ),
+  contrast: nullable(
+    object<NonNullable<ProbeResult["spread_by_label"][number]["contrast"]>>({
+      difference: list(number(), "K"),
+      interval: nullable(list(interval, "K")),
+    }),
+  ),
+});
+
+type EqualCost = NonNullable<BudgetResult["equal_cost"]>[number];
+
+const budget = object<BudgetResult>({
+  steps: list(count(1), "B"),
+  calls: list(count(), "B"),
+  stop_calls: list(count(), "K"),
+  mse_to_last: list(error, "B"),
+  mse_to_truth: nullable(list(error, "B")),
+  interval: videoAxis(nullable(list(interval, "B"))),
+  per_episode: videoAxis(table("E", "B")),
+  per_dimension: videoAxis(table("B", "D")),
+  per_position: videoAxis(table("B", "T")),
+  equal_cost: nullable(
+    list(
+      object<EqualCost>({
+        ...{ budget: count(1), stop: count(), calls: count() },
+        difference: number(),
+        interval: nullable(interval),
+      }),
+    ),
+  ),
 });
 
 export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
@@ -172,6 +221,9 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
     object<ProbeResult["between_seeds"]>({ video: nullable(error), action: nullable(error) }),
   ),
   verdict: about("From which step on the read-out is as good as at the last.", verdict),
+  episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
+  spread_by_label: about("Spread over seeds by those labels.", list(spread)),
+  budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
 });
 
 /** docs/probe.schema.json. */
@@ -181,7 +233,7 @@ export function resultJsonSchema(): object {
     $id: `urn:${RESULT_SCHEMA}:${RESULT_VERSION}`,
     title: `probe.json, version ${RESULT_VERSION}`,
     description:
-      "Axes: E episodes, K probed steps, M action steps, T positions of a chunk, D action dimensions; lengths are given as (letter). " +
+      "Axes: E episodes, K probed steps, B budgets, M action steps, T positions of a chunk, D action dimensions; lengths are given as (letter). " +
       "Keys may be added within a version; a key that changes its meaning or goes away raises it.",
     ...RESULT_SHAPE.schema,
   };

@@ -68,6 +68,9 @@ interface ShardDocument {
   action_units: string[];
   dataset_mean: number[] | null;
   tau: number[];
+  /** Calls of the network at each probe step and budget; null where the system does not count them. */
+  stop_calls: number[] | null;
+  budget_calls: number[] | null;
   action_times: number[];
   chunk_length: number;
 }
@@ -90,6 +93,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
     videoSeeds: list(whole),
     actionSeeds: either(list(whole), oneOf("same"), Array.isArray),
     oracle: boolean,
+    budgets: list(whole),
     arithmetic: oneOf("f32", "f16"),
     variants: record(text()),
   }),
@@ -117,6 +121,8 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   action_units: list(text()),
   dataset_mean: nullable(list(number())),
   tau: list(number()),
+  stop_calls: nullable(list(whole)),
+  budget_calls: nullable(list(whole)),
   action_times: list(number()),
   chunk_length: whole,
 });
@@ -141,6 +147,8 @@ export async function writeShard(
       probeSteps: [...settings.probeSteps],
       ...{ videoSteps, actionSteps, videoSeeds, actionSeeds },
       oracle: settings.oracle ?? false,
+      // None is no budget.
+      budgets: [...(settings.budgets ?? [])],
       arithmetic: settings.arithmetic ?? "f32",
       variants: settings.variants ?? {},
     },
@@ -149,6 +157,8 @@ export async function writeShard(
     action_units: measurement.actionUnits,
     dataset_mean: measurement.datasetMean ? [...measurement.datasetMean] : null,
     tau: measurement.taus,
+    stop_calls: measurement.stopCalls ?? null,
+    budget_calls: measurement.budgetCalls ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
   };
@@ -177,7 +187,11 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
   refuseIncomplete(parts);
   const [{ folder: first, document }] = parts;
   for (const part of parts.slice(1)) refuseDifference(first, document, part.folder, part.document);
-  const settings: FullSettings = { modelDir: document.provenance.model.name, ...document.settings };
+  const { budgets, ...kept } = document.settings;
+  const settings: FullSettings = {
+    ...{ modelDir: document.provenance.model.name, ...kept },
+    budgets: budgets.length > 0 ? budgets : undefined,
+  };
   const fingerprint = fingerprintOf(settings, document.provenance);
   const units = new Map<number, EpisodeMeasurement[]>();
   for (const part of parts)
@@ -197,6 +211,8 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       actionUnits: document.action_units,
       datasetMean: document.dataset_mean ? Float32Array.from(document.dataset_mean) : undefined,
       taus: document.tau,
+      stopCalls: document.stop_calls ?? undefined,
+      budgetCalls: document.budget_calls ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,
       episodes,
