@@ -68,7 +68,7 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       "context_frames",
     ],
     ...["context_latents", "future_latents", "frame_size", "video_timestep_scale", "sampler_memory"],
-    ...["action_steps", "action", ...WORDS],
+    ...["action_steps", "action", "episodes", ...WORDS],
   );
   c.only("trained_on", "random", "toy", "pretrained");
   const action = new ConfigReader((json as { action?: unknown }).action, `${name}/model.json, action`);
