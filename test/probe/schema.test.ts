@@ -36,7 +36,7 @@ describe("docs/probe.schema.json", () => {
   const strict = new Ajv2020({ strict: false }).compile(closed(JSON.parse(published)) as object);
 
   it("is what result-shape.ts says", async () => {
-    // `npx vitest run -u test/probe/schema.test.ts` writes it.
+    // `npx vitest run test/probe/schema.test.ts -u` writes it.
     await expect(formatJson(resultJsonSchema())).toMatchFileSnapshot("../../docs/probe.schema.json");
   });
 

@@ -72,7 +72,7 @@ ${scripts.map((text) => new Html(`<script>${text}</script>\n`))}</body>
 function pageBody(
   result: ProbeResult,
   options: ReportOptions,
-  figure: (chart: Chart | null, ...more: Table[]) => Html | null,
+  figure: (chart: Chart | null, ...more: (Table | undefined)[]) => Html | null,
   drawings: Drawing[],
 ): Html {
   const run: ReportRun = options;

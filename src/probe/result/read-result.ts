@@ -41,14 +41,15 @@ export function readResult(text: string, file: string): ProbeResult {
   const sizes = sizesOf(document, file);
   const current = version === 1 ? fromVersion1(document) : document;
   current.set("version", RESULT_VERSION);
-  // Keys that a version gained.
-  if (!current.has("episode_labels"))
+  if (version !== RESULT_VERSION) {
+    // What version 3 gained.
     current.set(
       "episode_labels",
       Array.from({ length: sizes.E }, () => new Map()),
     );
-  if (!current.has("spread_by_label")) current.set("spread_by_label", []);
-  if (!current.has("budget_axis")) current.set("budget_axis", null);
+    current.set("spread_by_label", []);
+    current.set("budget_axis", null);
+  }
   const result = RESULT_SHAPE.read(current, { file, key: "", sizes });
   checkSteps(result, file);
   return result;
