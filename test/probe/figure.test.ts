@@ -1,8 +1,10 @@
+import { JSDOM } from "jsdom";
 import { beforeAll, describe, expect, it } from "vitest";
 import { convergenceFigure } from "../../src/probe/figure/figure.ts";
 import { logTicks } from "../../src/probe/figure/panel.ts";
 import { roundIndices } from "../../src/probe/result/sentences.ts";
 import { fontFiles, readFontMetrics } from "../../src/probe/figure/font.node.ts";
+import { withoutUnseen } from "../../src/probe/figure/out-of-sight.node.ts";
 import { figureToSvg, svgToPng } from "../../src/probe/figure/plot.node.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import { type FixtureOptions, referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
@@ -127,6 +129,17 @@ describe("what is drawn", () => {
     ]);
     expect(textOf(figure)).not.toContain("Action axis");
     expect(figure.layout.xaxis3).toBeUndefined();
+  });
+
+  it("floors forty orders below the curves leave a picture", async () => {
+    const svg = (y: number) =>
+      `<svg xmlns="http://www.w3.org/2000/svg" width="90" height="50"><clipPath id="a"><rect width="80" height="40"/></clipPath>` +
+      `<path class="js-line" clip-path="url(#a)" style="fill: none; stroke: black" d="M5,${y}L70,${y}"/></svg>`;
+    const { window } = new JSDOM("");
+    expect(withoutUnseen(svg(30), window)).toBe(svg(30));
+    expect(withoutUnseen(svg(4052), window)).not.toContain("js-line");
+    expect(withoutUnseen(svg(-60), window)).not.toContain("js-line");
+    expect(svgToPng(withoutUnseen(svg(4052), window)).length).toBeGreaterThan(0);
   });
 
   it("every line of the heading fits the page", () => {

@@ -40,7 +40,7 @@ export async function runCommand(words: readonly string[], surroundings: Surroun
   try {
     if (ON_FILES.includes(words[0])) return await onFiles(words, surroundings);
     const typed = readOptions(words);
-    if (typed.help !== undefined) stdout.write(helpText());
+    if (typed.help !== undefined) stdout.write(helpText(Math.max(60, process.stdout.columns || 80)));
     else if (typed.version !== undefined) stdout.write(`${projectVersion()}\n`);
     else return await measure(words, probeCommand(typed, packagePath("weights/toy")), surroundings);
     return 0;
@@ -65,7 +65,7 @@ async function onFiles([command, ...rest]: readonly string[], surroundings: Surr
       : command === "compare"
         ? fileWords(command, rest, "probe.json", COMPARED, ["json"])
         : fileWords(command, rest, "DIR", [1, 10_000], ["json", "reference"]);
-  if (!wanted) surroundings.stdout.write(helpText());
+  if (!wanted) surroundings.stdout.write(helpText(Math.max(60, process.stdout.columns || 80)));
   else if (command === "plot") await plot(wanted, surroundings, surroundings);
   else if (command === "compare") await compare(wanted, surroundings, surroundings);
   else await merge(wanted, surroundings, surroundings, () => factsOf([command, ...rest], started));

@@ -11,6 +11,7 @@ import { MimicVideoError } from "../../errors.ts";
 import { mulberry32 } from "../statistics/bootstrap.ts";
 import type { Figure } from "./figure.ts";
 import { fontFiles, readFontMetrics } from "./font.node.ts";
+import { withoutUnseen } from "./out-of-sight.node.ts";
 import { measureText } from "./text-boxes.node.ts";
 
 const FONT_FAMILY = "DejaVu Sans";
@@ -29,7 +30,7 @@ export async function figureToSvg(figure: Figure): Promise<string> {
     const { data, layout } = structuredClone(figure);
     await Plotly.newPlot(target, data, layout, { staticPlot: true });
     const url = await Plotly.toImage(target, { format: "svg", width, height });
-    return decodeURIComponent(url.slice(url.indexOf(",") + 1));
+    return withoutUnseen(decodeURIComponent(url.slice(url.indexOf(",") + 1)), window);
   } catch (error) {
     throw new MimicVideoError(
       `The figure could not be drawn: ${error instanceof Error ? error.message : String(error)}`,
