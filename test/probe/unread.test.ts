@@ -22,7 +22,10 @@ const probe = (out: string, redirect: string) =>
     );
   });
 
-const FILES = ["action_convergence.png", "actions.safetensors", "probe.json", "units"];
+const FILES = [
+  ...["action_convergence.png", "actions.safetensors", "probe.json"],
+  ...["report.html", "run.json", "units"],
+];
 
 test.skipIf(!existsSync("dist/probe.js"))("the reader is gone", { timeout: 200_000 }, async () => {
   const out = join(folder, "head");
