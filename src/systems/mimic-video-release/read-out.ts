@@ -8,6 +8,7 @@ import type { ActionContext, ContextStorage } from "../../networks/world2action/
 import type { Reading, ReadOptions, TimedTap } from "../../probe/subject.ts";
 import { sample } from "../../sampling/sample.ts";
 import { copyTensor, createTensor, readTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
+import { repeated } from "../arrays.ts";
 import { ActionDenoiser, actionScheduler } from "./action-denoiser.ts";
 import type { ReleaseModel } from "./model.ts";
 
@@ -100,10 +101,4 @@ export async function readOut(
     all.forEach(({ tap: [x] }, r) => copyTensor(gpu, x, together, { to: r * x.size }));
     return together;
   }
-}
-
-function repeated(values: Float32Array, times: number): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(values.length * times);
-  for (let i = 0; i < times; i++) out.set(values, i * values.length);
-  return out;
 }

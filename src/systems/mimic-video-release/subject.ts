@@ -23,14 +23,9 @@ import type {
 import { RandomState } from "../../sampling/random-state.ts";
 import { sample } from "../../sampling/sample.ts";
 import { RECTIFIED_FLOW } from "../../sampling/schedulers.ts";
-import {
-  constant,
-  copyTensor,
-  createTensor,
-  releaseTensor,
-  sizeOf,
-  writeTensor,
-} from "../../tensor/tensor.ts";
+import { constant, copyTensor, createTensor, releaseTensor, sizeOf } from "../../tensor/tensor.ts";
+import { joined } from "../arrays.ts";
+import { contextControls } from "../controls.ts";
 import { bfloat16 } from "../../weights/rounded.ts";
 import { ACTION_STEPS, actionScheduler } from "./action-denoiser.ts";
 import { CONTEXT_LATENTS } from "./clip.ts";
@@ -123,16 +118,7 @@ export class ReleaseSubject implements Subject<Encoded> {
     ];
     this.mostCopies = options.plan.mostCopies;
     this.readBudget = options.plan.readBudget;
-    this.controls = {
-      zeroed: {
-        needsOther: false,
-        write: (_own, _other, into) => into.forEach((x) => writeTensor(gpu, x, new Float32Array(x.size))),
-      },
-      otherEpisode: {
-        needsOther: true,
-        write: (_own, other, into) => into.forEach((x, i) => copyTensor(gpu, other![i], x)),
-      },
-    };
+    this.controls = contextControls(gpu);
     if (options.oracle) this.oracle = (c, step, noise, asked) => this.#recordedFuture(c, step, noise, asked);
   }
 
@@ -276,14 +262,4 @@ export class ReleaseSubject implements Subject<Encoded> {
 function holdStill(positions: number, state: Float32Array): Float32Array {
   const still = [0, 0, 0, 1, 0, 0, 0, 1, 0, state[9]];
   return Float32Array.from({ length: positions * still.length }, (_, i) => still[i % still.length]);
-}
-
-function joined(arrays: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(arrays.reduce((n, x) => n + x.length, 0));
-  let at = 0;
-  for (const x of arrays) {
-    out.set(x, at);
-    at += x.length;
-  }
-  return out;
 }

@@ -22,7 +22,9 @@ import { linspace, videoGrid } from "../../sampling/grid.ts";
 import { gaussian } from "../../sampling/noise.ts";
 import { sample } from "../../sampling/sample.ts";
 import { euler } from "../../sampling/schedulers.ts";
-import { copyTensor, createTensor, releaseTensor, sizeOf, writeTensor } from "../../tensor/tensor.ts";
+import { copyTensor, createTensor, releaseTensor, sizeOf } from "../../tensor/tensor.ts";
+import { joined, repeated } from "../arrays.ts";
+import { contextControls } from "../controls.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
 import type { ModelDescription } from "./description.ts";
@@ -84,17 +86,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
     this.positions = model.chunkShape[0];
     this.dimensions = { names, units };
     this.parts = names.map((name, d) => ({ name, from: d, to: d + 1, kind: "squared", units: units[d] }));
-    const { gpu } = model;
-    this.controls = {
-      zeroed: {
-        needsOther: false,
-        write: (_own, _other, into) => into.forEach((x) => writeTensor(gpu, x, new Float32Array(x.size))),
-      },
-      otherEpisode: {
-        needsOther: true,
-        write: (_own, other, into) => into.forEach((x, i) => copyTensor(gpu, other![i], x)),
-      },
-    };
+    this.controls = contextControls(model.gpu);
   }
 
   /**
@@ -247,18 +239,4 @@ export function holdStill(
   );
   if (!still) return undefined;
   return Float32Array.from({ length: positions * still.length }, (_, i) => still[i % still.length]);
-}
-
-function joined(arrays: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(arrays.reduce((n, x) => n + x.length, 0));
-  let at = 0;
-  for (const x of arrays) {
-    out.set(x, at);
-    at += x.length;
-  }
-  return out;
-}
-
-function repeated(values: Float32Array, times: number): Float32Array<ArrayBuffer> {
-  return joined(Array.from({ length: times }, () => values));
 }
