@@ -9,6 +9,7 @@ import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import type { Cache } from "./cache.ts";
+import type { Policy } from "./policy.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -67,6 +68,8 @@ export interface Opened {
    * @throws FormatError naming file, field, found and expected
    */
   subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject>;
+  /** A robot's side of the model, where it has one; each has a memory of its own. */
+  policy?(): Promise<Policy>;
   /** Frees what was loaded, and closes files. */
   release(): Promise<void>;
 }
