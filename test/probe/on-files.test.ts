@@ -107,7 +107,10 @@ describe("a result that is read", () => {
   });
 
   it("is refused with any key missing", () => {
-    for (const key of Object.keys(RESULT))
+    // What version 3 gained without another number may be missing.
+    const later = ["tap_similarity", "signals", "by_part", "flops"];
+    for (const key of later) expect(readResult(changed(key, undefined), "sent.json")).toEqual(RESULT);
+    for (const key of Object.keys(RESULT).filter((key) => !later.includes(key)))
       expect(() => readResult(changed(key, undefined), "sent.json"), key).toThrow(
         new RegExp(`sent\\.json: .*${key}`),
       );
