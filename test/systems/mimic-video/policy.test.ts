@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UsageError } from "../../../src/errors.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
+import type { Held } from "../../../src/probe/subject.ts";
 import { sampleFlow } from "../../../src/sampling/flow.ts";
 import { gaussian } from "../../../src/sampling/noise.ts";
 import { sampleActions } from "../../../src/systems/mimic-video/action-sampler.ts";
@@ -56,7 +57,7 @@ const observe = (episode: Episode): Observation => ({
 /** What the probe reads of an episode after `stop` steps, from the noise of a query. */
 async function readOut(episode: Episode, stop: number, seed: number): Promise<Float32Array> {
   const item = { ...episode, id: "query", index: 0 };
-  const encoded = await subject.encode(item, 1);
+  const encoded = (await subject.encode(item, 1)) as Held;
   try {
     for await (const state of subject.denoise(encoded, [subject.noise(item, seed)], { last: stop })) {
       if (state.step < stop) continue;
