@@ -14,7 +14,7 @@ await runToEnd(
   () =>
     runRolloutCommand(process.argv.slice(2), {
       program: ["node", relative(process.cwd(), process.argv[1])],
-      loadRunner: async () => (await import("./commands/rollout/run.node.ts")).runRollout,
+      loadRunner: async () => (await import("./commands/rollout/run.node.ts")).runRolloutHere,
       drawPng: async (figure) => (await import("./probe/figure/plot.node.ts")).figureToPng(figure),
       stdout: process.stdout,
       stderr: process.stderr,

@@ -10,7 +10,7 @@ import { stampLine } from "./text.ts";
 import { wrap } from "../probe/result/words.ts";
 import type { AtStop, RolloutResult } from "./result.ts";
 
-const MARGIN = { left: 84, right: 40, top: 124, bottom: 150 };
+const MARGIN = { left: 84, right: 40, top: 124, bottom: 176 };
 const PLOT = { width: 1180, height: 520 };
 const WIDTH = MARGIN.left + PLOT.width + MARGIN.right;
 
@@ -23,6 +23,9 @@ const STYLES = [
   { color: COLOUR.mark, symbol: "cross", dash: "longdash" },
 ] as const;
 
+/** A curve that has its panel to itself. */
+const ALONE = { color: COLOUR.text, symbol: "circle", dash: "solid" } as const;
+
 /** One curve of a panel. */
 interface Curve {
   name: string;
@@ -34,12 +37,15 @@ export function rolloutFigure(result: RolloutResult): Figure {
   const shares = result.measures.filter(({ kind }) => kind === "share");
   const amounts = result.measures.filter(({ kind }) => kind === "amount");
   const right = [
-    ...amounts.map(({ title, units, stops }) => ({ title: `${title}, ${units}`, stops })),
+    ...amounts.map(({ title, units, stops }) => ({ title: `${capital(title)}, ${units}`, stops })),
     ...(result.offline
       ? [{ title: `Offline error, ${result.offline.units}`, stops: result.offline.stops }]
       : []),
   ];
-  const percent = shares.map(({ title, stops }): Curve => ({ name: title, points: stops.map(inPercent) }));
+  const percent = shares.map(({ title, stops }): Curve => ({
+    name: capital(title),
+    points: stops.map(inPercent),
+  }));
   const left = panel(1, result.stops, percent, {
     x: right.length > 0 ? [0, 0.46] : [0, 1],
     y: [0, 1],
@@ -66,11 +72,13 @@ export function rolloutFigure(result: RolloutResult): Figure {
       font: FONT,
       ...{ paper_bgcolor: "white", plot_bgcolor: "white" },
       ...all.reduce<Plain>((axes, one) => ({ ...axes, ...one.axes }), {}),
-      legend: { x: 0, y: -0.15, xanchor: "left", yanchor: "top", orientation: "h", font: FONT },
+      legend: { x: 0, y: -0.135, xanchor: "left", yanchor: "top", orientation: "h", font: FONT },
       annotations: [...heading(result), ...all.map(({ title }) => title)],
     },
   };
 }
+
+const capital = (words: string): string => words[0].toUpperCase() + words.slice(1);
 
 const inPercent = ({ stop, mean, interval }: AtStop): Curve["points"][number] => ({
   stop,
@@ -97,7 +105,7 @@ function panel(
   const n = index === 1 ? "" : String(index);
   const span = Math.max(1, stops[stops.length - 1] - stops[0]);
   const data = curves.map(({ name, points }, c): Plain => {
-    const { color, symbol, dash } = STYLES[c % STYLES.length];
+    const { color, symbol, dash } = curves.length === 1 ? ALONE : STYLES[c % STYLES.length];
     // Side by side, so that no interval hides another.
     const aside = (c - (curves.length - 1) / 2) * 0.009 * span;
     const known = points.filter(({ mean }) => mean !== null) as {

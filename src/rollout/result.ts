@@ -23,7 +23,7 @@ export interface AtStop {
   mean: number | null;
   /** 95 %; null where there is too little to say it */
   interval: Interval | null;
-  /** mean less that of the last stop on the same scenes, with its interval; null at the last */
+  /** mean less that of the last stop on the same scenes, with its interval (null where all scenes differ alike); null at the last */
   minus_last: { mean: number; interval: Interval | null } | null;
 }
 
@@ -146,7 +146,7 @@ function measureResult(
       return {
         ...{ stop, ...summary([...values.values()], kind) },
         minus_last: beside
-          ? { mean: clusterMean(differences), interval: clusterInterval(differences) }
+          ? { mean: clusterMean(differences), interval: differenceInterval(differences) }
           : null,
       };
     }),
@@ -162,13 +162,23 @@ function summary(values: readonly number[], kind: Measure["kind"]): Omit<AtStop,
           values.reduce((a, b) => a + b, 0),
           n,
         )
-      : clusterInterval(values);
+      : amountInterval(values);
   return { trials: n, mean: clusterMean(values), interval };
 }
 
 const clusterMean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 const clusterInterval = (values: readonly number[]): Interval | null =>
   clusterBootstrap(values.length, BOOTSTRAP)(values);
+
+/** Scenes that all differ alike, such as those of which none turned out otherwise, do not tell how far others may. */
+const differenceInterval = (values: readonly number[]): Interval | null =>
+  values.every((value) => value === values[0]) ? null : clusterInterval(values);
+
+/** Amounts are never below 0, and neither are their means. */
+function amountInterval(values: readonly number[]): Interval | null {
+  const found = clusterInterval(values);
+  return found && { low: Math.max(0, found.low), high: found.high };
+}
 
 /** The error of the first chunks: the probe's question on the same scenes with the same noise. */
 function firstChunks(trials: readonly Trial[], { stops }: RolloutSettings): OfflineResult | null {

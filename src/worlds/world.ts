@@ -11,7 +11,7 @@ export interface Measure {
   readonly name: string;
   /** in words, for people */
   readonly title: string;
-  /** "share": 0 or 1 a trial; "amount": a number in `units` */
+  /** "share": 0 or 1 a trial; "amount": a number in `units`, never below 0 */
   readonly kind: "share" | "amount";
   readonly units?: string;
 }

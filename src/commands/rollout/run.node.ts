@@ -4,7 +4,8 @@ import { openGpu } from "../../gpu/open.node.ts";
 import { autotuneHere } from "../../kernels/autotune.node.ts";
 import type { ProbeProgress } from "../../probe/experiment/measurement.ts";
 import type { RolloutProvenance } from "../../rollout/result.ts";
-import { runTrials, type Trial } from "../../rollout/trial.ts";
+import { runRollout } from "../../rollout/run.ts";
+import type { Trial } from "../../rollout/trial.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened } from "../../systems/system.ts";
 import { resolveModel } from "../../weights/hub/resolve-model.node.ts";
@@ -14,12 +15,6 @@ import type { World } from "../../worlds/world.ts";
 import { modelProvenance } from "../probe/run.node.ts";
 import type { RolloutCommand } from "./options.ts";
 import { TrialStore } from "./trial-store.node.ts";
-
-/**
- * Scenes that run side by side. SwiftShader on two cores, the toy at stop 5, milliseconds a query: 2100 alone, 1000 of four, 700 of
- * eight, 1200 of sixteen (2026-11-26, while others used the cores too).
- */
-const SIDE_BY_SIDE = 8;
 
 export interface RolloutHooks {
   readonly out: string;
@@ -40,7 +35,7 @@ export interface Ran {
 }
 
 /** @throws UsageError where the model has no policy, or the policy no world */
-export async function runRollout(command: RolloutCommand, hooks: RolloutHooks): Promise<Ran> {
+export async function runRolloutHere(command: RolloutCommand, hooks: RolloutHooks): Promise<Ran> {
   const { onProgress, onNote, signal } = hooks;
   const { settings, adapter, policy: name } = command;
   const options = { policy: name, onNote };
@@ -82,33 +77,10 @@ export async function runRollout(command: RolloutCommand, hooks: RolloutHooks): 
       world: world.name,
       seed: settings.seed,
     });
-    const total = settings.stops.length * settings.episodes;
-    const trials: Trial[] = [];
-    let [over, resumed] = [0, 0];
-    const report = (): void => onProgress({ phase: "trials", done: over, total, unit: "trials" });
-    for (let first = 0; first < settings.episodes; first += SIDE_BY_SIDE) {
-      const count = Math.min(SIDE_BY_SIDE, settings.episodes - first);
-      const scenes = Array.from({ length: count }, (_, i) => first + i);
-      for (const stop of settings.stops) {
-        const stored = await store.load(stop, scenes);
-        if (stored) {
-          over += stored.length;
-          resumed += stored.length;
-          report();
-          trials.push(...stored);
-          continue;
-        }
-        const ran = await runTrials(policy, world, scenes, {
-          ...{ stop, seed: settings.seed, signal },
-          onOver: () => {
-            over++;
-            report();
-          },
-        });
-        await store.save(stop, scenes, ran);
-        trials.push(...ran);
-      }
-    }
+    const { trials, resumed } = await runRollout(policy, world, settings, store, {
+      signal,
+      onTrial: (done, total) => onProgress({ phase: "trials", done, total, unit: "trials" }),
+    });
     policy.dispose();
     return { trials, world, provenance, peakGpuBytes: gpu.memory.usage.peak, resumed };
   } finally {

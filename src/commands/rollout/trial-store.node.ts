@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
 import { writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
+import type { TrialKeeper } from "../../rollout/run.ts";
 import type { Trial } from "../../rollout/trial.ts";
 
 /** Every value that decides how a trial goes, by name. */
@@ -19,7 +20,7 @@ interface Unit {
 
 export const TRIALS_FOLDER = "trials";
 
-export class TrialStore {
+export class TrialStore implements TrialKeeper {
   readonly #folder: string;
   readonly #fingerprint: Fingerprint;
 
