@@ -33,15 +33,17 @@ export function render(places: Readonly<Record<Colour | "gripper", Point>> & { c
   for (let row = 0; row < N; row++) {
     for (let column = 0; column < N; column++) {
       const [x, y] = [(column + 0.5) / N, (row + 0.5) / N];
-      let pixel: readonly number[] = BACKGROUND;
+      let [r, g, b] = BACKGROUND;
       for (const [[px, py], radius, paint] of discs) {
         const a = 1 / (1 + Math.exp(-(radius - Math.hypot(x - px, y - py)) * N * SHARPNESS));
-        pixel = pixel.map((value, c) => value * (1 - a) + a * paint[c]);
+        r = r * (1 - a) + a * paint[0];
+        g = g * (1 - a) + a * paint[1];
+        b = b * (1 - a) + a * paint[2];
       }
-      rgb.set(
-        pixel.map((value) => Math.round(255 * value)),
-        3 * (row * N + column),
-      );
+      const at = 3 * (row * N + column);
+      rgb[at] = Math.round(255 * r);
+      rgb[at + 1] = Math.round(255 * g);
+      rgb[at + 2] = Math.round(255 * b);
     }
   }
   return { width: N, height: N, rgb };

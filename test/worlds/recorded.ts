@@ -1,20 +1,71 @@
-/** Scenes behind the toy's recordings: the places of what a window shows, found from its pictures. */
-import { type Colour, type Point, render } from "../../src/worlds/table.ts";
+/**
+ * The toy's recordings, and where the blocks of some of them were. The places were found from the pictures once, by least squares and
+ * then by projection onto the half-planes that each byte's rounding allows, and stand here as found; one picture
+ * alone tells a place to about 4e-5 of the table.
+ */
+import type { Colour, Layout, Point } from "../../src/worlds/table.ts";
 import { openModelFolder } from "../../src/weights/model-files.node.ts";
 
 /** A window from the moment on that the policy acts. */
 export interface Window {
   readonly prompt: string;
+  /** (3) */
   readonly state: Float32Array;
   /** (24, 3) */
   readonly actions: Float32Array;
   /** 13 of them: now, and after every second action */
   readonly frames: readonly { readonly rgb: Uint8Array; readonly gripper: Point; readonly closed: boolean }[];
+  /** where everything is now */
+  readonly layout: Layout;
+  /** the block that the expert moves */
+  readonly moved: Colour;
 }
 
-const [PIXELS, FRAMES, FIRST] = [32 * 32, 17, 4];
+const PLACES: readonly (readonly [
+  folder: string,
+  episode: number,
+  moved: Colour,
+  red: Point,
+  blue: Point,
+])[] = [
+  ["episodes", 2, "red", [0.3490728022, 0.652272207], [0.6192752892, 0.4008480541]],
+  ["episodes", 7, "red", [0.6561346863, 0.523927583], [0.4361998255, 0.2607124808]],
+  ["more", 2, "red", [0.7721628308, 0.7340148498], [0.3429409813, 0.3745133327]],
+  ["more", 4, "red", [0.7680787571, 0.5107626307], [0.4582570833, 0.7057526325]],
+  ["more", 6, "red", [0.5257821341, 0.5740962138], [0.2972290412, 0.3276826477]],
+  ["more", 7, "red", [0.5879459092, 0.3220626819], [0.3518035103, 0.7621207972]],
+  ["more", 8, "red", [0.3151505335, 0.2898523514], [0.7407260039, 0.377510269]],
+  ["more", 9, "red", [0.4159059961, 0.2686717374], [0.6382555297, 0.6513428655]],
+  ["more", 13, "blue", [0.7139631381, 0.3068043896], [0.3501767264, 0.2315614932]],
+  ["more", 14, "red", [0.6363241056, 0.7617187281], [0.4108578214, 0.5174511119]],
+  ["more", 16, "red", [0.6633264574, 0.2796383205], [0.3288293893, 0.4467844282]],
+];
 
-export async function windows(folder: string): Promise<Window[]> {
+const [PIXELS, FRAMES, NOW] = [32 * 32, 17, 4];
+
+export async function recordedWindows(): Promise<Window[]> {
+  const folders = new Map<string, Awaited<ReturnType<typeof read>>>();
+  for (const [folder] of PLACES)
+    if (!folders.has(folder)) folders.set(folder, await read(`weights/toy/${folder}`));
+  return PLACES.map(([folder, e, moved, red, blue]) => {
+    const { prompts, video, actions, states } = folders.get(folder)!;
+    const state = states.subarray(3 * e, 3 * e + 3);
+    const chunk = actions.subarray(72 * e, 72 * e + 72);
+    const gripper: Point = [(state[0] + 1) / 2, (state[1] + 1) / 2];
+    const frames = Array.from({ length: FRAMES - NOW }, (_, f) => {
+      const from = (e * FRAMES + NOW + f) * 3 * PIXELS;
+      const rgb = Uint8Array.from(
+        { length: 3 * PIXELS },
+        (_, i) => video[from + (i % 3) * PIXELS + Math.floor(i / 3)],
+      );
+      const [x, y, closed] = f === 0 ? [0, 0, state[2]] : chunk.subarray(3 * (2 * f - 1), 6 * f);
+      return { rgb, gripper: [gripper[0] + x / 4, gripper[1] + y / 4] as const, closed: closed > 0 };
+    });
+    return { prompt: prompts[e], state, actions: chunk, frames, moved, layout: { red, blue, gripper } };
+  });
+}
+
+async function read(folder: string) {
   const files = await openModelFolder(folder);
   const list = (await files.json("episodes.json")) as { prompt: string }[];
   const tensors = await files.weights("episodes.safetensors");
@@ -25,126 +76,5 @@ export async function windows(folder: string): Promise<Window[]> {
     await floats("joint_state"),
   ];
   await tensors.close();
-  return list.map(({ prompt }, e) => {
-    const state = states.subarray(3 * e, 3 * e + 3);
-    const chunk = actions.subarray(72 * e, 72 * e + 72);
-    const frames = Array.from({ length: FRAMES - FIRST }, (_, f) => {
-      const from = (e * FRAMES + FIRST + f) * 3 * PIXELS;
-      const rgb = Uint8Array.from(
-        { length: 3 * PIXELS },
-        (_, i) => video[from + (i % 3) * PIXELS + Math.floor(i / 3)],
-      );
-      const [x, y, closed] = f === 0 ? [0, 0, state[2]] : chunk.subarray(3 * (2 * f - 1), 3 * 2 * f);
-      const gripper: Point = [(state[0] + 1) / 2 + x / 4, (state[1] + 1) / 2 + y / 4];
-      return { rgb, gripper, closed: closed > 0 };
-    });
-    return { prompt, state, actions: chunk, frames };
-  });
-}
-
-/** Where the blocks were before any moved, and which was held first, at which frame. */
-export interface Found {
-  readonly red: Point;
-  readonly blue: Point;
-  readonly moved?: { readonly block: Colour; readonly from: number };
-}
-
-/** The picture of a frame as this world paints it. */
-export function painted({ frames }: Window, { red, blue, moved }: Found, f: number): Uint8Array {
-  const { gripper, closed } = frames[f];
-  const places = { red, blue, gripper, closed };
-  if (moved && f >= moved.from) {
-    // A block that was let go stays where the gripper opened.
-    places[moved.block] = gripper;
-  }
-  return render(places).rgb;
-}
-
-/** Least squares over the first picture, then moved until every byte fits where that is possible. */
-export function find(window: Window, block: Colour | undefined): Found {
-  const closing = window.frames.findIndex(({ closed }) => closed);
-  const moved = block && closing >= 0 ? { block, from: closing } : undefined;
-  const first = window.frames[0].rgb;
-  let at = [...centre(first, "red"), ...centre(first, "blue")];
-  const found = ([rx, ry, bx, by]: readonly number[]): Found => ({ red: [rx, ry], blue: [bx, by], moved });
-  const still = window.frames.map((_, f) => f).filter((f) => f === 0 || (closing >= 0 && f < closing));
-  const smooth = (values: readonly number[]): number[] =>
-    still.flatMap((f) => exact(window, found(values), f));
-  const wanted = still.flatMap((f) => Array.from(window.frames[f].rgb));
-  for (let round = 0; round < 60; round++) {
-    const now = smooth(at);
-    const off = now.map((value, i) => wanted[i] - value);
-    const beyond = off.map((d) => (Math.abs(d) > 0.5 ? d - Math.sign(d) * 0.49 : 0));
-    const misfit = round < 12 ? off : beyond;
-    if (beyond.every((d) => d === 0)) break;
-    const slopes = at.map((_, k) => {
-      const shifted = smooth(at.map((value, j) => (j === k ? value + 1e-6 : value)));
-      return shifted.map((value, i) => (misfit[i] === 0 ? 0 : (value - now[i]) / 1e-6));
-    });
-    const step = leastSquares(slopes, misfit);
-    at = at.map((value, k) => value + Math.max(-0.02, Math.min(0.02, step[k])));
-  }
-  return found(at);
-}
-
-/** Values before they are rounded, of the picture of a frame: bytes say too little of a slope. */
-function exact({ frames }: Window, { red, blue, moved }: Found, f: number): number[] {
-  const { gripper, closed } = frames[f];
-  const place = (colour: Colour, p: Point) => (moved?.block === colour && f >= moved.from ? gripper : p);
-  return shades(place("red", red), place("blue", blue), gripper, closed);
-}
-
-/** The painting of table-picture.ts once more, from the toy's own words, in float64 and unrounded. */
-export function shades(red: Point, blue: Point, gripper: Point, closed: boolean): number[] {
-  const image: number[] = [];
-  for (let i = 0; i < 32; i++) {
-    for (let j = 0; j < 32; j++) {
-      const rgb = [0.12, 0.12, 0.15];
-      const blend = (p: Point, r: number, colour: readonly number[]) => {
-        const d = Math.sqrt(((j + 0.5) / 32 - p[0]) ** 2 + ((i + 0.5) / 32 - p[1]) ** 2);
-        const a = 1 / (1 + Math.exp((d - r) * 32 * 1.6));
-        for (let c = 0; c < 3; c++) rgb[c] += a * (colour[c] - rgb[c]);
-      };
-      blend(red, 0.085, [0.9, 0.2, 0.2]);
-      blend(blue, 0.085, [0.2, 0.35, 0.95]);
-      blend(gripper, 0.05, closed ? [0.98, 0.85, 0.2] : [0.95, 0.95, 0.95]);
-      image.push(...rgb.map((value) => 255 * value));
-    }
-  }
-  return image;
-}
-
-function centre(rgb: Uint8Array, colour: Colour): Point {
-  let [sum, x, y] = [0, 0, 0];
-  for (let i = 0; i < PIXELS; i++) {
-    const [r, g, b] = rgb.subarray(3 * i, 3 * i + 3);
-    const weight = Math.max(0, colour === "red" ? r - b - 60 - Math.max(0, g - 60) : b - r - 60);
-    sum += weight;
-    x += (weight * ((i % 32) + 0.5)) / 32;
-    y += (weight * (Math.floor(i / 32) + 0.5)) / 32;
-  }
-  return [x / sum, y / sum];
-}
-
-/** x with Σ_k slopes[k]·x[k] ≈ target, lightly damped. */
-function leastSquares(slopes: readonly number[][], target: readonly number[]): number[] {
-  const n = slopes.length;
-  const dot = (a: readonly number[], b: readonly number[]) => a.reduce((s, value, i) => s + value * b[i], 0);
-  const rows = slopes.map((a, i) => [
-    ...slopes.map((b, j) => dot(a, b) + (i === j ? 1e3 : 0)),
-    dot(a, target),
-  ]);
-  for (let i = 0; i < n; i++) {
-    for (let k = i + 1; k < n; k++) {
-      const factor = rows[k][i] / rows[i][i];
-      for (let j = i; j <= n; j++) rows[k][j] -= factor * rows[i][j];
-    }
-  }
-  const x = new Array<number>(n).fill(0);
-  for (let i = n - 1; i >= 0; i--) {
-    let value = rows[i][n];
-    for (let j = i + 1; j < n; j++) value -= rows[i][j] * x[j];
-    x[i] = value / rows[i][i];
-  }
-  return x;
+  return { prompts: list.map(({ prompt }) => prompt), video, actions, states };
 }
