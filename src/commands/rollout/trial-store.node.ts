@@ -37,12 +37,8 @@ export class TrialStore implements TrialKeeper {
     const path = this.#path(stop, scenes);
     const text = await readFile(path, "utf8").catch(() => undefined);
     if (text === undefined) return undefined;
-    let unit: Unit;
-    try {
-      unit = JSON.parse(text) as Unit;
-    } catch {
-      return undefined;
-    }
+    const unit = unitOf(text);
+    if (!unit) return undefined;
     const names = new Set([...Object.keys(unit.fingerprint), ...Object.keys(this.#fingerprint)]);
     for (const name of names) {
       const [was, is] = [unit.fingerprint[name], this.#fingerprint[name]];
@@ -64,6 +60,16 @@ export class TrialStore implements TrialKeeper {
   #path(stop: number, [first]: readonly number[]): string {
     const [k, scene] = [String(stop).padStart(4, "0"), String(first).padStart(6, "0")];
     return join(this.#folder, `stop-${k}-scenes-${scene}.json`);
+  }
+}
+
+/** Undefined where a file was cut off or is something else. */
+function unitOf(text: string): Unit | undefined {
+  try {
+    const { fingerprint, trials } = JSON.parse(text) as Partial<Unit>;
+    return fingerprint && Array.isArray(trials) ? { fingerprint, trials } : undefined;
+  } catch {
+    return undefined;
   }
 }
 
