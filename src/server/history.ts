@@ -2,6 +2,7 @@
  * What a connection's cameras showed before, for clients that send only the present. Requests are taken to be 1 / hz seconds apart, by
  * their number and not by a clock: a simulator's time stands still while the policy thinks.
  */
+import { UsageError } from "../errors.ts";
 import type { Picture, PolicyDescription } from "../systems/policy.ts";
 
 type Cameras = PolicyDescription["cameras"];
@@ -27,9 +28,15 @@ export class History {
   private readonly past = new Map<string, Picture[]>();
   private readonly offsets: ReadonlyMap<string, readonly number[]>;
   private readonly hz: number;
+  private readonly mostBytes: number;
 
-  constructor(cameras: Cameras, hz: number) {
+  /**
+   * @param hz requests a second
+   * @param mostBytes of a camera's pictures
+   */
+  constructor(cameras: Cameras, hz: number, mostBytes = 2 ** 28) {
     this.hz = hz;
+    this.mostBytes = mostBytes;
     this.offsets = new Map(
       cameras.map(({ name, frames, interval }) => [name, nearestRequests(frames, interval, hz)]),
     );
@@ -40,8 +47,17 @@ export class History {
     this.past.clear();
   }
 
-  /** What the policy looks at when `now` is the present; before the first request the first one is repeated. */
+  /**
+   * What the policy looks at when `now` is the present; before the first request the first one is repeated.
+   * @throws UsageError when pictures of this size cannot be kept for as long as the policy looks back
+   */
   with(camera: string, now: Picture): Seen {
+    const kept = this.offsets.get(camera)![0];
+    if (kept * now.rgb.length > this.mostBytes)
+      throw new UsageError(
+        `Pictures of ${now.width} × ${now.height} pixels for a history of ${kept} requests at ${this.hz} a second would be ` +
+          `${kept * now.rgb.length} bytes, more than ${this.mostBytes}. Send frames, or smaller pictures.`,
+      );
     const past = this.past.get(camera) ?? [];
     const steps = this.offsets.get(camera)!.map((offset) => Math.min(offset, past.length));
     return {
