@@ -1,6 +1,6 @@
 /** A client's socket: requests wait here, are answered one by one and in order, and what cannot be read is answered by an error text. */
 import type { WebSocket } from "ws";
-import { DeviceLostError, MimicVideoError } from "../errors.ts";
+import { DeviceLostError, MimicVideoError, UsageError } from "../errors.ts";
 import { encodeMessage, type Sent } from "./message.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Session } from "./session.ts";
@@ -29,6 +29,9 @@ interface Waiting {
   readonly since: number;
 }
 
+/** Errors of a client that are printed; one that sends nothing else would fill a disk. */
+const MOST_PRINTED = 20;
+
 /** How long a client may take to say goodbye, in milliseconds. */
 const GOODBYE_MS = 2000;
 
@@ -54,9 +57,7 @@ export class Connection {
     this.shared = shared;
     this.name = name;
     socket.on("message", (data: Buffer, isBinary) =>
-      this.receive(
-        isBinary ? data : new MimicVideoError("A request is a binary message; this one is a text."),
-      ),
+      this.receive(isBinary ? data : new UsageError("A request is a binary message; this one is a text.")),
     );
     // Its close follows.
     socket.on("error", (error) => shared.onLine(`${name}: ${error.message}`));
@@ -137,14 +138,11 @@ export class Connection {
 
   /** What a client is told; what is no error of its own is for the server's reader. */
   private words(error: unknown): string {
-    if (error instanceof MimicVideoError) {
-      this.shared.onLine(`${this.name}: ${error.message}`);
-      return error.message;
-    }
-    this.shared.onLine(
-      `${this.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    );
-    return "The server failed at this request; it printed why. Other requests go on.";
+    const own = error instanceof MimicVideoError;
+    const words = error instanceof Error ? ((own ? undefined : error.stack) ?? error.message) : String(error);
+    if (this.errors <= MOST_PRINTED) this.shared.onLine(`${this.name}: ${words}`);
+    if (this.errors === MOST_PRINTED) this.shared.onLine(`${this.name}: further errors are not printed`);
+    return own ? error.message : "The server failed at this request; it printed why. Other requests go on.";
   }
 
   /** Ends when the message is with the system, so that a client that does not read piles nothing up; errors are the socket's. */

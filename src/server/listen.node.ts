@@ -82,7 +82,7 @@ export async function servePolicy(settings: ServerSettings): Promise<PolicyServe
     noServer: true,
     maxPayload: limits.message,
     perMessageDeflate: false,
-    WebSocket: PoliteSocket,
+    WebSocket: politeSocket(limits.message),
   });
   let closing: Promise<void> | undefined;
   http.on("upgrade", (request, socket, head) => {
@@ -123,16 +123,17 @@ export async function servePolicy(settings: ServerSettings): Promise<PolicyServe
   };
 }
 
-/** Says why, where the protocol itself would only give a number: of a message that is too long nothing but its header is read. */
-class PoliteSocket extends WebSocket {
-  override close(code?: number, reason?: string | Buffer): void {
-    if (code === 1009 && reason === undefined && this.readyState === WebSocket.OPEN) {
-      const why = "The message is longer than this server takes (limits.message_bytes of its metadata).";
-      this.send(why);
-      return super.close(code, why);
+/** Sockets that say why, where the protocol itself would only give a number: of a message that is too long nothing but its header is read. */
+function politeSocket(mostBytes: number): typeof WebSocket {
+  return class extends WebSocket {
+    override close(code?: number, reason?: string | Buffer): void {
+      if (code !== 1009 || reason !== undefined || this.readyState !== WebSocket.OPEN)
+        return super.close(code, reason);
+      const why = `The message is longer than ${mostBytes} bytes.`;
+      this.send(`${why} Send smaller pictures, or start the server with another --max-message.`);
+      super.close(code, why);
     }
-    super.close(code, reason);
-  }
+  };
 }
 
 const withStop = (

@@ -1,7 +1,7 @@
 /** What a client is told first: what the policy looks at, what it gives, and how often. */
 import type { PolicyDescription } from "../systems/policy.ts";
 import type { Sent } from "./message.ts";
-import { cameraKeys, OPTION_KEYS, STATE, unusedKeys } from "./names.ts";
+import { cameraKeys, IMAGE, OPTION_KEYS, STATE, unusedKeys } from "./names.ts";
 
 /**
  * The metadata of a policy; seconds and hertz.
@@ -14,9 +14,13 @@ export function serverMetadata(
 ): Sent {
   const keys = cameraKeys(policy);
   const { names, units, positions, interval } = policy.actions;
+  const image = policy.cameras.find(({ name }) => keys.get(name) === IMAGE)!;
   return {
     server: "mimic-video-webgpu",
     policy: policy.name,
+    // Of observation/image: how many, and how many a second.
+    frames: image.frames,
+    rate: 1 / image.interval,
     cameras: policy.cameras.map(({ name, frames, interval, size }) => ({
       name,
       key: keys.get(name)!,

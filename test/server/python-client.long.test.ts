@@ -38,7 +38,7 @@ test.skipIf(!atHand)("200 queries of openpi-client", async () => {
       errors: 8,
       "same request, same actions": true,
       "wrong key": "server rejected WebSocket connection: HTTP 401",
-      "100 MB": expect.stringContaining("longer than this server takes") as string,
+      "100 MB": expect.stringContaining("longer than 33554432 bytes") as string,
     });
   } finally {
     server.kill();

@@ -58,6 +58,7 @@ describe("a conversation", () => {
       interval: 0.2,
       size: [32, 32],
     });
+    expect([get(metadata, "frames"), get(metadata, "rate")]).toEqual([5, 5]);
     expect(get(get(metadata, "state"), "names")).toEqual(["x", "y", "gripper"]);
     expect(get(get(metadata, "actions"), "names")).toEqual(["dx", "dy", "gripper"]);
     expect(get(get(metadata, "actions"), "hz")).toBe(10);
@@ -329,6 +330,9 @@ describe("the end", () => {
     const client = await Client.open(server.port);
     await expect(client.infer(request())).rejects.toThrow("The server failed at this request");
     expect(lines.join("\n")).toContain("a fault");
+    for (let k = 0; k < 30; k++) await expect(client.infer(Uint8Array.of(0xc1))).rejects.toThrow("msgpack");
+    expect(lines.filter((line) => line.includes("msgpack"))).toHaveLength(19);
+    expect(lines.at(-1)).toContain("further errors are not printed");
     error = new DeviceLostError("The device is gone.");
     await expect(client.infer(request())).rejects.toThrow("The device is gone.");
     await expect(server.ended).rejects.toThrow("The device is gone.");
