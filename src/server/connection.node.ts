@@ -42,6 +42,8 @@ export class Connection {
   private readonly session: Session;
   private readonly shared: Shared;
   private readonly name: string;
+  /** Settles when the client is gone, its running request ended and its policy is freed. */
+  readonly left: Promise<void>;
   private closing = false;
   private current?: Promise<void>;
   private answers = 0;
@@ -61,7 +63,7 @@ export class Connection {
     );
     // Its close follows.
     socket.on("error", (error) => shared.onLine(`${name}: ${error.message}`));
-    socket.on("close", () => void this.leave());
+    this.left = new Promise<void>((resolve) => socket.once("close", resolve)).then(() => this.leave());
     shared.onLine(`${name} connected`);
     void this.send(encodeMessage(shared.metadata));
   }
@@ -72,16 +74,12 @@ export class Connection {
    */
   async close(code: number, why: string): Promise<void> {
     this.closing = true;
-    const gone = new Promise<void>((resolve) => {
-      if (this.socket.readyState === this.socket.CLOSED) resolve();
-      else this.socket.once("close", () => resolve());
-    });
     // A client that does not read its answers is not waited for.
     const impatience = setTimeout(() => this.socket.terminate(), GOODBYE_MS);
     while (this.current) await this.current;
     this.socket.resume();
     this.socket.close(code, why);
-    await gone;
+    await this.left;
     clearTimeout(impatience);
   }
 

@@ -102,10 +102,12 @@ export async function servePolicy(settings: ServerSettings): Promise<PolicyServe
     sockets.handleUpgrade(request, socket, head, (client) => {
       const connection = new Connection(client, new Session(sessionSettings), name, shared);
       connections.add(connection);
-      client.once("close", () => connections.delete(connection));
+      void connection.left.then(() => connections.delete(connection));
     });
   });
   await listening(http, host, port);
+  // Such as too many open files: those that are connected go on.
+  http.on("error", (error) => onLine(error.message));
 
   const close = async (): Promise<void> => {
     http.close();

@@ -324,6 +324,19 @@ describe("the end", () => {
     expect([log.asked.length, log.made, log.disposed]).toEqual([1, 1, 1]);
   });
 
+  test("what a client that left had asked is over, and its policy freed, before the end", async () => {
+    const first = gate();
+    const log = await start({}, () => first.opened);
+    const client = await Client.open(server.port);
+    client.send(request());
+    await expect.poll(() => log.running).toBe(1);
+    client.socket.terminate();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const closed = server.close().then(() => log.disposed);
+    first.open();
+    expect(await closed).toBe(1);
+  });
+
   test("an error of the policy is told; a lost device ends the server", async () => {
     let error: Error = new TypeError("a fault\nof the program");
     const { lines } = await start({}, () => Promise.reject(error));
