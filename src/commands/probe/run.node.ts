@@ -91,7 +91,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 };
 
 /** What a system may need of this machine. */
-const HERE = { openFile: openArrays, cache: folderCache() };
+export const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
@@ -155,7 +155,7 @@ export async function modelProvenance(
  * adapter is the computer's.
  * @throws AdapterError when a software adapter would need more memory than there is
  */
-function checkMemory({ name, plan }: Opened, { adapter, name: device, maxBindingBytes }: Gpu): string {
+export function checkMemory({ name, plan }: Opened, { adapter, name: device, maxBindingBytes }: Gpu): string {
   if (adapter.software && plan.weights > totalmem()) {
     throw new AdapterError(
       `${name} needs ${formatBytes(plan.weights)} of GPU memory for its weights; ${device} is a software adapter on a computer ` +
