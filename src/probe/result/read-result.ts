@@ -10,11 +10,18 @@ import type { ProbeResult } from "./result.ts";
 import { RESULT_SCHEMA, RESULT_VERSION } from "./result.ts";
 import { RESULT_SHAPE } from "./result-shape.ts";
 import { refuse, type Sizes } from "./shape.ts";
+import { STOPPING_SHAPES } from "./stopping.ts";
 
 /** Longest axes: more points than a figure has pixels, and bounds on what is allocated. */
 const LONGEST = { E: 100_000, K: 10_000, M: 10_000, T: 10_000, D: 10_000 } as const;
 /** Objects in objects of a result, at most. */
 const MOST_DEPTH = 12;
+
+/** Keys that version 3 gained; a file without them says nothing of them. */
+const GAINED: readonly (keyof ProbeResult)[] = [
+  "control_differences",
+  ...(Object.keys(STOPPING_SHAPES) as (keyof typeof STOPPING_SHAPES)[]),
+];
 
 type Document = ReadonlyMap<string, Json>;
 
@@ -50,6 +57,7 @@ export function readResult(text: string, file: string): ProbeResult {
     current.set("spread_by_label", []);
     current.set("budget_axis", null);
   }
+  for (const key of GAINED) if (!current.has(key)) current.set(key, null);
   const result = RESULT_SHAPE.read(current, { file, key: "", sizes });
   checkSteps(result, file);
   return result;

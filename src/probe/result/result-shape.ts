@@ -29,6 +29,7 @@ import {
   type Size,
   text,
 } from "./shape.ts";
+import { ESTIMATE, STOPPING_SHAPES } from "./stopping.ts";
 import type { VerdictResult } from "./verdict.ts";
 
 const count = (least = 0): Shape<number> => number({ least, most: 2 ** 32, whole: true });
@@ -214,6 +215,15 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
     "The decode at the last step with a context that knows nothing of the episode.",
     object<ProbeResult["controls"]>({ zeroed_context: levels, other_episode_context: levels }),
   ),
+  control_differences: about(
+    "MSE(control) − MSE(own) to the truth at the last step, paired by episode; null in files that are older.",
+    nullable(
+      object<NonNullable<ProbeResult["control_differences"]>>({
+        zeroed_context: nullable(ESTIMATE),
+        other_episode_context: nullable(ESTIMATE),
+      }),
+    ),
+  ),
   oracle_axis: about("Decodes from the recorded future.", nullable(videoAxis(list(error, "K")))),
   oracle_axis_interval: nullable(videoAxis(nullable(list(interval, "K")))),
   between_seeds: about(
@@ -224,6 +234,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
   spread_by_label: about("Spread over seeds by those labels.", list(spread)),
   budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
+  ...STOPPING_SHAPES,
 });
 
 /** docs/probe.schema.json. */

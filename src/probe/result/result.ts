@@ -10,11 +10,13 @@
  */
 import { type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
+import type { Estimate } from "../statistics/estimate.ts";
 import type { GridReadOut } from "../statistics/grid.ts";
 import type { ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
 import type { TrainedOn } from "../subject.ts";
 import { type ExpectedCoverage, expectedCoverage } from "../statistics/coverage.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
+import { type StoppingResult, stoppingResult } from "./stopping.ts";
 import { type VerdictResult, verdictResult } from "./verdict.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
@@ -56,7 +58,7 @@ export interface GridTables {
 }
 
 /** The whole result; see the head of this file. */
-export interface ProbeResult {
+export interface ProbeResult extends StoppingResult {
   schema: typeof RESULT_SCHEMA;
   version: typeof RESULT_VERSION;
   /** One sentence on what the weights are and what must not be concluded; never empty. */
@@ -144,6 +146,8 @@ export interface ProbeResult {
   };
   /** The decode at the last video step with a context that knows nothing of this episode. */
   controls: { zeroed_context: Levels | null; other_episode_context: Levels | null };
+  /** MSE(control) − MSE(own) to the truth at the last step, paired by episode; null in older files. */
+  control_differences: { zeroed_context: Estimate | null; other_episode_context: Estimate | null } | null;
   /** (K) decodes from the recorded future, noised as at each probe step; null where that was not asked. */
   oracle_axis: VideoAxis<number[]> | null;
   oracle_axis_interval: VideoAxis<Interval[] | null> | null;
@@ -297,6 +301,10 @@ export function probeResult(
       zeroed_context: levelsOf(controls.zeroedContext),
       other_episode_context: levelsOf(controls.otherEpisode),
     },
+    control_differences: {
+      zeroed_context: statistics.controlDifferences.zeroedContext,
+      other_episode_context: statistics.controlDifferences.otherEpisode,
+    },
     oracle_axis: oracle && axisOf(oracle, (curve) => curve.mean),
     oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
     between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
@@ -312,5 +320,6 @@ export function probeResult(
       per_position: axisOf(budget, (curve) => curve.perPosition),
       equal_cost: budget.equalCost,
     },
+    ...stoppingResult(statistics.stopping, settings.probeSteps),
   };
 }
