@@ -67,16 +67,22 @@ export class Draft {
     });
   }
 
-  /** Readings of a control. */
+  /** Readings of a control; that of shuffled frames has its place once it has been read. */
   putControl(name: string, seeds: readonly number[], readings: readonly Reading[]): void {
-    const { zeroedContext, otherContext } = this.measurement;
-    const into = { zeroed: zeroedContext, otherEpisode: otherContext }[name];
+    const { measurement } = this;
+    if (name === "framesShuffled")
+      measurement.shuffledContext ??= new Float32Array(
+        this.#videoSeeds.length * readings.length * (readings[0].values.length / seeds.length),
+      );
+    const { zeroedContext, otherContext, shuffledContext } = measurement;
+    const into = { zeroed: zeroedContext, otherEpisode: otherContext, framesShuffled: shuffledContext }[name];
     if (into) this.#each(seeds, readings, (run, _, own) => into.set(own, run * own.length));
   }
 
   get isFinite(): boolean {
     const { actions, iterates, zeroedContext, otherContext, budgetActions = [] } = this.measurement;
-    const all = [actions, iterates, zeroedContext, otherContext, budgetActions];
+    const { shuffledContext = [] } = this.measurement;
+    const all = [actions, iterates, zeroedContext, otherContext, budgetActions, shuffledContext];
     return all.every((values) => values.every(Number.isFinite));
   }
 

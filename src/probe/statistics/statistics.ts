@@ -61,7 +61,11 @@ export interface ProbeStatistics {
   /** One-point curves; null where the data or the model define no such chunk. */
   floors: { holdStill: TwoReferences | null; datasetMean: TwoReferences | null };
   /** One-point curves at the last video step; `otherEpisode` is null with one episode. */
-  controls: { zeroedContext: TwoReferences | null; otherEpisode: TwoReferences | null };
+  controls: {
+    zeroedContext: TwoReferences | null;
+    otherEpisode: TwoReferences | null;
+    framesShuffled: TwoReferences | null;
+  };
   /** K points of decodes from the recorded future; null where there are none. */
   oracle: TwoReferences | null;
   /** Mean squared difference between two seeds' last actions: how far apart equally good answers lie; null with one seed. */
@@ -152,9 +156,9 @@ export function probeStatistics(
     : null;
   const mean = measurement.datasetMean;
   const datasetMean = mean ? twoReferences(1, () => () => ({ data: mean, offset: 0 })) : null;
-  const control = (name: "zeroedContext" | "otherContext"): TwoReferences | null =>
-    episodes.every((episode) => episode[name].length > 0)
-      ? twoReferences(1, () => (episode, run) => ({ data: episode[name], offset: run * size }))
+  const control = (name: "zeroedContext" | "otherContext" | "shuffledContext"): TwoReferences | null =>
+    episodes.every((episode) => (episode[name]?.length ?? 0) > 0)
+      ? twoReferences(1, () => (episode, run) => ({ data: episode[name]!, offset: run * size }))
       : null;
   const oracle = episodes.every((episode) => episode.oracle)
     ? twoReferences(K, (k) => (episode, run) => ({ data: episode.oracle!, offset: (run * K + k) * size }))
@@ -217,7 +221,11 @@ export function probeStatistics(
       { steps: probeSteps, toTruth: videoAxis.toTruth },
       bootstrap,
     );
-  const controls = { zeroedContext: control("zeroedContext"), otherEpisode: control("otherContext") };
+  const controls = {
+    zeroedContext: control("zeroedContext"),
+    otherEpisode: control("otherContext"),
+    framesShuffled: control("shuffledContext"),
+  };
 
   /** (K, D) errors of the decodes as they are in the data's units. */
   const inDataUnits = (reference: (e: EpisodeMeasurement, run: number) => Chunk): number[][] =>
@@ -274,6 +282,7 @@ export function probeStatistics(
     controlDifferences: {
       zeroedContext: against(controls.zeroedContext),
       otherEpisode: against(controls.otherEpisode),
+      framesShuffled: against(controls.framesShuffled),
     },
     stopping: stoppingStatistics({
       ...{ measurement, sizes: { V, S, K, size }, bootstrap, clusters, verdict, truthScale, margin },

@@ -102,13 +102,22 @@ export function stoppingStatistics(inputs: StoppingInputs): Stopping {
 
 /** What a trajectory can be stopped by, of what was measured. */
 function signalsOf({ episodes }: ProbeMeasurement, sizes: RunSizes): Signal[] {
-  const { V, S } = sizes;
+  const { V, S, K } = sizes;
+  /** (E·V, K); null where any episode has none. */
+  const measured = (name: "tapDrift" | "velocityChange"): number[][] | null =>
+    episodes.every((episode) => episode[name])
+      ? episodes.flatMap((episode) =>
+          Array.from({ length: V }, (_, v) => [...episode[name]!.subarray(v * K, (v + 1) * K)]),
+        )
+      : null;
   const signal = (
     name: string,
     values: number[][] | null,
     more: Omit<Signal, "name" | "values">,
   ): Signal[] => (values ? [{ name, values, ...more }] : []);
   return [
+    ...signal("velocity_change", measured("velocityChange"), { trajectories: 1, reads: 0 }),
+    ...signal("tap_drift", measured("tapDrift"), { trajectories: 1, reads: 0 }),
     ...signal("action_change", actionChanges(episodes, sizes), { trajectories: 1, reads: 1 }),
     ...signal("spread_over_action_seeds", spreadOverActionSeeds(episodes, sizes), {
       ...{ trajectories: 1, reads: S },
