@@ -206,6 +206,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   data: object<ProbeResult["data"]>({ name: text(), sha256, noise_sha256: nullable(sha256) }),
   device: object<ProbeResult["device"]>({ name: text(), driver: text(), adapter: text(), software: boolean }),
   dtype: text(),
+  arithmetic: about("In what products are computed.", nullable(oneOf("f32", "f16"))),
   variants: about("Programs that ran, by kernel.", nullable(record(list(text())))),
   versions: record(text()),
   video_steps: about("N, steps of the schedule.", count(1)),

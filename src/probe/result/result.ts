@@ -78,6 +78,8 @@ export interface ProbeResult extends StoppingResult {
   data: { name: string; sha256: string; noise_sha256: string | null };
   device: { name: string; driver: string; adapter: string; software: boolean };
   dtype: string;
+  /** In what products are computed; null in older files. */
+  arithmetic: "f32" | "f16" | null;
   /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
   variants: Record<string, string[]> | null;
   /** Project, node, webgpu. */
@@ -315,6 +317,7 @@ export function probeResult(
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
     dtype,
+    arithmetic: settings.arithmetic ?? "f32",
     variants: variants ?? null,
     versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
