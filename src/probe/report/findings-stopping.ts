@@ -11,8 +11,9 @@ const estimate = ({ mean, interval }: Estimate): string => withInterval(mean, in
 
 /** A share with its interval, inside 0..100. */
 function percent({ mean, interval }: Estimate): string {
-  const of = (value: number) => String(Math.round(100 * Math.min(1, Math.max(0, value))));
-  return `${of(mean)} %${interval ? ` [${of(interval.low)}, ${of(interval.high)}]` : ""}`;
+  const of = (value: number) => String(Math.round(100 * value));
+  const isSure = !interval || interval.low === interval.high;
+  return `${of(mean)} %${isSure ? "" : ` [${of(interval.low)}, ${of(interval.high)}]`}`;
 }
 
 export function singleRuns({ non_monotone: found }: ProbeResult): string | null {

@@ -107,7 +107,9 @@ export function exitRules(inputs: ExitInputs): ExitRules | null {
   };
   const errorAt = (u: number, k: number): number => trajectories[u].errors[k];
   const best = trajectories.map(({ errors }) => errors.indexOf(Math.min(...errors)));
-  const estimate = (of: (u: number) => number): Estimate => estimateOf(perEpisode(of), bootstrap);
+  /** Of what is never below 0. */
+  const estimate = (of: (u: number) => number): Estimate =>
+    estimateOf(perEpisode(of), bootstrap, { least: 0 });
   const mean = (of: (u: number) => number): number => bootstrap.mean(perEpisode(of));
 
   /** Means over one half; its independent episodes weigh alike, as in every mean of the result. */
@@ -168,7 +170,10 @@ export function exitRules(inputs: ExitInputs): ExitRules | null {
     const others = signals.map((signal) => {
       const { rule, stop } = judged(signalFamily(signal, last), goal);
       const againstFixed = {
-        error: estimate((u) => errorAt(u, stop[u]) - errorAt(u, fixed.stop[u])),
+        error: estimateOf(
+          perEpisode((u) => errorAt(u, stop[u]) - errorAt(u, fixed.stop[u])),
+          bootstrap,
+        ),
         steps: mean((u) => steps[stop[u]] - steps[fixed.stop[u]]),
       };
       return { ...rule, againstFixed };

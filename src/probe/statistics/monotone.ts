@@ -39,6 +39,7 @@ export function nonMonotone(
     estimateOf(
       errors.map((runs) => meanOf(runs.map((curve) => Number(rise(curve) > limit)))),
       bootstrap,
+      { least: 0, most: 1 },
     );
   return { any: share(0), beyond: tolerance === null ? null : share(tolerance) };
 }

@@ -27,16 +27,14 @@ export function oracleStep(
     estimateOf(
       perEpisode.map((row, e) => row[k] - least[e]),
       bootstrap,
+      { least: 0 },
     ),
   );
   const intervals = regrets.map(({ interval }) => interval);
   return {
     places: perEpisode.map((row, e) => row.indexOf(least[e])),
-    error: estimateOf(least, bootstrap),
+    error: estimateOf(least, bootstrap, { least: 0 }),
     regret: regrets.map(({ mean }) => mean),
-    regretInterval: intervals.includes(null)
-      ? null
-      : // No regret is below 0.
-        (intervals as Interval[]).map(({ low, high }) => ({ low: Math.max(0, low), high })),
+    regretInterval: intervals.includes(null) ? null : (intervals as Interval[]),
   };
 }
