@@ -14,7 +14,7 @@ const MAY_KNOW: Readonly<Record<string, readonly string[]>> = {
   networks: ["errors", "gpu", "tensor", "kernels", "weights"],
   "probe/subject": ["gpu", "tensor"],
   systems: ["errors", "gpu", "tensor", "kernels", "weights", "sampling", "networks", "probe/subject"],
-  probe: ["errors", "gpu", "tensor", "weights", "probe/subject"],
+  probe: ["errors", "gpu", "tensor", "kernels", "weights", "probe/subject"],
 };
 
 async function sources(): Promise<Map<string, string[]>> {

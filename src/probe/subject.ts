@@ -175,6 +175,8 @@ export interface Subject<C extends Held = Held> {
   /** (T, D) each: what a read-out that ignores the scene says, by name (`holdStill`, `datasetMean`) */
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>>;
   readonly controls: Readonly<Record<string, Control>>;
+  /** whether its states have `shuffled` */
+  readonly shufflesFrames?: boolean;
   /** (…, T, D) normalised → the data's units */
   toData(values: Float32Array, item: Item): Float32Array;
 }

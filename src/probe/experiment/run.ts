@@ -82,6 +82,7 @@ export async function runProbe<C extends Held>(
     timing: {
       phases: [{ name: "episodes", seconds: (performance.now() - started) / 1000 }],
       resumedEpisodes: resumed,
+      parts: run.cost.seconds,
       peakGpuBytes: subject.gpu.memory.usage.peak,
     },
   };

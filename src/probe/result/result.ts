@@ -400,7 +400,7 @@ function flopsOf(
   { episodes, stopCalls, settings: { probeSteps } }: ProbeMeasurement,
   weights: ArrayLike<number>,
 ): FlopsResult | null {
-  if (episodes.some(({ flops }) => !flops)) return null;
+  if (episodes.some(({ flops }) => !flops || flops.trajectory === 0)) return null;
   const mean = (of: (counts: FlopCounts) => number): number =>
     Number(episodes.reduce((sum, { flops }, e) => sum + weights[e] * of(flops!), 0).toPrecision(12));
   const [trajectory, readOut] = [mean((f) => f.trajectory), mean((f) => f.readOut)];
@@ -409,7 +409,7 @@ function flopsOf(
   return {
     encode: mean((f) => f.encode),
     ...{ trajectory, calls, network_call: to12(trajectory / calls), read_out: readOut },
-    grid_share: trajectory > 0 ? to12((probeSteps.length * readOut) / trajectory) : 0,
+    grid_share: to12((probeSteps.length * readOut) / trajectory),
     similarity: mean((f) => f.similarity),
   };
 }

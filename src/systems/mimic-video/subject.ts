@@ -24,7 +24,7 @@ import { sample } from "../../sampling/sample.ts";
 import { euler } from "../../sampling/schedulers.ts";
 import { copyTensor, createTensor, releaseTensor, sizeOf } from "../../tensor/tensor.ts";
 import { joined, repeated } from "../arrays.ts";
-import { contextControls } from "../controls.ts";
+import { contextControls, framesShuffled } from "../controls.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
 import type { ModelDescription } from "./description.ts";
@@ -63,6 +63,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly mostCopies = Number.POSITIVE_INFINITY;
   readonly readBudget = READ_BUDGET;
   readonly controls: Readonly<Record<string, Control>>;
+  readonly shufflesFrames: boolean;
   readonly #model: MimicVideo;
   readonly #data: Episodes;
   readonly #noise: GivenNoise | undefined;
@@ -85,8 +86,9 @@ export class MimicVideoSubject implements Subject<Encoded> {
     };
     this.positions = model.chunkShape[0];
     this.dimensions = { names, units };
-    this.parts = names.map((name, d) => ({ name, from: d, to: d + 1, kind: "squared", units: units[d] }));
+    this.parts = partsOf(model.description);
     this.controls = contextControls(model.gpu);
+    this.shufflesFrames = model.futureShape[1] > 1;
   }
 
   /**
@@ -121,8 +123,19 @@ export class MimicVideoSubject implements Subject<Encoded> {
     const flow = new VideoFlow(gpu, tower, c.text, c.context);
     const scheduler = euler(this.axes.stop(steps).times);
     try {
-      for await (const state of sample(gpu, flow, latents, { scheduler, last, signal }))
-        yield { step: state.step, time: state.time, latents, tap: () => state.tapped() };
+      const [past, future] = [c.context.dim(2), futureShape[1]];
+      const frames = [
+        { latents: c.context, from: 0, to: past },
+        { latents, from: 0, to: future },
+      ];
+      for await (const state of sample(gpu, flow, latents, { scheduler, last, signal })) {
+        const shuffled = (seed: number): Promise<Tap> =>
+          framesShuffled(gpu, frames, seed, () => state.again());
+        yield {
+          ...{ step: state.step, time: state.time, latents, tap: () => state.tapped() },
+          shuffled: this.shufflesFrames ? shuffled : undefined,
+        };
+      }
     } finally {
       flow.dispose();
       releaseTensor(gpu, latents);
@@ -226,6 +239,14 @@ export class MimicVideoSubject implements Subject<Encoded> {
     this.#samplers.set(key, sampler);
     return sampler;
   }
+}
+
+/** Every dimension by itself; one that counts as open or closed is an event. */
+function partsOf({ action: { names, units, events = {} } }: ModelDescription): Part[] {
+  return names.map((name, d): Part => {
+    const part = { name, from: d, to: d + 1, units: units[d] };
+    return name in events ? { ...part, kind: "event", states: events[name] } : { ...part, kind: "squared" };
+  });
 }
 
 /** The chunk of a robot that does not move, in the data's units, where the model says what that is. */
