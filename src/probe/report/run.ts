@@ -30,13 +30,9 @@ export function secondsOf(result: ProbeResult, run: ReportRun): Seconds | undefi
   if (trajectory === undefined || readOut === undefined || run.resumed_episodes !== 0) return undefined;
   const { episodes, video_seeds, action_seeds, probe_steps, budget_axis, flops, device } = result;
   const trajectories = episodes.length * video_seeds.length;
-  const last = budget_axis?.stop_calls.at(-1) ?? flops?.calls ?? probe_steps[probe_steps.length - 1] + 1;
-  const shorter = budget_axis?.calls.slice(0, -1) ?? [];
-  const calls = trajectories * shorter.reduce((sum, own) => sum + own, last);
-  const reads =
-    trajectories *
-    (action_seeds === "same" ? 1 : action_seeds.length) *
-    (probe_steps.length + shorter.length);
+  const last = probe_steps[probe_steps.length - 1];
+  const calls = trajectories * (budget_axis?.stop_calls.at(-1) ?? flops?.calls ?? last + 1);
+  const reads = trajectories * (action_seeds === "same" ? 1 : action_seeds.length) * probe_steps.length;
   const [call, read] = [trajectory / calls, readOut / reads];
   if (!(call > 0) || !Number.isFinite(call) || !Number.isFinite(read)) return undefined;
   return {

@@ -77,7 +77,7 @@ export function costChart(result: ProbeResult, seconds?: Seconds): Chart | null 
   const interval = (among: ParetoResult[]) =>
     among.every((point) => point.interval) ? among.map((point) => point.interval!) : null;
   const most = Math.max(...points.map(({ calls }) => calls));
-  const signals = [...new Set(of("rule").map(({ signal }) => signal))];
+  const signals = [...new Set(points.flatMap(({ way, signal }) => (way === "rule" ? [signal] : [])))];
   const marks = ["diamond", "triangle-up", "cross", "triangle-down", "square"];
   const colours = [COLOUR.mark, COLOUR.zeroed, COLOUR.other, COLOUR.shuffled, COLOUR.last];
   const front = points.filter(({ dominated }) => !dominated);
