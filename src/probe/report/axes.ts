@@ -136,7 +136,7 @@ function videoTable(result: ProbeResult): Table {
   return {
     caption: `${AXIS_TITLE} axis and whole schedules by cost: ${ERROR_TITLE}`,
     head: [
-      "",
+      "way",
       "network calls",
       ...to,
       ...(oracle_axis ? to.map((words) => `recorded future, ${words}`) : []),

@@ -96,11 +96,11 @@ export function byPart(result: ProbeResult): string | null {
     const size = withInterval(value, error_interval.mse_to_truth?.[last]);
     if (kind === "event")
       return [
-        `${name} switches ${size} positions off${timed === undefined ? "" : `, in the ${Math.round(100 * timed)} % of chunks in which both switch`}`,
+        `${name} switches ${size} positions off${timed === undefined ? "" : `, where both switch (${Math.round(100 * timed)} % of chunks)`}`,
       ];
     if (kind === "logits") return [`${name} is of another class in a share of ${size}`];
-    return [`${name} is ${size}${unit ? ` ${unit}` : ""} off`];
+    return [`${name} by ${size}${unit ? ` (${unit === "deg" ? "degrees" : unit})` : ""}`];
   });
   if (words.length === 0) return null;
-  return `At step ${lastStep(result)}, against the true actions and in the mean: ${words.slice(0, 8).join("; ")}.`;
+  return `At step ${lastStep(result)}, decodes miss the true actions in the mean: ${words.slice(0, 8).join("; ")}.`;
 }

@@ -2,19 +2,12 @@
 import type { ProbeResult } from "../result/result.ts";
 import { AXIS_NAME, lastStep, short } from "../result/sentences.ts";
 import type { ExitRuleResult } from "../result/stopping.ts";
+import { percent, signalWords } from "../result/stopping-words.ts";
 import { count } from "../result/words.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import { withInterval } from "./chart.ts";
-import { signalWords } from "./stopping.ts";
 
 const estimate = ({ mean, interval }: Estimate): string => withInterval(mean, interval);
-
-/** A share with its interval, inside 0..100. */
-function percent({ mean, interval }: Estimate): string {
-  const of = (value: number) => String(Math.round(100 * value));
-  const isSure = !interval || interval.low === interval.high;
-  return `${of(mean)} %${isSure ? "" : ` [${of(interval.low)}, ${of(interval.high)}]`}`;
-}
 
 export function singleRuns({ non_monotone: found }: ProbeResult): string | null {
   if (!found || found.curves === 0) return null;
@@ -91,9 +84,14 @@ export function exitRules(result: ProbeResult): string | null {
     if (!fixed || others.length === 0) return [];
     return [`${words}, ${compared(others, fixed, goal)}`];
   });
+  const better = found.rules.filter((rule) => (rule.against_fixed?.error.interval?.high ?? 0) < 0);
+  const names = [...new Set(better.map(({ signal }) => signalWords(signal)))];
   return [
     "Thresholds are chosen on one half of the episodes and judged on the other.",
     ...parts,
+    names.length === 0
+      ? "No rule is shown to err less than one step for all."
+      : `Shown to err less than one step for all: ${names.join(", ")} (not corrected for their number).`,
     ...(found.rules.some(({ signal }) => signal === "spread_over_video_seeds")
       ? [`A rule by the spread over ${AXIS_NAME} seeds has to follow all of them.`]
       : []),
@@ -105,22 +103,13 @@ function compared(
   fixed: ExitRuleResult,
   goal: ExitRuleResult["goal"],
 ): string {
-  const named = (rules: readonly ExitRuleResult[]) =>
-    rules.map(({ signal }) => signalWords(signal)).join(", ");
-  const better = others.filter(({ against_fixed: a }) => (a!.error.interval?.high ?? 0) < 0);
-  const head = `one step for all saves ${short(fixed.steps_saved)} steps on average, with an error of ${estimate(fixed.error)} and a regret of ${short(fixed.regret.mean)} to the oracle. `;
   const best = [...others].sort((a, b) =>
     goal === "least_error" ? a.error.mean - b.error.mean : b.steps_saved - a.steps_saved,
   )[0];
-  const nearest =
-    `${goal === "least_error" ? "Nearest to the oracle" : "Saving the most"} of the rules is ${signalWords(best.signal)}: ${short(best.steps_saved)} steps saved, ` +
-    `a regret of ${estimate(best.regret)}, and against one step for all an error changed by ${estimate(best.against_fixed!.error)}.`;
   return (
-    head +
-    nearest +
-    (better.length === 0
-      ? " No rule is shown to err less than one step for all."
-      : ` Shown to err less than one step for all: ${named(better)} (not corrected for their number).`)
+    `one step for all saves ${short(fixed.steps_saved)} steps (error ${short(fixed.error.mean)}, regret to the oracle ${short(fixed.regret.mean)}), ` +
+    `and of the rules ${signalWords(best.signal)} comes ${goal === "least_error" ? "nearest to the oracle" : "farthest"}: ${short(best.steps_saved)} steps ` +
+    `(error ${short(best.error.mean)}, regret ${short(best.regret.mean)}; error less that of one step for all ${estimate(best.against_fixed!.error)}).`
   );
 }
 
@@ -131,7 +120,8 @@ export function shorterSchedules(result: ProbeResult): string | null {
   const each = axis.steps
     .slice(0, -1)
     .map(
-      (steps, b) => `${steps} steps ${withInterval(axis.mse_to_truth![b], axis.interval.mse_to_truth?.[b])}`,
+      (steps, b) =>
+        `${count(steps, "step")} ${withInterval(axis.mse_to_truth![b], axis.interval.mse_to_truth?.[b])}`,
     );
   if (each.length === 0) return null;
   const pairs = (axis.equal_cost ?? []).map(({ budget, stop, difference, interval }) => {

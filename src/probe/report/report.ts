@@ -21,7 +21,7 @@ import { costRows, type ReportRun, secondsOf } from "./run.ts";
 import { spreadCharts } from "./seeds.ts";
 import { composedCommand, provenanceRows, settingRows } from "./settings.ts";
 import { similarityChart, similarityMaps } from "./states.ts";
-import { costChart, exitRulesTable } from "./stopping.ts";
+import { costChart, exitRulesTables, exitRulesWords } from "./stopping.ts";
 import { STYLE, VARIABLES } from "./style.ts";
 
 export type { ReportRun } from "./run.ts";
@@ -87,7 +87,7 @@ function pageBody(
       drawings.push(map.drawing);
       return heatFigure(map);
     });
-  const rules = exitRulesTable(result);
+  const rules = exitRulesTables(result);
   const cost = costChart(result, secondsOf(result, run));
   const parts = partsTable(result);
   const spreads = spreadCharts(result);
@@ -115,9 +115,10 @@ function pageBody(
         )}
       </dl>
       ${
-        (cost || rules) &&
+        (cost || rules.length > 0) &&
         markup`<h2>Stopping early, and what it costs</h2>
-          ${figure(cost)} ${rules && tableDetails(rules, true)}`
+          ${figure(cost)} ${rules.length > 0 && markup`<p class="small">${exitRulesWords(result)}</p>`}
+          ${rules.map((table) => tableDetails(table, true))}`
       }
       <h2>By episode, dimension and position</h2>
       ${figure(episodeChart(result), episodeTable(result))}

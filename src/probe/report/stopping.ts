@@ -1,67 +1,58 @@
 /** Stopping early by other means than one step for all: exit rules, and every way to stop by what it costs. */
 import { COLOUR } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, short } from "../result/sentences.ts";
+import { lastStep, short } from "../result/sentences.ts";
 import type { ExitRuleResult, ParetoResult } from "../result/stopping.ts";
+import type { Estimate } from "../statistics/estimate.ts";
+import { signalWords } from "../result/stopping-words.ts";
 import { ERROR_TITLE, floorLevels } from "./axes.ts";
 import { type Chart, type ChartCurve, type Table, withInterval } from "./chart.ts";
 
 /** Most points of the figure and rows of its table. */
 const MOST = 200;
 
-const SIGNALS: Readonly<Record<string, string>> = {
-  fixed: "one step for all",
-  velocity_change: "velocity change",
-  tap_drift: "drift of the hidden states",
-  action_change: "change of the action",
-  spread_over_action_seeds: "spread over action seeds",
-  spread_over_video_seeds: `spread over ${AXIS_NAME} seeds`,
-};
 const GOALS = { least_error: "least error", fewest_steps: "fewest steps within the margin" } as const;
 
-/** A signal's name in words; one that is not known here as it is. */
-export const signalWords = (signal: string): string =>
-  Object.hasOwn(SIGNALS, signal) ? SIGNALS[signal] : signal;
-
-/** Each rule on episodes that did not choose its threshold; undefined where none was judged. */
-export function exitRulesTable(result: ProbeResult): Table | undefined {
-  const { exit_rules } = result;
-  if (!exit_rules) return undefined;
-  const { halves, rules, last, oracle } = exit_rules;
+/** Each rule on episodes that did not choose its threshold, a table a goal; none where none was judged. */
+export function exitRulesTables({ exit_rules: found }: ProbeResult): Table[] {
+  if (!found) return [];
+  const { rules, last, oracle } = found;
   const chosen = ({ thresholds, signal }: ExitRuleResult): string =>
     thresholds
       .map((one) => (one === null ? "never" : signal === "fixed" ? String(one) : short(one)))
       .join(" / ");
-  const estimate = ({ mean, interval }: { mean: number; interval: ExitRuleResult["error"]["interval"] }) =>
-    withInterval(mean, interval);
-  return {
-    caption: `Exit rules: stop at the first probed step where the signal is at most a threshold, chosen on the other half of the episodes (${halves.join(" and ")})`,
-    head: [
-      ...["stop by", "chosen for", "thresholds of both halves", "mean step", "steps saved"],
-      ...["network calls", "read-outs", "error to the true actions", "regret to the oracle step"],
-      "error less that of one step for all",
-    ],
-    rows: [
-      ...rules
-        .slice(0, MOST)
-        .map((rule) => [
-          ...[signalWords(rule.signal), GOALS[rule.goal], chosen(rule)],
-          ...[short(rule.steps), short(rule.steps_saved), short(rule.calls), short(rule.reads)],
-          ...[estimate(rule.error), estimate(rule.regret)],
+  const estimate = ({ mean, interval }: Estimate) => withInterval(mean, interval);
+  const bounds = [
+    ["the last step for all", "0", estimate(last.error), "–", "–", "–", "–", "1"],
+    ["oracle", short(last.steps - oracle.steps), estimate(oracle.error), "–", "0", "–", "–", "–"],
+  ];
+  return (["least_error", "fewest_steps"] as const).flatMap((goal) => {
+    const own = rules.filter((rule) => rule.goal === goal).slice(0, MOST);
+    if (own.length === 0) return [];
+    return {
+      caption: `Exit rules chosen for the ${GOALS[goal]}: error to the true actions`,
+      head: [
+        ...["stop by", "steps saved", "error", "less that of one step for all", "regret to the oracle"],
+        ...["thresholds", "network calls", "read-outs"],
+      ],
+      rows: [
+        ...own.map((rule) => [
+          ...[signalWords(rule.signal), short(rule.steps_saved), estimate(rule.error)],
           rule.against_fixed ? estimate(rule.against_fixed.error) : "–",
+          ...[estimate(rule.regret), chosen(rule), short(rule.calls), short(rule.reads)],
         ]),
-      [
-        ...[`always step ${last.steps}`, "–", "–", short(last.steps), "0", "–", "1", estimate(last.error)],
-        ...["–", "–"],
+        ...bounds,
       ],
-      [
-        ...["oracle: each trajectory at its best step", "–", "–", short(oracle.steps)],
-        ...[short(last.steps - oracle.steps), "–", "–", estimate(oracle.error), "0", "–"],
-      ],
-    ],
-    words: 2,
-  };
+    };
+  });
 }
+
+/** How the tables above are to be read. */
+export const exitRulesWords = ({ exit_rules }: ProbeResult): string =>
+  exit_rules
+    ? "A rule stops at the first probed step where its signal is at most a threshold. Thresholds, and the one step for all, are chosen on one half of the episodes and judged on the other, both ways round " +
+      `(${exit_rules.halves.join(" and ")} independent episodes); intervals are over all. A rule that does not beat one step for all has found nothing in its signal but the step.`
+    : "";
 
 /** Error by calls of the network. Null without a truth. */
 export function costChart(result: ProbeResult, seconds?: Seconds): Chart | null {

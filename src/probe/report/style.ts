@@ -73,7 +73,8 @@ table { border-collapse: collapse; width: 100%; overflow-wrap: normal; font-vari
 caption { text-align: left; padding: 8px 12px; font-size: 13px; }
 th, td { padding: 4px 12px; text-align: right; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; }
-th.words, td.words { text-align: left; white-space: normal; min-width: 7em; }
+th.words, td.words { text-align: left; white-space: normal; min-width: 11em; }
+table.facts + table.facts { margin-top: 24px; }
 table.facts th, table.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.facts th { width: 11em; overflow-wrap: normal; font-weight: 400; color: var(--soft); }
 pre {
@@ -88,6 +89,7 @@ a, summary { text-underline-offset: 2px; }
   h1 { font-size: 24px; }
   table.facts th { width: 7.5em; }
   th, td { padding: 4px 8px; }
+  th.words, td.words { min-width: 7em; }
 }
 @media print {
   .scroll { max-height: none; overflow: visible; border: 0; }

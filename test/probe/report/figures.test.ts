@@ -13,7 +13,7 @@ import { partCharts, partsTable } from "../../../src/probe/report/parts.ts";
 import { reportHtml } from "../../../src/probe/report/report.ts";
 import { spreadCharts } from "../../../src/probe/report/seeds.ts";
 import { similarityChart, similarityMaps } from "../../../src/probe/report/states.ts";
-import { costChart, exitRulesTable } from "../../../src/probe/report/stopping.ts";
+import { costChart, exitRulesTables } from "../../../src/probe/report/stopping.ts";
 import type { ProbeResult } from "../../../src/probe/result/result.ts";
 import { short } from "../../../src/probe/result/words.ts";
 import { withoutInnerSteps } from "../fixture.ts";
@@ -91,14 +91,16 @@ describe("figures", () => {
 
   it("exit rules stand beside one step for all, always the last, and the oracle", () => {
     const result = fullResult();
-    const { rows, head } = exitRulesTable(result)!;
+    const tables = exitRulesTables(result);
+    expect(tables.map(({ caption }) => caption)).toEqual([
+      expect.stringContaining("least error"),
+      expect.stringContaining("fewest steps within the margin"),
+    ]);
+    const [{ rows, head }] = tables;
     expect(rows.every((row) => row.length === head.length)).toBe(true);
     expect(rows.map(([name]) => name).slice(0, 2)).toEqual(["one step for all", "velocity change"]);
-    expect(rows.slice(-2).map(([name]) => name)).toEqual([
-      "always step 50",
-      "oracle: each trajectory at its best step",
-    ]);
-    expect(exitRulesTable(resultOf({ episodes: 7 }))).toBeUndefined();
+    expect(rows.slice(-2).map(([name]) => name)).toEqual(["the last step for all", "oracle"]);
+    expect(exitRulesTables(resultOf({ episodes: 7 }))).toEqual([]);
   });
 
   it("spread by label has a curve a value, and the difference of the ambiguous with its interval", () => {

@@ -121,7 +121,7 @@ describe("findings", () => {
       /5 steps .*10 steps .*At equal cost a whole schedule of 5 .* than stopping at 5/,
     );
     expect(about(result, "By what dimensions mean")).toMatch(
-      /position is [^;]* m off; gripper switches .* positions off/,
+      /position by [^;]* \(m\); gripper switches .* positions off/,
     );
     expect(about(result, "Does the action use the context")).toContain("With its own frames shuffled");
     result.spread_by_label = [];
