@@ -179,6 +179,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
         },
         {
           signal,
+          sameVideo: runs.length > 0,
           onStep: async () => {
             await pace.step();
             onStep?.();
