@@ -18,6 +18,7 @@ import { formatJson } from "../../src/probe/result/json.ts";
 import { readResult } from "../../src/probe/result/read-result.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import { referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
+import { fullMeasurement } from "./report/cases.ts";
 
 let folder: string;
 let drawn: Figure[];
@@ -64,6 +65,7 @@ function changed(path: string, value: unknown, text = TEXT): string {
 
 /** What version 3 gained without another number: null in files that lack it, or what this measurement says anyway. */
 const GAINED = [
+  "arithmetic",
   "control_differences",
   "non_monotone",
   "oracle_step",
@@ -79,6 +81,7 @@ describe("a result that is read", () => {
     ["the toy", referenceMeasurement()],
     ["no inner steps", withoutInnerSteps()],
     ["one episode", referenceMeasurement({ episodes: 1 })],
+    ["all that can be measured", fullMeasurement()],
   ])("is what was written: %s", (_, measurement) => {
     const result = probeResult(measurement);
     expect(readResult(formatJson(result), "a.json")).toEqual(result);

@@ -8,6 +8,8 @@ import { determinedStep, type Evidence, FEWEST_EPISODES } from "./sufficient.ts"
 
 /** Most runs of the rule; with more episodes several are left out at once. */
 export const MOST_RUNS = 64;
+/** Resamples of each run, at most: a fifth of the verdict's own, as there are many runs and no number of theirs is printed. */
+const MOST_RESAMPLES = 2000;
 
 export interface Stability {
   /** runs of the rule, each without other episodes */
@@ -64,7 +66,7 @@ function remaining(
   const numbers = [...new Set(kept.map((e) => clusters[e]))];
   const bootstrap = clusterBootstrap(
     kept.map((e) => numbers.indexOf(clusters[e])),
-    options,
+    { ...options, resamples: Math.min(options.resamples ?? MOST_RESAMPLES, MOST_RESAMPLES) },
   );
   return {
     ...{ steps, truthScale, margin, bootstrap, fewest: FEWEST_EPISODES - leftOut },
