@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { ProbeMeasurement } from "../../probe/experiment/measurement.ts";
 import { convergenceFigure, type Figure, type Reference } from "../../probe/figure/figure.ts";
+import type { ReportRun } from "../../probe/report/run.ts";
 import { escapeMarkup } from "../../probe/result/escape.ts";
 import { encodeActions, RESULT_FILES, writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
@@ -17,7 +18,7 @@ export interface Drawing {
    * The page of a result, where there is one.
    * @param run that made it, where that is known
    */
-  writeReport?: (result: ProbeResult, run?: RunRecord) => Promise<string>;
+  writeReport?: (result: ProbeResult, run?: ReportRun) => Promise<string>;
 }
 
 /** [what it is, path] of each file. */
@@ -55,7 +56,7 @@ export async function drawDocument(
   result: ProbeResult,
   reference: Reference,
   { drawPng, writeReport }: Drawing,
-  run?: RunRecord,
+  run?: ReportRun,
 ): Promise<Written> {
   const figure = join(out, RESULT_FILES.figure);
   await writeAtomic(figure, await drawPng(convergenceFigure(escapeMarkup(result), reference)));
