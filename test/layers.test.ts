@@ -26,7 +26,7 @@ const MAY_KNOW: Readonly<Record<string, readonly string[]>> = {
     "systems/policy",
   ],
   server: ["errors", "systems/policy"],
-  probe: ["errors", "gpu", "tensor", "weights", "probe/subject"],
+  probe: ["errors", "gpu", "tensor", "kernels", "weights", "probe/subject"],
   worlds: ["errors", "sampling", "systems/policy"],
   rollout: ["errors", "sampling", "systems/policy", "worlds", "probe", "probe/subject"],
 };

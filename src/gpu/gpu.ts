@@ -88,7 +88,11 @@ export class Gpu {
   readonly arithmetic: Arithmetic;
   /** operations beyond which work is split over dispatches */
   readonly dispatchFlops: number;
-  readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
+  readonly counters = {
+    ...{ bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 },
+    /** of matrix products, attention and convolutions that were run: `Recording.flops` */
+    flops: 0,
+  };
   /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
   checkFinite = false;
   readonly #ran = new Map<string, Set<string>>();

@@ -64,6 +64,7 @@ export function linear(x: Tensor, w: Matrix, options: LinearOptions = {}): Tenso
     );
   }
   const y = into?.tensor ?? result(shape, "linear");
+  recording().flops += 2 * x.rows * w.in * w.out;
   const { gpu } = recording();
   const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
   const name = options.variant ?? chooseForClass(gpu, "linear", shapeClass(x.rows, w.out), VARIANTS, order);

@@ -26,7 +26,7 @@ import type { TensorSource } from "../../weights/source.ts";
 import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
 import type { ModelDescription } from "./description.ts";
 import { type Episode, type EpisodeData, GivenNoise } from "./episodes.ts";
-import { actionNoise, imagine, VIDEO_STEPS, videoNoise } from "./imagine.ts";
+import { actionNoise, imagine, shufflesFrames, VIDEO_STEPS, videoNoise } from "./imagine.ts";
 import type { MimicVideo, Prepared } from "./model.ts";
 
 /** An episode's prompt and context, encoded for V trajectories. */
@@ -60,6 +60,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly mostCopies = Number.POSITIVE_INFINITY;
   readonly readBudget = READ_BUDGET;
   readonly controls: Readonly<Record<string, Control>>;
+  readonly shufflesFrames: boolean;
   readonly #model: MimicVideo;
   readonly #data: Episodes;
   readonly #noise: GivenNoise | undefined;
@@ -82,8 +83,9 @@ export class MimicVideoSubject implements Subject<Encoded> {
     };
     this.positions = model.chunkShape[0];
     this.dimensions = { names, units };
-    this.parts = names.map((name, d) => ({ name, from: d, to: d + 1, kind: "squared", units: units[d] }));
+    this.parts = partsOf(model.description);
     this.controls = contextControls(model.gpu);
+    this.shufflesFrames = shufflesFrames(model);
   }
 
   /**
@@ -152,6 +154,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
         },
         {
           signal,
+          sameVideo: runs.length > 0,
           onStep: async () => {
             await pace.step();
             onStep?.();
@@ -212,6 +215,14 @@ export class MimicVideoSubject implements Subject<Encoded> {
     this.#samplers.set(key, sampler);
     return sampler;
   }
+}
+
+/** Every dimension by itself; one that counts as open or closed is an event. */
+function partsOf({ action: { names, units, events = {} } }: ModelDescription): Part[] {
+  return names.map((name, d): Part => {
+    const part = { name, from: d, to: d + 1, units: units[d] };
+    return name in events ? { ...part, kind: "event", states: events[name] } : { ...part, kind: "squared" };
+  });
 }
 
 /** The chunk of a robot that does not move, in the data's units, where the model says what that is. */
