@@ -66,6 +66,13 @@ function subgroupMatrices(info: GPUAdapterInfo): string[] {
   );
 }
 
+/** A card and its driver: some drivers name only themselves ("NVIDIA: 580.159.04"), software adapters only together with their version. */
+export function nameOf({ device, description, vendor, software }: AdapterDescription): string {
+  const both =
+    !software && device && description && !description.toLowerCase().includes(device.toLowerCase());
+  return both ? `${device}, ${description}` : description || device || vendor || "unnamed adapter";
+}
+
 /** A device with its allocator, pipeline cache and counters. */
 export class Gpu {
   readonly device: GPUDevice;
@@ -168,7 +175,7 @@ export class Gpu {
 
   /** A name for messages and file stamps, such as "SwiftShader driver 5.0.0". */
   get name(): string {
-    return this.adapter.description || this.adapter.device || this.adapter.vendor || "unnamed adapter";
+    return nameOf(this.adapter);
   }
 
   /** Notes that a variant of a kernel was recorded. */

@@ -10,6 +10,7 @@ import type { ProbeResult } from "./result.ts";
 import { RESULT_SCHEMA, RESULT_VERSION } from "./result.ts";
 import { RESULT_SHAPE } from "./result-shape.ts";
 import { refuse, type Sizes } from "./shape.ts";
+import { STOPPING_SHAPES } from "./stopping.ts";
 
 /** Longest axes: more points than a figure has pixels, and bounds on what is allocated. */
 const LONGEST = { E: 100_000, K: 10_000, M: 10_000, T: 10_000, D: 10_000 } as const;
@@ -107,7 +108,8 @@ function checkSteps({ probe_steps: steps, video_steps, verdict }: ProbeResult, f
 /** What version 3 gained without another number: a file that does not say it did not measure it. */
 function withLater(document: Map<string, Json>): void {
   const later: Record<string, Json> = {
-    ...{ tap_similarity: null, by_part: [], flops: null },
+    ...{ tap_similarity: null, by_part: [], flops: null, control_differences: null, arithmetic: null },
+    ...Object.fromEntries(Object.keys(STOPPING_SHAPES).map((key) => [key, null])),
     signals: new Map<string, Json>([
       ["tap_drift", null],
       ["velocity_change", null],

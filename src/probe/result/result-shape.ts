@@ -33,6 +33,7 @@ import {
   type Size,
   text,
 } from "./shape.ts";
+import { ESTIMATE, STOPPING_SHAPES } from "./stopping.ts";
 import type { VerdictResult } from "./verdict.ts";
 
 const count = (least = 0): Shape<number> => number({ least, most: 2 ** 32, whole: true });
@@ -208,6 +209,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   data: object<ProbeResult["data"]>({ name: text(), sha256, noise_sha256: nullable(sha256) }),
   device: object<ProbeResult["device"]>({ name: text(), driver: text(), adapter: text(), software: boolean }),
   dtype: text(),
+  arithmetic: about("In what products are computed.", nullable(oneOf("f32", "f16"))),
   variants: about("Programs that ran, by kernel.", nullable(record(list(text())))),
   versions: record(text()),
   video_steps: about("N, steps of the schedule.", count(1)),
@@ -280,6 +282,16 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
       frames_shuffled: levels,
     }),
   ),
+  control_differences: about(
+    "MSE(control) − MSE(own) to the truth at the last step, paired by episode; null in files that are older.",
+    nullable(
+      object<NonNullable<ProbeResult["control_differences"]>>({
+        zeroed_context: nullable(ESTIMATE),
+        other_episode_context: nullable(ESTIMATE),
+        frames_shuffled: nullable(ESTIMATE),
+      }),
+    ),
+  ),
   oracle_axis: about("Decodes from the recorded future.", nullable(videoAxis(list(error, "K")))),
   oracle_axis_interval: nullable(videoAxis(nullable(list(interval, "K")))),
   between_seeds: about(
@@ -290,6 +302,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
   spread_by_label: about("Spread over seeds by those labels.", list(spread)),
   budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
+  ...STOPPING_SHAPES,
   tap_similarity: about("(K, K) how alike the taps of two probed steps are.", nullable(tapSimilarity)),
   signals: about("What can be seen without the truth while a trajectory runs.", signals),
   by_part: about("Errors by what the dimensions mean.", list(partErrors)),

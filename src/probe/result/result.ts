@@ -10,6 +10,7 @@
  */
 import { clusterBootstrap, type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
+import type { Estimate } from "../statistics/estimate.ts";
 import type { GridReadOut } from "../statistics/grid.ts";
 import type { FlopCounts, ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
 import type { TrainedOn } from "../subject.ts";
@@ -18,6 +19,7 @@ import { errorsByPart, type PartErrors } from "../parts/by-part.ts";
 import { signalOf, type TapSimilarity, tapSimilarity } from "../taps/similarity.ts";
 import { independentClusters } from "../statistics/independent.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
+import { type StoppingResult, stoppingResult } from "./stopping.ts";
 import { type VerdictResult, verdictResult } from "./verdict.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
@@ -59,7 +61,7 @@ export interface GridTables {
 }
 
 /** The whole result; see the head of this file. */
-export interface ProbeResult {
+export interface ProbeResult extends StoppingResult {
   schema: typeof RESULT_SCHEMA;
   version: typeof RESULT_VERSION;
   /** One sentence on what the weights are and what must not be concluded; never empty. */
@@ -76,6 +78,8 @@ export interface ProbeResult {
   data: { name: string; sha256: string; noise_sha256: string | null };
   device: { name: string; driver: string; adapter: string; software: boolean };
   dtype: string;
+  /** In what products are computed; null in older files. */
+  arithmetic: "f32" | "f16" | null;
   /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
   variants: Record<string, string[]> | null;
   /** Project, node, webgpu. */
@@ -152,6 +156,12 @@ export interface ProbeResult {
     /** Hidden states of its own frames, looked at in another order. */
     frames_shuffled: Levels | null;
   };
+  /** MSE(control) − MSE(own) to the truth at the last step, paired by episode; null in older files. */
+  control_differences: {
+    zeroed_context: Estimate | null;
+    other_episode_context: Estimate | null;
+    frames_shuffled: Estimate | null;
+  } | null;
   /** (K) decodes from the recorded future, noised as at each probe step; null where that was not asked. */
   oracle_axis: VideoAxis<number[]> | null;
   oracle_axis_interval: VideoAxis<Interval[] | null> | null;
@@ -307,6 +317,7 @@ export function probeResult(
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
     dtype,
+    arithmetic: settings.arithmetic ?? "f32",
     variants: variants ?? null,
     versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
@@ -353,6 +364,11 @@ export function probeResult(
       other_episode_context: levelsOf(controls.otherEpisode),
       frames_shuffled: levelsOf(controls.framesShuffled),
     },
+    control_differences: {
+      zeroed_context: statistics.controlDifferences.zeroedContext,
+      other_episode_context: statistics.controlDifferences.otherEpisode,
+      frames_shuffled: statistics.controlDifferences.framesShuffled,
+    },
     oracle_axis: oracle && axisOf(oracle, (curve) => curve.mean),
     oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
     between_seeds: { video: statistics.betweenSeeds.video, action: statistics.betweenSeeds.action },
@@ -368,6 +384,7 @@ export function probeResult(
       per_position: axisOf(budget, (curve) => curve.perPosition),
       equal_cost: budget.equalCost,
     },
+    ...stoppingResult(statistics.stopping, settings.probeSteps),
     tap_similarity: tapSimilarity(measurement.episodes, weights, settings.probeSteps.length),
     signals: {
       tap_drift: signalOf(measurement.episodes, "tapDrift", settings.probeSteps.length),

@@ -19,18 +19,15 @@ import type {
   TimedTap,
 } from "../../probe/subject.ts";
 import { linspace, videoGrid } from "../../sampling/grid.ts";
-import { gaussian } from "../../sampling/noise.ts";
-import { sample } from "../../sampling/sample.ts";
-import { euler } from "../../sampling/schedulers.ts";
-import { copyTensor, createTensor, releaseTensor, sizeOf } from "../../tensor/tensor.ts";
+import { copyTensor, sizeOf } from "../../tensor/tensor.ts";
 import { joined, repeated } from "../arrays.ts";
-import { contextControls, framesShuffled } from "../controls.ts";
+import { contextControls } from "../controls.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
 import type { ModelDescription } from "./description.ts";
 import { type Episode, type EpisodeData, GivenNoise } from "./episodes.ts";
+import { actionNoise, imagine, shufflesFrames, VIDEO_STEPS, videoNoise } from "./imagine.ts";
 import type { MimicVideo, Prepared } from "./model.ts";
-import { VideoFlow } from "./video-flow.ts";
 
 /** An episode's prompt and context, encoded for V trajectories. */
 export interface Encoded extends Prepared {
@@ -49,7 +46,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly gpu;
   readonly items: { readonly count: number; read(index: number): Promise<Episode> };
   readonly axes = {
-    stop: (steps = 50) => ({ steps, times: videoGrid(steps) }),
+    stop: (steps = VIDEO_STEPS) => ({ steps, times: videoGrid(steps) }),
     budget: [1, 2, 5, 10, 50],
     inner: (steps = this.#model.description.actionSteps) => ({ steps, times: linspace(0, 1, steps) }),
   };
@@ -88,7 +85,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
     this.dimensions = { names, units };
     this.parts = partsOf(model.description);
     this.controls = contextControls(model.gpu);
-    this.shufflesFrames = model.futureShape[1] > 1;
+    this.shufflesFrames = shufflesFrames(model);
   }
 
   /**
@@ -100,14 +97,14 @@ export class MimicVideoSubject implements Subject<Encoded> {
     return new MimicVideoSubject(model, data, given);
   }
 
-  noise({ index, id }: Item, seed: number): Noise {
-    if (this.#noise) return [Float32Array.from(this.#noise.video(index, seed))];
-    return [gaussian(`video/${id}/${index}`, seed, sizeOf(this.#model.futureShape))];
+  noise(item: Item, seed: number): Noise {
+    if (this.#noise) return [Float32Array.from(this.#noise.video(item.index, seed))];
+    return [videoNoise(this.#model, item, seed)];
   }
 
-  readNoise({ index, id }: Item, seed: number): Noise {
-    if (this.#noise) return [Float32Array.from(this.#noise.action(index, seed))];
-    return [gaussian(`action/${id}/${index}`, seed, sizeOf(this.#model.chunkShape))];
+  readNoise(item: Item, seed: number): Noise {
+    if (this.#noise) return [Float32Array.from(this.#noise.action(item.index, seed))];
+    return [actionNoise(this.#model, item, seed)];
   }
 
   async encode(item: Item, copies: number): Promise<Encoded> {
@@ -116,30 +113,8 @@ export class MimicVideoSubject implements Subject<Encoded> {
     return { ...prepared, episode, copies };
   }
 
-  async *denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
-    const { gpu, tower, futureShape } = this.#model;
-    const { steps, last, signal } = options;
-    const latents = createTensor(gpu, [c.copies, ...futureShape], joined(noise.flat()), "future latents");
-    const flow = new VideoFlow(gpu, tower, c.text, c.context);
-    const scheduler = euler(this.axes.stop(steps).times);
-    try {
-      const [past, future] = [c.context.dim(2), futureShape[1]];
-      const frames = [
-        { latents: c.context, from: 0, to: past },
-        { latents, from: 0, to: future },
-      ];
-      for await (const state of sample(gpu, flow, latents, { scheduler, last, signal })) {
-        const shuffled = (seed: number): Promise<Tap> =>
-          framesShuffled(gpu, frames, seed, () => state.again());
-        yield {
-          ...{ step: state.step, time: state.time, latents, tap: () => state.tapped() },
-          shuffled: this.shufflesFrames ? shuffled : undefined,
-        };
-      }
-    } finally {
-      flow.dispose();
-      releaseTensor(gpu, latents);
-    }
+  denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
+    return imagine(this.#model, c, joined(noise.flat()), options);
   }
 
   bytes({ context }: Encoded): { tap: number; readRow: number } {
