@@ -149,18 +149,18 @@ describe("errors by part", () => {
   it("are distances, angles, positions and shares", () => {
     const expected = (values: (number | null)[]) =>
       values.map((x) => (x === null ? null : (expect.closeTo(x, 3) as number)));
-    expect(place.error.to_truth).toEqual(expected([0.5, 0.2, 0]));
-    expect(turn.error.to_truth).toEqual(expected([30, 12, 0]));
-    expect(vector.error.to_truth).toEqual(expected([30, 12, 0]));
-    expect(gripper.error.to_truth).toEqual([3, null, 0]);
-    expect(word.error.to_truth).toEqual([1, 0, 0]);
-    for (const part of found) expect(part.error.to_last).toEqual(part.error.to_truth);
+    expect(place.error.mse_to_truth).toEqual(expected([0.5, 0.2, 0]));
+    expect(turn.error.mse_to_truth).toEqual(expected([30, 12, 0]));
+    expect(vector.error.mse_to_truth).toEqual(expected([30, 12, 0]));
+    expect(gripper.error.mse_to_truth).toEqual([3, null, 0]);
+    expect(word.error.mse_to_truth).toEqual([1, 0, 0]);
+    for (const part of found) expect(part.error.mse_to_last).toEqual(part.error.mse_to_truth);
     expect(found.map(({ unit }) => unit)).toEqual(["m", "deg", "positions", "deg", "share"]);
   });
 
   it("stand beside the squared error in the model's units", () => {
-    expect(place.mse.to_last[0]).toBeCloseTo((10 * 0.5) ** 2 / 3, 4);
-    expect(gripper.mse.to_last[0]).toBeCloseTo((100 * 3) / T, 4);
+    expect(place.mse.mse_to_last[0]).toBeCloseTo((10 * 0.5) ** 2 / 3, 4);
+    expect(gripper.mse.mse_to_last[0]).toBeCloseTo((100 * 3) / T, 4);
   });
 
   it("count what switches in one only", () => {
@@ -179,15 +179,15 @@ describe("errors by part", () => {
   it("have intervals over the episodes that have an error", () => {
     const late = (by: number | null): Off[] => [{ ...RIGHT, late: by }, RIGHT, RIGHT];
     const [, , few] = errorsByPart(measurement([late(1), late(null), late(3)]), { resamples: 10 });
-    expect(few.error.to_truth![0]).toBe(2);
+    expect(few.error.mse_to_truth![0]).toBe(2);
     // Student's: two values, 1 and 3, t(1) = 12.706; the lower end would be below 0.
-    expect(few.error_interval.to_truth![0]).toEqual({
+    expect(few.error_interval.mse_to_truth![0]).toEqual({
       low: 0,
       high: expect.closeTo(2 + 12.706, 2) as number,
     });
     const [, , one] = errorsByPart(measurement([late(1), late(null)]), { resamples: 10 });
-    expect(one.error.to_truth![0]).toBe(1);
-    expect(one.error_interval.to_truth![0]).toBeNull();
+    expect(one.error.mse_to_truth![0]).toBe(1);
+    expect(one.error_interval.mse_to_truth![0]).toBeNull();
     expect(one.events!.to_truth!.timed[0]).toBe(0.5);
   });
 

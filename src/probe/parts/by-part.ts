@@ -9,6 +9,7 @@
  *   logits       share of positions whose largest entry is another
  */
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
+import type { VideoAxis } from "../result/result.ts";
 import {
   type BootstrapOptions,
   type ClusterBootstrap,
@@ -19,12 +20,6 @@ import { independentClusters } from "../statistics/independent.ts";
 import type { Part } from "../subject.ts";
 import { angleBetween, fromRows, fromVector } from "./rotation.ts";
 import { switchError } from "./switches.ts";
-
-/** The same against the decode at the last step and against the truth, null where that is not known. */
-export interface Against<T> {
-  to_last: T;
-  to_truth: T | null;
-}
 
 export interface PartErrors {
   name: string;
@@ -37,11 +32,11 @@ export interface PartErrors {
   /** Of an event, where it is known. */
   seconds_per_position: number | null;
   /** (K) mean squared, normalised units. */
-  mse: Against<number[]>;
+  mse: VideoAxis<number[]>;
   /** (K) see the head of this file; null where no chunk has one, as where nothing switches. */
-  error: Against<(number | null)[]>;
+  error: VideoAxis<(number | null)[]>;
   /** (K) clustered by episode; null where one episode at most has an error. */
-  error_interval: Against<(Interval | null)[]>;
+  error_interval: VideoAxis<(Interval | null)[]>;
   /** Of an event. */
   events: { to_last: EventCounts; to_truth: EventCounts | null } | null;
 }
@@ -132,9 +127,9 @@ export function errorsByPart(measurement: ProbeMeasurement, options: BootstrapOp
     return {
       ...{ name, kind, from, to, unit: unitOf(part) },
       seconds_per_position: kind === "event" ? interval : null,
-      mse: { to_last: toLast.mse, to_truth: toTruth && toTruth.mse },
-      error: { to_last: toLast.error, to_truth: toTruth && toTruth.error },
-      error_interval: { to_last: toLast.interval, to_truth: toTruth && toTruth.interval },
+      mse: { mse_to_last: toLast.mse, mse_to_truth: toTruth && toTruth.mse },
+      error: { mse_to_last: toLast.error, mse_to_truth: toTruth && toTruth.error },
+      error_interval: { mse_to_last: toLast.interval, mse_to_truth: toTruth && toTruth.interval },
       events: kind === "event" ? { to_last: toLast.counts, to_truth: toTruth && toTruth.counts } : null,
     };
   });

@@ -5,7 +5,7 @@
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ExpectedCoverage } from "../statistics/coverage.ts";
 import type { Regret } from "../statistics/regret.ts";
-import type { Against, EventCounts, PartErrors } from "../parts/by-part.ts";
+import type { EventCounts, PartErrors } from "../parts/by-part.ts";
 import type { TapSimilarity } from "../taps/similarity.ts";
 import type {
   ActionAxis,
@@ -164,21 +164,18 @@ const events = object<EventCounts>({
   extra: about("Switches a chunk that the reference does not have.", list(error, "K")),
 });
 
-const against = <T>(view: Shape<T>): Shape<Against<T>> =>
-  object<Against<T>>({ to_last: view, to_truth: nullable(view) });
-
 const partErrors = object<PartErrors>({
   name: text(),
   kind: oneOf("squared", "rotation6d", "rotvec", "event", "logits"),
   ...{ from: count(), to: count(1) },
   unit: about("What the error is counted in.", text()),
   seconds_per_position: nullable(error),
-  mse: about("Mean squared, normalised units.", against(list(error, "K"))),
+  mse: about("Mean squared, normalised units.", videoAxis(list(error, "K"))),
   error: about(
     "Mean distance in the data's units, angle, time between switches in positions where both switch, or share of other classes; by the part's kind.",
-    against(list(nullable(error), "K")),
+    videoAxis(list(nullable(error), "K")),
   ),
-  error_interval: against(list(nullable(interval), "K")),
+  error_interval: videoAxis(list(nullable(interval), "K")),
   events: nullable(
     object<NonNullable<PartErrors["events"]>>({ to_last: events, to_truth: nullable(events) }),
   ),
