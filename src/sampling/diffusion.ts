@@ -102,13 +102,31 @@ export function diffusionConstants(schedule: DiffusionSchedule, evaluations: num
 
 const root = (x: number): number => f32(Math.sqrt(x));
 
+/** How much of a state is data and how much noise. */
+export interface NoiseLevel {
+  /** √ᾱ and √(1 − ᾱ) */
+  readonly data: number;
+  readonly noise: number;
+}
+
+/** The n + 1 states of n calls, the last without noise. @throws UsageError as `timesteps` */
+export const noiseLevels = (schedule: DiffusionSchedule, evaluations: number): NoiseLevel[] => [
+  ...diffusionConstants(schedule, evaluations).map(({ sqrtAlpha, sqrtBeta }) => ({
+    data: sqrtAlpha,
+    noise: sqrtBeta,
+  })),
+  { data: 1, noise: 0 },
+];
+
+/** The time at which a straight flow, (1 − τ)·clean + τ·noise, is as noisy: 1 noise, 0 clean. */
+export const flowTime = ({ data, noise }: NoiseLevel): number => noise / (data + noise);
+
 /**
- * The schedule as a sampler walks it in n calls. State k of the n + 1 has the noise of level t_k, its time (t_k + 1) / T; the last is clean,
- * time 0. The network is told t.
+ * The schedule as a sampler walks it in n calls. Times are those of a straight flow (`flowTime`); the network is told t.
  * @throws UsageError as `timesteps`
  */
 export function diffusion(schedule: DiffusionSchedule, evaluations: number): Scheduler {
-  const { kind, trained: T, predicts, clip } = schedule;
+  const { kind, predicts, clip } = schedule;
   const constants = diffusionConstants(schedule, evaluations);
   const step = (i: number): Terms => {
     const { sqrtAlpha, sqrtBeta, ofClean, ofOther, sigma } = constants[i];
@@ -119,7 +137,7 @@ export function diffusion(schedule: DiffusionSchedule, evaluations: number): Sch
   };
   return {
     name: kind.toLowerCase(),
-    times: [...constants.map(({ timestep }) => (timestep + 1) / T), 0],
+    times: noiseLevels(schedule, evaluations).map(flowTime),
     states: Array.from({ length: evaluations + 1 }, (_, k) => k),
     history: { of: "clean", length: 0 },
     ...(clip !== undefined && { clamp: [-clip, clip] as const }),

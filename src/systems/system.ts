@@ -77,7 +77,11 @@ export interface Opened {
 /** A subject whose data are closed by whoever asked for it. */
 // The probe hands an encoded item back to the subject that made it, and never looks inside.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type BoundSubject = Subject<any> & { close(): Promise<void> };
+export type BoundSubject = Subject<any> & {
+  close(): Promise<void>;
+  /** files whose bytes are the data, for the provenance stamp; default episodes.safetensors */
+  readonly dataFiles?: readonly string[];
+};
 
 export interface System {
   readonly name: string;

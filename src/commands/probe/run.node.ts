@@ -76,7 +76,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
       onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
       onSaturated: (key, count) => onNote?.(`${key}: ${count} values beyond float16's ±65504 became ±65504`),
     });
-    const provenance = await provenanceOf(gpu!, settings, opened, system.name, files, dataFiles);
+    const data = { files: dataFiles, of: subject.dataFiles };
+    const provenance = await provenanceOf(gpu!, settings, opened, system.name, files, data);
     clock.lap("load");
     const measurement = await runProbe({ subject, provenance }, settings, hooks);
     await subject.close();
@@ -106,7 +107,7 @@ async function provenanceOf(
   opened: Opened,
   system: string,
   files: ModelFiles,
-  dataFiles: ModelFiles,
+  { files: dataFiles, of = ["episodes.safetensors"] }: { files: ModelFiles; of?: readonly string[] },
 ): Promise<ProbeProvenance> {
   const { vendor, architecture, device, description: driver, software, origin } = gpu.adapter;
   const { noiseFile } = settings;
@@ -121,7 +122,7 @@ async function provenanceOf(
       system,
       stamp: opened.stamp,
     },
-    data: { name: dataFiles.name, sha256: await dataFiles.sha256(["episodes.safetensors"]) },
+    data: { name: dataFiles.name, sha256: await dataFiles.sha256(of) },
     noiseSha256: noiseFile === undefined ? null : await noiseHash(noiseFile),
     device: {
       name: gpu.name,
