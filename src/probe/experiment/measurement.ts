@@ -193,6 +193,8 @@ export interface ProbeMeasurement {
   stopCalls?: number[];
   /** B the same of each whole schedule. */
   budgetCalls?: number[];
+  /** K fractions of the first state's noise that are left at each probe step, where iterates are those of the trajectory; undefined: where they are a read-out's own. */
+  stopNull?: number[];
   /** T, positions in a chunk. */
   chunkLength: number;
   /** Those of the settings, in their order; of a part of a run those that it measured. */

@@ -50,6 +50,8 @@ export function readResult(text: string, file: string): ProbeResult {
     current.set("spread_by_label", []);
     current.set("budget_axis", null);
   }
+  // Within version 3, a key that came later.
+  if (!current.has("iterate_axis")) current.set("iterate_axis", null);
   const result = RESULT_SHAPE.read(current, { file, key: "", sizes });
   checkSteps(result, file);
   return result;

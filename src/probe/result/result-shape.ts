@@ -9,6 +9,7 @@ import type {
   ActionAxis,
   BudgetResult,
   GridTables,
+  IterateResult,
   Level,
   Levels,
   ProbeResult,
@@ -131,6 +132,17 @@ const budget = object<BudgetResult>({
   ),
 });
 
+const iterates = object<IterateResult>({
+  mse_to_last: list(error, "K"),
+  mse_to_truth: nullable(list(error, "K")),
+  interval: videoAxis(nullable(list(interval, "K"))),
+  per_episode: videoAxis(table("E", "K")),
+  null_curve: about(
+    "What is left of the first error by the schedule's noise, whatever was learned.",
+    videoAxis(list(number(), "K")),
+  ),
+});
+
 export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   schema: oneOf(RESULT_SCHEMA),
   version: oneOf(RESULT_VERSION),
@@ -224,6 +236,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
   spread_by_label: about("Spread over seeds by those labels.", list(spread)),
   budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
+  iterate_axis: about("The trajectory's own state beside what is read of it.", nullable(iterates)),
 });
 
 /** docs/probe.schema.json. */

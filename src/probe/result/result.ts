@@ -164,6 +164,16 @@ export interface ProbeResult {
   }[];
   /** Whole schedules, each read at its end; null where none were asked. */
   budget_axis: BudgetResult | null;
+  /** The trajectory's own state beside what is read of it; null where they are not of one kind. See statistics/iterate-axis.ts. */
+  iterate_axis: IterateResult | null;
+}
+
+/** K errors of the iterates, and what the schedule's noise alone would leave of them, whatever was learned. */
+export interface IterateResult extends VideoAxis<number[]> {
+  interval: VideoAxis<Interval[] | null>;
+  /** (E, K) */
+  per_episode: VideoAxis<number[][]>;
+  null_curve: VideoAxis<number[]>;
 }
 
 /** B whole schedules; errors as along the video axis, against the same last decode. */
@@ -217,7 +227,7 @@ export function probeResult(
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
   const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, verdict, interval } = statistics;
-  const { budget } = statistics;
+  const { budget, iterates } = statistics;
 
   const axisOf = <T>(axis: TwoReferences, view: (curve: Curve) => T): VideoAxis<T> => ({
     mse_to_last: view(axis.toLast),
@@ -311,6 +321,12 @@ export function probeResult(
       per_dimension: axisOf(budget, (curve) => curve.perDimension),
       per_position: axisOf(budget, (curve) => curve.perPosition),
       equal_cost: budget.equalCost,
+    },
+    iterate_axis: iterates && {
+      ...axisOf(iterates, (curve) => curve.mean),
+      interval: axisOf(iterates, (curve) => curve.interval),
+      per_episode: axisOf(iterates, (curve) => curve.perEpisode),
+      null_curve: { mse_to_last: iterates.nullToLast, mse_to_truth: iterates.nullToTruth },
     },
   };
 }

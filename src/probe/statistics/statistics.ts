@@ -12,6 +12,7 @@ import { checkEpisode } from "../experiment/checks.ts";
 import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredError } from "./curve.ts";
 import { type ErrorGrid, errorGrid } from "./grid.ts";
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
+import { type IterateAxis, iterateAxis } from "./iterate-axis.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
 import { independentClusters } from "./independent.ts";
 import { type LabelSpread, labelSpreads } from "./label-spread.ts";
@@ -68,6 +69,8 @@ export interface ProbeStatistics {
   spreadByLabel: LabelSpread[];
   /** Whole schedules read at their ends; null where none were asked. */
   budget: BudgetAxis | null;
+  /** The trajectory's own state beside what is read of it; null where they are not of one kind. */
+  iterates: IterateAxis | null;
   verdict: Verdict;
   /** How intervals were made; `clusters` counts episodes that are no copies of one another. */
   interval: { level: number; resamples: number; seed: number; clusters: number };
@@ -211,6 +214,12 @@ export function probeStatistics(
       { steps: probeSteps, toTruth: videoAxis.toTruth },
       bootstrap,
     );
+  const { stopNull } = measurement;
+  const passed =
+    (k: number): Pick =>
+    (episode, run) => ({ data: episode.iterates, offset: (run * K + k) * size });
+  const iterates =
+    stopNull && M === 0 ? iterateAxis(curve(K, passed, last), ifTruth(K, passed), stopNull) : null;
   const controls = { zeroedContext: control("zeroedContext"), otherEpisode: control("otherContext") };
 
   /** (K, D) errors of the decodes as they are in the data's units. */
@@ -244,6 +253,7 @@ export function probeStatistics(
     betweenSeeds: { video: atLast(spread.video), action: atLast(spread.action) },
     spreadByLabel,
     budget: budget ?? null,
+    iterates,
     verdict: sufficientStep({
       steps: probeSteps,
       toTruth: videoAxis.toTruth,
