@@ -10,10 +10,11 @@ const MAY_KNOW: Readonly<Record<string, readonly string[]>> = {
   tensor: ["errors", "gpu"],
   kernels: ["errors", "gpu", "tensor"],
   weights: ["errors", "gpu", "tensor"],
+  data: ["errors", "weights"],
   sampling: ["errors", "gpu", "tensor", "kernels"],
   networks: ["errors", "gpu", "tensor", "kernels", "weights"],
   "probe/subject": ["gpu", "tensor"],
-  systems: ["errors", "gpu", "tensor", "kernels", "weights", "sampling", "networks", "probe/subject"],
+  systems: ["errors", "gpu", "tensor", "kernels", "weights", "data", "sampling", "networks", "probe/subject"],
   probe: ["errors", "gpu", "tensor", "weights", "probe/subject"],
 };
 

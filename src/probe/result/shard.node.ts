@@ -37,6 +37,7 @@ export interface Presentation {
 type NotKept =
   | "modelDir"
   | "dataDir"
+  | "recording"
   | "noiseFile"
   | "adapter"
   | "dtype"

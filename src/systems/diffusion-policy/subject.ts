@@ -85,9 +85,16 @@ export class DiffusionPolicySubject implements Subject<Encoded> {
     this.items = {
       count: windows.count,
       read: async (index) => {
-        const { id, prompt, observed, actions } = await windows.read(index);
+        const { id, prompt, labels, observed, actions } = await windows.read(index);
         const truth = actions && normalise(actions, this.#actions);
-        return { index, id, prompt, observed, ...(truth && { truth, dataTruth: actions }) };
+        return {
+          index,
+          id,
+          prompt,
+          ...(labels && { labels }),
+          observed,
+          ...(truth && { truth, dataTruth: actions }),
+        };
       },
     };
     this.axes = {

@@ -1,5 +1,6 @@
 /** LeRobot's Diffusion Policy, such as lerobot/diffusion_pusht: actions denoised directly, from pictures and states. */
 import { AdapterError, FormatError, UsageError } from "../../errors.ts";
+import { Recordings } from "../../data/lerobot/recordings.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
@@ -9,7 +10,11 @@ import { CONFIG, DiffusionPolicyModel, WEIGHTS } from "./model.ts";
 import { processorFiles } from "./statistics.ts";
 import { DiffusionPolicySubject } from "./subject.ts";
 import { freshDraws } from "./walk-plan.ts";
+import { recordedWindows } from "./recorded.ts";
 import { INPUTS, openInputs } from "./windows.ts";
+
+/** Says among much else which data the policy was trained on. */
+const TRAINING = "train_config.json";
 
 export const diffusionPolicy: System = {
   name: "diffusion-policy",
@@ -29,7 +34,16 @@ export const diffusionPolicy: System = {
       : { missing: [`"type": "diffusion" in ${CONFIG}, which says ${JSON.stringify(type ?? "nothing")}`] };
   },
 
-  needed: async (files) => [CONFIG, WEIGHTS, ...(await processorFiles(files))],
+  async dataSet(files) {
+    if (!files.paths.includes(TRAINING)) return undefined;
+    const { dataset } = ((await files.json(TRAINING)) ?? {}) as { dataset?: { repo_id?: unknown } };
+    return typeof dataset?.repo_id === "string" ? dataset.repo_id : undefined;
+  },
+
+  needed: async (files) => [
+    ...[CONFIG, WEIGHTS, ...(await processorFiles(files))],
+    ...[TRAINING].filter((path) => files.paths.includes(path)),
+  ],
 
   async open(gpu, files, options) {
     refuse(options);
@@ -43,11 +57,12 @@ export const diffusionPolicy: System = {
         throw new AdapterError(
           `${files.name} needs ${formatBytes(peak)} of GPU memory; --gpu-memory says ${formatBytes(options.gpuMemory)}. ${SMALLER_WEIGHTS}`,
         );
+      const states = (await processorFiles(files)).filter((path) => path.endsWith(".safetensors"));
       const { kind, trained, predicts } = plans.schedule;
       return {
         name: files.name,
         trainedOn: "pretrained",
-        weightFiles: [WEIGHTS],
+        weightFiles: [WEIGHTS, ...states],
         dtype,
         stamp: {
           schedule: `${kind}, ${plans.evaluations} of ${trained} noise levels, predicts ${predicts}`,
@@ -64,7 +79,10 @@ export const diffusionPolicy: System = {
         load: (loading) => model.load(loading),
         subject: async (data, noise) => {
           const statistics = await model.statistics();
-          const windows = await openWindows(data, model);
+          const windows =
+            data instanceof Recordings
+              ? await recordedWindows(data, config, statistics, options.onNote)
+              : await openWindows(data, model);
           try {
             const given =
               noise && (await givenNoise(noise, windows.count, model.planShape, freshDraws(model)));
@@ -90,7 +108,7 @@ export const diffusionPolicy: System = {
 function openWindows(data: ModelFiles, { config }: DiffusionPolicyModel) {
   if (data.paths.includes(INPUTS)) return openInputs(data, config);
   throw new FormatError(
-    `${data.name} holds no ${INPUTS} with "frames" and "states". Give with --data a folder that does.`,
+    `${data.name} holds no ${INPUTS} with "frames" and "states". Give with --data a folder that does, or a LeRobot data set such as lerobot/pusht.`,
   );
 }
 

@@ -15,6 +15,8 @@ import { fromBytes, type Observed } from "./observed.ts";
 export interface PlanWindow {
   readonly id: string;
   readonly prompt: string;
+  /** what the data say of it, by name */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly observed: Observed;
   /** (T, A) what was really done from the last observation on, where it is known to the end */
   readonly actions?: Float32Array<ArrayBuffer>;
