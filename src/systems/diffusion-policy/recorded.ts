@@ -75,8 +75,7 @@ function camerasOf(
   if (features.length === 0) return [];
   const named = features.map((feature) => data.set.cameras.find(({ key }) => key === raw(feature)));
   const all = named.every((camera) => camera !== undefined);
-  const cameras =
-    data.choices.cameras === undefined && all ? (named) : data.cameras(features.length);
+  const cameras = data.choices.cameras === undefined && all ? named : data.cameras(features.length);
   cameras.forEach(({ key, height, width }, i) => {
     const [, rows, columns] = features[i].shape;
     if (height === rows && width === columns) return;

@@ -20,14 +20,13 @@ import type {
   TimedTap,
 } from "../../probe/subject.ts";
 import { flowTime, noiseLevels } from "../../sampling/diffusion.ts";
-import { gaussian } from "../../sampling/noise.ts";
 import { copyTensor, readTensor, sizeOf } from "../../tensor/tensor.ts";
 import { joined } from "../arrays.ts";
 import type { GivenNoise } from "./given-noise.ts";
 import type { DiffusionPolicyModel, Prepared } from "./model.ts";
 import { normalised, type Observed } from "./observed.ts";
 import { normalise, type PolicyStatistics, type Scale, toData } from "./statistics.ts";
-import { freshDraws, walkPlan } from "./walk-plan.ts";
+import { carriedOut, planNoise, walkPlan } from "./walk-plan.ts";
 import type { Windows } from "./windows.ts";
 
 /** A window's observations, encoded for V plans. */
@@ -136,12 +135,8 @@ export class DiffusionPolicySubject implements Subject<Encoded> {
     };
   }
 
-  noise({ index, id }: Item, seed: number): Noise {
-    if (this.#noise) return this.#noise.of(index, seed);
-    const size = sizeOf(this.#model.planShape);
-    return Array.from({ length: 1 + freshDraws(this.#model) }, (_, i) =>
-      gaussian(`plan/${id}/${index}${i === 0 ? "" : `/${i}`}`, seed, size),
-    );
+  noise(item: Item, seed: number): Noise {
+    return this.#noise?.of(item.index, seed) ?? planNoise(this.#model, item, seed);
   }
 
   readNoise(): Noise {
@@ -181,20 +176,11 @@ export class DiffusionPolicySubject implements Subject<Encoded> {
     const readings: Reading[] = [];
     for (const { tap } of taps) {
       const [values, iterates] = await Promise.all(
-        tap.map(async (x) => this.carriedOut(await readTensor(this.gpu, x))),
+        tap.map(async (x) => carriedOut(this.#model, await readTensor(this.gpu, x))),
       );
       for (let s = 0; s < noises.length; s++) readings.push({ values, iterates });
     }
     return readings;
-  }
-
-  /** (V, H, A) → (V, T, A): from the position of the last observation on. */
-  carriedOut(plans: Float32Array): Float32Array<ArrayBuffer> {
-    const { observations } = this.#model.config;
-    const [[H, A], [T]] = [this.#model.planShape, this.#model.chunkShape];
-    const V = plans.length / (H * A);
-    const from = (v: number): number => (v * H + observations - 1) * A;
-    return joined(Array.from({ length: V }, (_, v) => plans.subarray(from(v), from(v) + T * A)));
   }
 
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>> {

@@ -7,6 +7,7 @@ import type { ModelFiles } from "../../weights/model-files.ts";
 import type { System, SystemOptions } from "../system.ts";
 import { givenNoise } from "./given-noise.ts";
 import { CONFIG, DiffusionPolicyModel, WEIGHTS } from "./model.ts";
+import { robotPolicy } from "./policy.ts";
 import { processorFiles } from "./statistics.ts";
 import { DiffusionPolicySubject } from "./subject.ts";
 import { freshDraws } from "./walk-plan.ts";
@@ -92,6 +93,8 @@ export const diffusionPolicy: System = {
             throw error;
           }
         },
+        policy: async () =>
+          robotPolicy(model, await model.statistics(), files.name, await stepSeconds(files)),
         release: async () => {
           model.release();
           await model.close();
@@ -103,6 +106,13 @@ export const diffusionPolicy: System = {
     }
   },
 };
+
+/** Seconds between two environment steps, as training said; 0 where nothing says. */
+async function stepSeconds(files: ModelFiles): Promise<number> {
+  if (!files.paths.includes(TRAINING)) return 0;
+  const { env } = ((await files.json(TRAINING)) ?? {}) as { env?: { fps?: unknown } };
+  return typeof env?.fps === "number" && env.fps > 0 ? 1 / env.fps : 0;
+}
 
 /** Data by what lies in their folder. */
 function openWindows(data: ModelFiles, { config }: DiffusionPolicyModel) {

@@ -4,8 +4,10 @@
  */
 import { assign } from "../../kernels/copy.ts";
 import { diffusion } from "../../sampling/diffusion.ts";
+import { gaussian } from "../../sampling/noise.ts";
 import { sample } from "../../sampling/sample.ts";
-import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
+import { createTensor, releaseTensor, sizeOf, type Tensor } from "../../tensor/tensor.ts";
+import { joined } from "../arrays.ts";
 import type { DiffusionPolicyModel } from "./model.ts";
 import { PlanDenoiser } from "./plan-denoiser.ts";
 
@@ -30,6 +32,28 @@ export interface WalkOptions {
 /** Fresh draws that a walk may need behind the first: one less than there are noise levels, or none. */
 export const freshDraws = ({ plans: { schedule } }: Pick<DiffusionPolicyModel, "plans">): number =>
   schedule.kind === "DDPM" ? schedule.trained - 1 : 0;
+
+/** Standard normal draws of a plan for a purpose: where it starts, then those of its steps. @throws UsageError as `gaussian` */
+export const planNoise = (
+  model: Pick<DiffusionPolicyModel, "plans" | "planShape">,
+  { id, index }: { readonly id: string; readonly index: number },
+  seed: number,
+): Float32Array<ArrayBuffer>[] =>
+  Array.from({ length: 1 + freshDraws(model) }, (_, i) =>
+    gaussian(`plan/${id}/${index}${i === 0 ? "" : `/${i}`}`, seed, sizeOf(model.planShape)),
+  );
+
+/** Plans (V, H, A) → what is carried out of them (V, T, A): from the position of the last observation on. */
+export function carriedOut(
+  { config, planShape }: Pick<DiffusionPolicyModel, "config" | "planShape">,
+  plans: Float32Array,
+): Float32Array<ArrayBuffer> {
+  const [H, A] = planShape;
+  const { observations, actionSteps: T } = config;
+  const from = (v: number): number => (v * H + observations - 1) * A;
+  const count = plans.length / (H * A);
+  return joined(Array.from({ length: count }, (_, v) => plans.subarray(from(v), from(v) + T * A)));
+}
 
 /**
  * Walks V plans of one condition each. Tensors are overwritten by the next state.
