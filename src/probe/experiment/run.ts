@@ -77,10 +77,13 @@ export async function runProbe<C extends Held>(
     budgetCalls: settings.budgets?.map(callsOfBudget),
     stopNull: nullCurve && probeSteps.map((k) => nullCurve[k]),
     chunkLength: subject.positions,
+    parts: subject.parts,
+    interval: subject.interval,
     episodes: share.map(({ at }) => measured.get(at)!),
     timing: {
       phases: [{ name: "episodes", seconds: (performance.now() - started) / 1000 }],
       resumedEpisodes: resumed,
+      parts: run.cost.seconds,
       peakGpuBytes: subject.gpu.memory.usage.peak,
     },
   };

@@ -16,6 +16,7 @@ import {
   type Shard,
 } from "../experiment/measurement.ts";
 import { joinParts, mergedVariants } from "../experiment/share.ts";
+import type { Part } from "../subject.ts";
 import type { Reference } from "../figure/style.ts";
 import { RESULT_FILES, writeAtomic } from "./files.node.ts";
 import { formatJson } from "./json.ts";
@@ -25,7 +26,7 @@ import { boolean, either, list, nullable, number, object, oneOf, record, type Sh
 import { folderStore } from "./unit-store.node.ts";
 
 const SHARD_SCHEMA = "mimic-video-probe-shard";
-const SHARD_VERSION = 1;
+const SHARD_VERSION = 2;
 
 /** How a result is shown: the same for all parts, as it belongs to the one result. */
 export interface Presentation {
@@ -76,6 +77,14 @@ interface ShardDocument {
   stop_null: number[] | null;
   action_times: number[];
   chunk_length: number;
+  parts: PartDocument[] | null;
+  /** Seconds from one position to the next. */
+  interval: number | null;
+}
+
+/** A part of the read-out; `states` null where it has none. */
+interface PartDocument extends Omit<Part, "states"> {
+  states: number[] | null;
 }
 
 type ProvenanceDocument = Omit<ProbeProvenance, "variants">;
@@ -129,6 +138,18 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   stop_null: nullable(list(number())),
   action_times: list(number()),
   chunk_length: whole,
+  parts: nullable(
+    list(
+      object<PartDocument>({
+        name: text(),
+        ...{ from: whole, to: whole },
+        kind: oneOf("squared", "rotation6d", "rotvec", "event", "logits"),
+        units: text(),
+        states: nullable(list(number())),
+      }),
+    ),
+  ),
+  interval: nullable(number({ least: 0 })),
 });
 
 /** Says that a part is whole, and what it was. */
@@ -166,6 +187,9 @@ export async function writeShard(
     stop_null: measurement.stopNull ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
+    parts:
+      measurement.parts?.map((part) => ({ ...part, states: part.states ? [...part.states] : null })) ?? null,
+    interval: measurement.interval ?? null,
   };
   await writeAtomic(join(out, RESULT_FILES.shard), formatJson(document));
 }
@@ -221,6 +245,8 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       stopNull: document.stop_null ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,
+      parts: document.parts?.map(partOf),
+      interval: document.interval ?? undefined,
       episodes,
       timing: { phases: [], resumedEpisodes: 0 },
     },
@@ -229,7 +255,10 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
   };
 }
 
-interface Part {
+const partOf = ({ states, ...part }: PartDocument): Part =>
+  states ? { ...part, states: [states[0], states[1]] } : part;
+
+interface ShardFolder {
   folder: string;
   document: ShardDocument;
 }
@@ -255,7 +284,7 @@ async function readShard(folder: string): Promise<ShardDocument> {
   return SHARD_DOCUMENT.read(json, { file: path, key: "", sizes: {} });
 }
 
-function refuseIncomplete(parts: readonly Part[]): void {
+function refuseIncomplete(parts: readonly ShardFolder[]): void {
   if (parts.length === 0) throw new UsageError("merge needs the folders of all parts. Name them.");
   const { folder, document } = parts[0];
   const { count } = document.shard;

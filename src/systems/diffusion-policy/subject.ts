@@ -156,10 +156,18 @@ export class DiffusionPolicySubject implements Subject<Encoded> {
   ): AsyncGenerator<State> {
     const { steps: evaluations, last, signal } = options;
     // One array a plan and draw → one a draw for all plans.
+    const levels = noiseLevels(this.#model.plans.schedule, evaluations ?? this.#model.plans.evaluations);
     const draws = noise[0].map((_, i) => joined(noise.map((own) => own[i])));
     for await (const state of walkPlan(this.#model, condition, draws, { evaluations, last, signal })) {
       const { step, time, plans, clean } = state;
-      yield { step, time, latents: plans, tap: () => Promise.resolve([clean, plans]) };
+      const { data, noise: left } = levels[step];
+      yield {
+        step,
+        time,
+        latents: plans,
+        scale: 1 / (data + left),
+        tap: () => Promise.resolve([clean, plans]),
+      };
     }
   }
 

@@ -9,6 +9,7 @@ import type { System, SystemOptions } from "../system.ts";
 import { readModelDescription } from "./description.ts";
 import { EpisodeData } from "./episodes.ts";
 import { MimicVideo } from "./model.ts";
+import { Policies } from "./policy.ts";
 import { recordedEpisodes } from "./recorded.ts";
 import { MimicVideoSubject } from "./subject.ts";
 
@@ -47,6 +48,7 @@ export const mimicVideo: System = {
       );
     }
     const { description } = model;
+    const policies = new Policies(model);
     return {
       name: description.name,
       trainedOn: description.trainedOn,
@@ -74,6 +76,7 @@ export const mimicVideo: System = {
           throw error;
         }
       },
+      policy: () => Promise.resolve(policies.policy()),
       release: async () => {
         model.release();
         await plan.close();
