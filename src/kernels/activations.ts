@@ -1,8 +1,8 @@
 /** Activations as WGSL, for the kernels that apply one to their result, and as float64 for the references. */
-import { GELU, SIGMOID, TANH } from "./math.ts";
+import { GELU, MISH, SIGMOID, TANH } from "./math.ts";
 import { isBelow } from "./nan.ts";
 
-export type Activation = "identity" | "relu" | "silu" | "gelu" | "tanh";
+export type Activation = "identity" | "relu" | "silu" | "gelu" | "tanh" | "mish";
 
 /** Each text defines `activate`. */
 export const ACTIVATIONS: Readonly<Record<Activation, string>> = {
@@ -11,4 +11,5 @@ export const ACTIVATIONS: Readonly<Record<Activation, string>> = {
   silu: /* wgsl */ `${SIGMOID} fn activate(x: f32) -> f32 { return x * sigmoid(x); }`,
   gelu: /* wgsl */ `${GELU} fn activate(x: f32) -> f32 { return gelu(x); }`,
   tanh: /* wgsl */ `${SIGMOID}${TANH} fn activate(x: f32) -> f32 { return tanh_(x); }`,
+  mish: /* wgsl */ `${MISH} fn activate(x: f32) -> f32 { return mish(x); }`,
 };

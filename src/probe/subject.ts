@@ -26,7 +26,7 @@ export interface Item {
   readonly truth?: Float32Array<ArrayBuffer>;
   /** (T, D) the same in the data's units */
   readonly dataTruth?: Float32Array<ArrayBuffer>;
-  /** what the data say of it, by name: `ambiguity`, `task` */
+  /** what the data say of it, by name: `ambiguity`, `task`; windows of one `recording` are no evidence of their own */
   readonly labels?: Readonly<Record<string, string>>;
 }
 

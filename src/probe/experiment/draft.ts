@@ -40,7 +40,7 @@ export class Draft {
       budgetActions: budgets && new Float32Array(runs * budgets.length * size),
       dataBudgetActions: budgets && new Float32Array(runs * budgets.length * size),
       zeroedContext: new Float32Array("zeroed" in subject.controls ? runs * size : 0),
-      otherContext: new Float32Array(hasOther ? runs * size : 0),
+      otherContext: new Float32Array(hasOther && "otherEpisode" in subject.controls ? runs * size : 0),
     };
   }
 

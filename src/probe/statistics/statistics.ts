@@ -13,6 +13,7 @@ import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredE
 import { type Estimate, estimateOf } from "./estimate.ts";
 import { type ErrorGrid, errorGrid } from "./grid.ts";
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
+import { type IterateAxis, iterateAxis } from "./iterate-axis.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
 import { independentClusters } from "./independent.ts";
 import { type LabelSpread, labelSpreads } from "./label-spread.ts";
@@ -74,6 +75,8 @@ export interface ProbeStatistics {
   spreadByLabel: LabelSpread[];
   /** Whole schedules read at their ends; null where none were asked. */
   budget: BudgetAxis | null;
+  /** The trajectory's own state beside what is read of it; null where they are not of one kind. */
+  iterates: IterateAxis | null;
   verdict: Verdict;
   /** MSE(control) − MSE(own) to the truth at the last step, paired by episode; null where either is not known. */
   controlDifferences: Readonly<Record<keyof ProbeStatistics["controls"], Estimate | null>>;
@@ -221,6 +224,12 @@ export function probeStatistics(
       { steps: probeSteps, toTruth: videoAxis.toTruth },
       bootstrap,
     );
+  const { stopNull } = measurement;
+  const passed =
+    (k: number): Pick =>
+    (episode, run) => ({ data: episode.iterates, offset: (run * K + k) * size });
+  const iterates =
+    stopNull && M === 0 ? iterateAxis(curve(K, passed, last), ifTruth(K, passed), stopNull) : null;
   const controls = {
     zeroedContext: control("zeroedContext"),
     otherEpisode: control("otherContext"),
@@ -278,6 +287,7 @@ export function probeStatistics(
     betweenSeeds: { video: atLast(spread.video), action: atLast(spread.action) },
     spreadByLabel,
     budget: budget ?? null,
+    iterates,
     verdict,
     controlDifferences: {
       zeroedContext: against(controls.zeroedContext),

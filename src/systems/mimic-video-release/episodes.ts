@@ -17,6 +17,8 @@ export interface Episode {
   readonly index: number;
   readonly id: string;
   readonly prompt: string;
+  /** what the data say of it, by name */
+  readonly labels?: Readonly<Record<string, string>>;
   /** (3, 5, rows, columns) in [−1, 1] */
   readonly context: Float32Array<ArrayBuffer>;
   /** (1, D) */
@@ -27,6 +29,18 @@ export interface Episode {
   readonly recorded?: Float32Array<ArrayBuffer>;
 }
 
+/** Where episodes come from: a folder of them, or windows of a recorded data set. */
+export interface EpisodeSource {
+  readonly count: number;
+  /** whether what really followed is there */
+  readonly hasFuture: boolean;
+  /** distinct prompts of what will be asked for, in the order they first come */
+  readonly prompts: readonly string[];
+  /** @throws UsageError when there is no such episode, or it has no recorded future */
+  read(index: number, withFuture?: boolean): Promise<Episode>;
+  close(): Promise<void>;
+}
+
 interface Entry {
   readonly id: string;
   readonly prompt: string;
@@ -35,7 +49,7 @@ interface Entry {
 const FLOATS: readonly StoredDtype[] = ["F32", "F64", "BF16", "F16"];
 
 /** A folder of episodes. */
-export class Episodes {
+export class Episodes implements EpisodeSource {
   readonly count: number;
   /** whether what really followed is there */
   readonly hasFuture: boolean;
