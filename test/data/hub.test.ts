@@ -13,7 +13,8 @@ import {
   Mp4OutputFormat,
   Output,
 } from "mediabunny";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { runInspect } from "../../src/commands/inspect.node.ts";
 import { openLeRobot } from "../../src/data/lerobot/files.node.ts";
 import { resolveData } from "../../src/data/lerobot/open.node.ts";
 import { MockHub } from "../weights/mock-hub.ts";
@@ -71,6 +72,33 @@ it("what is not there is said with its kind and name", async () => {
   await expect(resolveData("owner/v30-av1@v9")).rejects.toThrow("no such branch, tag or commit");
   await expect(resolveData("./nowhere")).rejects.toThrow("no such folder, and not owner/name[@revision]");
   await expect(resolveData("test/nowhere")).rejects.toThrow("no such folder");
+});
+
+it("inspect lists a set by its name", async () => {
+  const lines: string[] = [];
+  const write = vi
+    .spyOn(process.stdout, "write")
+    .mockImplementation((text) => (lines.push(String(text)), true));
+  try {
+    expect(await runInspect(["owner/v30-av1", "test/lerobot/v21-images"])).toBe(0);
+  } finally {
+    write.mockRestore();
+  }
+  const listed = lines.join("").split("\n");
+  expect(listed[0]).toMatch(/^owner\/v30-av1: LeRobot data set v3\.0, revision [0-9a-f]{40}$/);
+  for (const line of [
+    "3 episodes, 71 frames, 17 to 31 frames long",
+    "  observation.images.front  48×64  av1 (av01.0.00M.08)",
+    "  observation.images.wrist  36×48  av1 (av01.0.00M.08)",
+    "  action  float32 [7]  x, y, z, roll, pitch, yaw, gripper",
+    "  2  青いブロックを押す 🤖 «ok»",
+    "  observation.image  48×64  pictures in the tables",
+    "robot not said, 10 frames a second",
+  ])
+    expect(listed).toContain(line);
+  await expect(runInspect(["owner/nothing"])).rejects.toThrow(
+    'There is no local "owner/nothing". owner/nothing',
+  );
 });
 
 /** A video of `episodes` × `frames` pictures: packets of a recorded one, over and over. */

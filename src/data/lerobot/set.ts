@@ -86,6 +86,16 @@ export class LeRobotSet {
     );
   }
 
+  /** What a video file is encoded with, such as "avc1.64000a"; needs no decoder. */
+  async codec(path: string): Promise<string> {
+    const video = await VideoFile.open(await this.files.bytes(path), "none");
+    try {
+      return `${video.codec} (${await video.codecString()})`;
+    } finally {
+      video.close();
+    }
+  }
+
   async close(): Promise<void> {
     await this.#tables.close();
     await this.#videos.close();

@@ -49,9 +49,10 @@ export class VideoFile {
 
   /**
    * Reads the file's index.
+   * @param loadDecoder "none" where no frame will be asked for
    * @throws FormatError when it is no video, or nothing here decodes it; the source is then closed
    */
-  static async open(file: ByteSource, loadDecoder?: LoadDecoder): Promise<VideoFile> {
+  static async open(file: ByteSource, loadDecoder?: LoadDecoder | "none"): Promise<VideoFile> {
     const source = await indexBehind(file).catch(async (error) => {
       await file.close?.();
       throw error;
@@ -72,8 +73,11 @@ export class VideoFile {
         });
       });
       if (!track) throw new FormatError(`${source.name} holds no video.`);
-      await loadDecoder?.();
-      if (!(await track.canDecode())) throw await undecodable(source.name, track, loadDecoder !== undefined);
+      if (loadDecoder !== "none") {
+        await loadDecoder?.();
+        if (!(await track.canDecode()))
+          throw await undecodable(source.name, track, loadDecoder !== undefined);
+      }
       const { matrix, fullRange } = await track.getColorSpace();
       return new VideoFile(
         source.name,
