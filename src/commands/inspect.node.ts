@@ -46,7 +46,8 @@ export async function runInspect(words: readonly string[]): Promise<number> {
       }
     } catch (error) {
       // A name that is no model's may be a data set's; a path, or a Hub out of reach, is neither.
-      const name = error instanceof HubError && !isUnreachable(error) ? await dataName(target) : undefined;
+      const first = error instanceof HubError && error.cause instanceof HubError ? error.cause : error;
+      const name = first instanceof HubError && !isUnreachable(first) ? await dataName(target) : undefined;
       if (name === undefined) throw error;
       await describeData(name);
     }
