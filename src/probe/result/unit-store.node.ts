@@ -90,10 +90,10 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
     const array = measurement[name];
     return array ? [{ name, dtype: "F32" as const, shape: [array.length], data: joined([array]) }] : [];
   });
-  const { episode, id, prompt, labels, variants, videoSeeds } = measurement;
+  const { episode, id, prompt, labels, truthPositions, variants, videoSeeds } = measurement;
   return encodeSafetensors(tensors, {
     version: UNIT_VERSION,
-    unit: JSON.stringify({ episode, id, prompt, labels, variants, videoSeeds }),
+    unit: JSON.stringify({ episode, id, prompt, labels, truthPositions, variants, videoSeeds }),
     fingerprint: JSON.stringify(fingerprint),
   });
 }
@@ -119,7 +119,7 @@ async function readUnit(
         arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
     const header = JSON.parse(unit) as Pick<
       EpisodeMeasurement,
-      "episode" | "id" | "prompt" | "labels" | "variants" | "videoSeeds"
+      "episode" | "id" | "prompt" | "labels" | "truthPositions" | "variants" | "videoSeeds"
     >;
     const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
     return { measurement, metadata: { fingerprint } };

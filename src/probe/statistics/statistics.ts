@@ -102,7 +102,9 @@ export function probeStatistics(
   const truthKnown = episodes.every((episode) => episode.truth);
 
   type Pick = (episode: EpisodeMeasurement, run: number) => Chunk;
-  const truth: Pick = (episode) => ({ data: episode.truth!, offset: 0 });
+  const truth: Pick = (episode) => ({ data: episode.truth!, offset: 0, known: episode.truthPositions });
+  /** Values of its truth that are known: the first positions of a chunk. */
+  const known = (episode: EpisodeMeasurement): number => (episode.truthPositions ?? T) * D;
   const decoded =
     (k: number): Pick =>
     (episode, run) => ({
@@ -161,9 +163,9 @@ export function probeStatistics(
     const product = (e: EpisodeMeasurement, run: number) => {
       const [x0, x1] = [iterate(0)(e, run), iterate(M)(e, run)];
       let sum = 0;
-      for (let i = 0; i < size; i++)
+      for (let i = 0; i < known(e); i++)
         sum += (x0.data[x0.offset + i] - e.truth![i]) * (x1.data[x1.offset + i] - e.truth![i]);
-      return sum / size;
+      return sum / known(e);
     };
     const C = bootstrap.mean(
       episodes.map((e) => meanOf(Array.from({ length: V * S }, (_, run) => product(e, run)))),
@@ -229,7 +231,7 @@ export function probeStatistics(
     dataUnits: {
       toLast: inDataUnits((e, run) => ({ data: e.dataActions, offset: (run * K + K - 1) * size })),
       toTruth: episodes.every((e) => e.dataTruth)
-        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0 }))
+        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0, known: e.truthPositions }))
         : null,
     },
     actionAxis,
@@ -237,7 +239,7 @@ export function probeStatistics(
       toFinal: nullToFinal(actionAxis.iterate.toFinal.mean[0], fraction),
       toTruth: actionAxis.iterate.toTruth && straightToTruth(actionAxis.iterate.toTruth),
     },
-    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size }, weights, truthKnown),
+    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size, positions: T }, weights, truthKnown),
     floors: { holdStill, datasetMean },
     controls,
     oracle,
@@ -247,7 +249,7 @@ export function probeStatistics(
     verdict: sufficientStep({
       steps: probeSteps,
       toTruth: videoAxis.toTruth,
-      truthScale: truthKnown ? scaleOfTruth(episodes, last, V * S, size) : null,
+      truthScale: truthKnown ? scaleOfTruth(episodes, last, V * S, known) : null,
       floors: [
         ...floorOf("hold_still", holdStill),
         ...floorOf("dataset_mean", datasetMean),
@@ -265,13 +267,13 @@ function scaleOfTruth(
   episodes: readonly EpisodeMeasurement[],
   last: (episode: EpisodeMeasurement, run: number) => Chunk,
   runs: number,
-  size: number,
+  known: (episode: EpisodeMeasurement) => number,
 ): number {
   let [truths, decodes] = [0, 0];
   for (const episode of episodes)
     for (let run = 0; run < runs; run++) {
       const { data, offset } = last(episode, run);
-      for (let i = 0; i < size; i++) {
+      for (let i = 0; i < known(episode); i++) {
         truths += episode.truth![i] ** 2;
         decodes += data[offset + i] ** 2;
       }
