@@ -192,6 +192,13 @@ it("the toy's model sees resized frames two apart, and 24 actions", async () => 
   for (let f = 0; f < 5; f++) expect(episode.context[f * 1024 + 77]).toBeCloseTo((4 + 2 * f) / 255, 6);
   expect([...episode.jointState]).toEqual([0, 12, 12]);
   expect(episode.truth!.length).toBe(72);
+  expect(episode.truthPositions).toBeUndefined();
+  const padding = new Recordings(await open(made()), { ends: "pad" });
+  const padded = await recordedEpisodes(padding, model, { jointState: 3, chunk: 24, action: 3 });
+  // Frames 8 to 39 of 40: the middle one is 23, and of its 24 actions 17 were recorded.
+  const short = await padded.read(0);
+  expect([short.id, short.truthPositions]).toEqual(["episode 0, frame 23", 17]);
+  expect([...short.truth!.subarray(16 * 3)].filter((_, i) => i % 3 === 0)).toEqual(Array<number>(8).fill(39));
   expect(notes[0]).toContain("made: 1 windows of 1 episodes at 10 frames a second; 2 left out");
   const wrong = recordedEpisodes(data, model, { jointState: 8, chunk: 24, action: 3 });
   await expect(wrong).rejects.toThrow("observation.state has 3 numbers, the model's state has 8");

@@ -1,7 +1,6 @@
 /** One episode of a set: its rows, its sentences, its pictures. What is not asked for is not read. */
 import { FormatError, UsageError } from "../../errors.ts";
 import type { DataFiles } from "./files.ts";
-import { decodeImage } from "./images.ts";
 import { type Camera, type Info, type Vector } from "./info.ts";
 import type { EpisodeRow, VideoPlace } from "./episode-index.ts";
 import type { Picture } from "./pixels.ts";
@@ -160,6 +159,7 @@ export class Episode {
   }
 
   async *#images(camera: string, ascending: readonly number[]): AsyncGenerator<Picture> {
+    const { decodeImage } = await import("./images.ts");
     for (let at = 0; at < ascending.length;) {
       // Neighbours share a chunk of the column, so a run of them is read at once.
       const first = ascending[at];

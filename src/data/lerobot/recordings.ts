@@ -114,3 +114,9 @@ export class Recordings {
 /** Windows of one recording are no evidence of their own: where there are several, they say which it is. */
 export const labelsOf = ({ choices }: Recordings, episode: number): Readonly<Record<string, string>> =>
   choices.every === undefined ? {} : { recording: `episode ${episode}` };
+
+/** How many actions of a chunk were recorded, where that is not all: those behind the end of an episode repeat its last. */
+export function positionsOf(recorded: readonly boolean[]): { readonly truthPositions?: number } {
+  const end = recorded.indexOf(false);
+  return end < 0 ? {} : { truthPositions: end };
+}

@@ -9,7 +9,7 @@ import { type DataFiles, readText } from "./files.ts";
 import { type Camera, type Info, INFO, readInfo, type Vector } from "./info.ts";
 import { Table } from "./table.ts";
 import { readTasks } from "./tasks.ts";
-import { type LoadDecoder, VideoFile } from "./video.ts";
+import type { LoadDecoder, VideoFile } from "./video.ts";
 
 export interface LeRobotOptions {
   /** where the platform decodes no video by itself */
@@ -17,6 +17,9 @@ export interface LeRobotOptions {
   /** told a line that a person should read, such as a count that is wrong */
   readonly onNote?: (line: string) => void;
 }
+
+/** Demultiplexers of 600 kB, which sets without videos, and runs without sets, do not load. */
+const openers = () => import("./video.ts");
 
 /** Files of a kind that stay open: an index of tens of kilobytes each, and a handle. More than anybody reads from at once. */
 const MOST_OPEN = 32;
@@ -81,9 +84,21 @@ export class LeRobotSet {
 
   /** A video file of the set, which stays open with it. @throws as `VideoFile.open` */
   video(path: string): Promise<VideoFile> {
-    return this.#videos.get(path, async () =>
-      VideoFile.open(await this.files.bytes(path), this.#options.loadDecoder),
-    );
+    return this.#videos.get(path, async () => {
+      const opened = await openers();
+      return opened.VideoFile.open(await this.files.bytes(path), this.#options.loadDecoder);
+    });
+  }
+
+  /** What a video file is encoded with, such as "avc1.64000a"; needs no decoder. */
+  async codec(path: string): Promise<string> {
+    const opened = await openers();
+    const video = await opened.VideoFile.open(await this.files.bytes(path), "none");
+    try {
+      return `${video.codec} (${await video.codecString()})`;
+    } finally {
+      video.close();
+    }
   }
 
   async close(): Promise<void> {

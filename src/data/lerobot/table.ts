@@ -3,14 +3,7 @@
  * hyparquet would fetch the last 512 kB for the footer and join ranges over gaps of 8 kB, which for a table of a hundred narrow columns
  * is the whole file.
  */
-import {
-  type AsyncBuffer,
-  type FileMetaData,
-  parquetMetadata,
-  parquetReadObjects,
-  type Statistics,
-} from "hyparquet";
-import { compressors } from "hyparquet-compressors";
+import type { AsyncBuffer, FileMetaData, Statistics } from "hyparquet";
 import { FormatError, MimicVideoError } from "../../errors.ts";
 import type { ByteSource } from "../../weights/source.ts";
 
@@ -21,6 +14,9 @@ export interface RowGroup {
   /** least and greatest value of a column of numbers, where the writer noted them */
   bounds(this: void, column: string): readonly [number, number] | undefined;
 }
+
+/** What decodes pages; only runs on recorded sets load it. */
+const readers = () => Promise.all([import("hyparquet"), import("hyparquet-compressors")]);
 
 /** Where a footer ends: its length and four letters. */
 const TAIL = 8;
@@ -68,6 +64,7 @@ export class Table {
       const whole = new Uint8Array(length + TAIL);
       whole.set(footer);
       whole.set(tail, length);
+      const { parquetMetadata } = await import("hyparquet");
       return new Table(source, parquetMetadata(whole));
     } catch (error) {
       await source.close?.();
@@ -97,6 +94,7 @@ export class Table {
       },
     };
     try {
+      const [{ parquetReadObjects }, { compressors }] = await readers();
       const rows = await parquetReadObjects({
         ...{ file, metadata: this.#metadata, compressors, columns: [name], rowStart: from, rowEnd: to },
         // Bytes would be decoded as text: pictures are bytes. Texts that are marked as such stay texts.

@@ -15,6 +15,7 @@ import {
 } from "mediabunny";
 import { FormatError, MimicVideoError } from "../../errors.ts";
 import type { ByteSource } from "../../weights/source.ts";
+import { indexBehind } from "./index-behind.ts";
 import { type Matrix, matrixNamed, type Picture, type Planes } from "./pixels.ts";
 
 /** Makes a decoder known, where the platform has none of its own. @throws when it is not installed, saying what to install */
@@ -48,9 +49,14 @@ export class VideoFile {
 
   /**
    * Reads the file's index.
+   * @param loadDecoder "none" where no frame will be asked for
    * @throws FormatError when it is no video, or nothing here decodes it; the source is then closed
    */
-  static async open(source: ByteSource, loadDecoder?: LoadDecoder): Promise<VideoFile> {
+  static async open(file: ByteSource, loadDecoder?: LoadDecoder | "none"): Promise<VideoFile> {
+    const source = await indexBehind(file).catch(async (error) => {
+      await file.close?.();
+      throw error;
+    });
     const input = new Input({
       formats: [MP4, QTFF, MATROSKA, WEBM],
       source: new CustomSource({
@@ -67,8 +73,11 @@ export class VideoFile {
         });
       });
       if (!track) throw new FormatError(`${source.name} holds no video.`);
-      await loadDecoder?.();
-      if (!(await track.canDecode())) throw await undecodable(source.name, track, loadDecoder !== undefined);
+      if (loadDecoder !== "none") {
+        await loadDecoder?.();
+        if (!(await track.canDecode()))
+          throw await undecodable(source.name, track, loadDecoder !== undefined);
+      }
       const { matrix, fullRange } = await track.getColorSpace();
       return new VideoFile(
         source.name,

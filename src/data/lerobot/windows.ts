@@ -22,6 +22,8 @@ export interface WindowShape {
   readonly vectors: Readonly<Record<string, Stream>>;
   /** a moment before the episode began: no such window; the first frame; or the present one in place of all pictures */
   readonly before: "left out" | "first" | "now";
+  /** frames behind the present one that also a window filled at the end must have; default 0 */
+  readonly least?: number;
 }
 
 /** Which windows there are. */
@@ -102,7 +104,7 @@ export class Windows {
     const offsets = new Map(streams.map((stream) => [stream, inFrames(stream.at, rate, choice, set.name)]));
     const all = [0, ...[...offsets.values()].flat()];
     const reach = [Math.min(...all), Math.max(...all)] as const;
-    const found = await placesOf(set, reach, shape.before, choice, rate);
+    const found = await placesOf(set, reach, shape, choice, rate);
     return new Windows(set, shape, rate, offsets, found);
   }
 
@@ -207,7 +209,7 @@ function inFrames(at: Offsets, rate: number, { resample }: WindowChoice, name: s
 async function placesOf(
   set: LeRobotSet,
   [least, most]: readonly [number, number],
-  before: WindowShape["before"],
+  { before, least: needed = 0 }: WindowShape,
   { task, ends = "drop", every }: WindowChoice,
   rate: number,
 ): Promise<{ places: Place[]; dropped: number }> {
@@ -219,7 +221,7 @@ async function placesOf(
   for (const { index, length, tasks } of episodes) {
     if (matches && tasks.length > 0 && !tasks.some((sentence) => matches.has(sentence))) continue;
     const from = before === "left out" ? -least : 0;
-    const end = ends === "pad" ? length : length - most;
+    const end = ends === "pad" ? length - needed : length - most;
     let frames = stride
       ? Array.from({ length: Math.max(0, Math.ceil((length - from) / stride)) }, (_, i) => from + i * stride)
       : Array.from({ length: Math.max(0, end - from) }, (_, i) => from + i);

@@ -29,7 +29,7 @@ export class Draft {
     this.#points = { actions: probeSteps.length, oracle: probeSteps.length, budgets: budgets?.length ?? 0 };
     this.measurement = {
       ...{ episode: item.index, id: item.id, prompt: item.prompt, labels: item.labels },
-      ...{ truth: item.truth, dataTruth: item.dataTruth },
+      ...{ truth: item.truth, truthPositions: item.truthPositions, dataTruth: item.dataTruth },
       holdStill: subject.floors(item).holdStill,
       actions: new Float32Array(decodes),
       dataActions: new Float32Array(decodes),

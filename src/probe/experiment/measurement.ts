@@ -125,6 +125,8 @@ export interface EpisodeMeasurement {
   labels?: Readonly<Record<string, string>>;
   /** (T, D) the action chunk that was really taken, if known. */
   truth?: Float32Array;
+  /** Positions of it that were recorded, from the first on; no error is measured against the others. Undefined: all T. */
+  truthPositions?: number;
   /** The same in the data's units. */
   dataTruth?: Float32Array;
   /** (T, D) the chunk of a robot that does not move, if the data define one. */

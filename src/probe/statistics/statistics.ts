@@ -115,7 +115,9 @@ export function probeStatistics(
   const truthKnown = episodes.every((episode) => episode.truth);
 
   type Pick = (episode: EpisodeMeasurement, run: number) => Chunk;
-  const truth: Pick = (episode) => ({ data: episode.truth!, offset: 0 });
+  const truth: Pick = (episode) => ({ data: episode.truth!, offset: 0, known: episode.truthPositions });
+  /** Values of its truth that are known: the first positions of a chunk. */
+  const knownValues = (episode: EpisodeMeasurement): number => (episode.truthPositions ?? T) * D;
   const decoded =
     (k: number): Pick =>
     (episode, run) => ({
@@ -174,9 +176,9 @@ export function probeStatistics(
     const product = (e: EpisodeMeasurement, run: number) => {
       const [x0, x1] = [iterate(0)(e, run), iterate(M)(e, run)];
       let sum = 0;
-      for (let i = 0; i < size; i++)
+      for (let i = 0; i < knownValues(e); i++)
         sum += (x0.data[x0.offset + i] - e.truth![i]) * (x1.data[x1.offset + i] - e.truth![i]);
-      return sum / size;
+      return sum / knownValues(e);
     };
     const C = bootstrap.mean(
       episodes.map((e) => meanOf(Array.from({ length: V * S }, (_, run) => product(e, run)))),
@@ -251,7 +253,7 @@ export function probeStatistics(
     ...floorOf("dataset_mean", datasetMean),
     ...floorOf("zeroed_context", controls.zeroedContext),
   ];
-  const truthScale = truthKnown ? scaleOfTruth(episodes, last, V * S, size) : null;
+  const truthScale = truthKnown ? scaleOfTruth(episodes, last, V * S, knownValues) : null;
   const verdict = sufficientStep({
     ...{ steps: probeSteps, toTruth: videoAxis.toTruth, truthScale, margin, bootstrap },
     floors: known.map(({ name, perEpisode }): Floor => ({ name, error: bootstrap.mean(perEpisode) })),
@@ -272,7 +274,7 @@ export function probeStatistics(
     dataUnits: {
       toLast: inDataUnits((e, run) => ({ data: e.dataActions, offset: (run * K + K - 1) * size })),
       toTruth: episodes.every((e) => e.dataTruth)
-        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0 }))
+        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0, known: e.truthPositions }))
         : null,
     },
     actionAxis,
@@ -280,7 +282,7 @@ export function probeStatistics(
       toFinal: nullToFinal(actionAxis.iterate.toFinal.mean[0], fraction),
       toTruth: actionAxis.iterate.toTruth && straightToTruth(actionAxis.iterate.toTruth),
     },
-    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size }, weights, truthKnown),
+    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size, positions: T }, weights, truthKnown),
     floors: { holdStill, datasetMean },
     controls,
     oracle,
@@ -295,7 +297,7 @@ export function probeStatistics(
       framesShuffled: against(controls.framesShuffled),
     },
     stopping: stoppingStatistics({
-      ...{ measurement, sizes: { V, S, K, size }, bootstrap, clusters, verdict, truthScale, margin },
+      ...{ measurement, sizes: { V, S, K, D, size }, bootstrap, clusters, verdict, truthScale, margin },
       ...{ toTruth: videoAxis.toTruth, budget: budget ?? null, floors: known },
       options: { level, resamples, seed },
     }),
@@ -308,13 +310,13 @@ function scaleOfTruth(
   episodes: readonly EpisodeMeasurement[],
   last: (episode: EpisodeMeasurement, run: number) => Chunk,
   runs: number,
-  size: number,
+  known: (episode: EpisodeMeasurement) => number,
 ): number {
   let [truths, decodes] = [0, 0];
   for (const episode of episodes)
     for (let run = 0; run < runs; run++) {
       const { data, offset } = last(episode, run);
-      for (let i = 0; i < size; i++) {
+      for (let i = 0; i < known(episode); i++) {
         truths += episode.truth![i] ** 2;
         decodes += data[offset + i] ** 2;
       }

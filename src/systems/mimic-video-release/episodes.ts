@@ -25,6 +25,8 @@ export interface Episode {
   readonly state: Float32Array<ArrayBuffer>;
   /** (T, D) what was really done, where that is known */
   readonly actions?: Float32Array<ArrayBuffer>;
+  /** those of the T that were recorded, from the first on; default all */
+  readonly truthPositions?: number;
   /** (3, 5 + F, rows, columns) in [−1, 1]: the context and what really followed, where that was asked for */
   readonly recorded?: Float32Array<ArrayBuffer>;
 }

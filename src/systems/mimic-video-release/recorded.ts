@@ -3,7 +3,7 @@
  * makes them of the set's vectors, and, for the oracle, the frames that followed.
  */
 import { type FloatPicture, resize, turned } from "../../data/lerobot/pixels.ts";
-import { labelsOf, type Recordings } from "../../data/lerobot/recordings.ts";
+import { labelsOf, positionsOf, type Recordings } from "../../data/lerobot/recordings.ts";
 import { Windows } from "../../data/lerobot/windows.ts";
 import { UsageError } from "../../errors.ts";
 import { type Clip, CONTEXT_FRAMES } from "./clip.ts";
@@ -50,6 +50,7 @@ export async function recordedEpisodes(
       },
       // SIMPLER repeats the present frame until there are five; LIBERO the first one.
       before: posed ? "now" : "first",
+      least: posed ? 1 : 0,
     },
     data.choices,
   );
@@ -64,7 +65,7 @@ export async function recordedEpisodes(
     read: async (index, withFuture = false): Promise<Episode> => {
       if (withFuture && !oracle)
         throw new UsageError("The recorded future was not asked for; --oracle does.");
-      const { id, episode, task, pictures, vectors } = await windows.read(index);
+      const { id, episode, task, pictures, vectors, recorded } = await windows.read(index);
       const frames = withFuture ? [...pictures.context, ...pictures.future] : undefined;
       const { states, actions } = vectors;
       return {
@@ -72,6 +73,8 @@ export async function recordedEpisodes(
         context: clipOfFrames(pictures.context, clip, embodiment),
         state: stateOf(states.values.subarray(0, states.size), embodiment),
         actions: actionsOf(states, actions, embodiment),
+        // A pose is reached a step behind its action.
+        ...positionsOf(posed ? recorded.states.slice(1) : recorded.actions),
         ...(frames && { recorded: clipOfFrames(frames, clip, embodiment) }),
       };
     },

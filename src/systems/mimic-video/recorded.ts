@@ -4,7 +4,7 @@
  */
 import { UsageError } from "../../errors.ts";
 import { type FloatPicture, resize } from "../../data/lerobot/pixels.ts";
-import { labelsOf, type Recordings } from "../../data/lerobot/recordings.ts";
+import { labelsOf, positionsOf, type Recordings } from "../../data/lerobot/recordings.ts";
 import { type Offsets, Windows } from "../../data/lerobot/windows.ts";
 import type { ModelDescription } from "./description.ts";
 import type { Episode, EpisodeShape } from "./episodes.ts";
@@ -59,12 +59,13 @@ export async function recordedEpisodes(
     count: windows.count,
     close: () => data.close(),
     read: async (index): Promise<Episode> => {
-      const { id, episode, task, pictures, vectors } = await windows.read(index);
+      const { id, episode, task, pictures, vectors, recorded } = await windows.read(index);
       return {
         ...{ index, id, prompt: task, labels: labelsOf(data, episode) },
         context: contextOf(pictures.context, model.frameSize),
         jointState: Float32Array.from(vectors.state.values),
         truth: Float32Array.from(vectors.actions.values),
+        ...positionsOf(recorded.actions),
       };
     },
   };
