@@ -133,7 +133,7 @@ async function runRelease(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS):
 async function runCase(gpu: Gpu, folder: string, dtype: keyof typeof BOUNDS): Promise<Row[]> {
   if (await hasReference(folder)) return runRelease(gpu, folder, dtype);
   const text = await readFile(path.join(folder, "case.json"), "utf8");
-  let description: Pick<GoldenCase, "name" | "kind" | "config" | "args"> & {
+  let description: Pick<GoldenCase, "name" | "kind" | "config" | "args" | "reference"> & {
     outputs: GoldenCase["expected"];
   };
   try {
