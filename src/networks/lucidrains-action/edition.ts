@@ -11,6 +11,9 @@ import type { WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
 import { isAtLeast } from "./version.ts";
 
+/** Of a loader. */
+type Keys = Pick<WeightLoader, "has" | "keys">;
+
 const OLD_BIAS = -5;
 const NEW_BIAS = -2;
 
@@ -32,7 +35,7 @@ export interface Edition {
  * @throws UsageError when nothing tells the gate bias, or for a video model other than Cosmos; FormatError when keys and statements
  *   contradict one another; WeightsError for a model without times, or without the embodiments it should have
  */
-export function editionOf(config: ActionConfig, w: WeightLoader, gated: boolean): Edition {
+export function editionOf(config: ActionConfig, w: Keys, gated: boolean): Edition {
   const { version, bodies, name } = config;
   const indexed = w.has("to_action_tokens.0.weight");
   const unindexed = w.has("to_action_tokens.weight");
@@ -64,7 +67,7 @@ export function editionOf(config: ActionConfig, w: WeightLoader, gated: boolean)
 
 function biasOf(
   { gateBias: stated, version, name, registers }: ActionConfig,
-  w: WeightLoader,
+  w: Keys,
   { indexed, unindexed }: { indexed: boolean; unindexed: boolean },
   assumed: string[],
 ): number {
@@ -100,7 +103,7 @@ function biasOf(
 }
 
 /** What is no action decoder on a Cosmos video model is said to be what it is. */
-function checkOrigin({ name }: ActionConfig, w: WeightLoader, gated: boolean): void {
+function checkOrigin({ name }: ActionConfig, w: Keys, gated: boolean): void {
   const wrapper = w.keys.filter((key) => key.startsWith("video_predict_wrapper."));
   const minimax = wrapper.find((key) => /^video_predict_wrapper\.(text_proj|audio_vae)\./.test(key));
   const blocks = wrapper.filter((key) => key.startsWith("video_predict_wrapper.transformer."));
