@@ -9,7 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { findings } from "../../src/probe/report/findings.ts";
 import type { ProbeResult } from "../../src/probe/result/result.ts";
+import { verdictHeadline } from "../../src/probe/result/sentences.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const AXES = ["mse_to_truth", "mse_to_last"] as const;
@@ -74,3 +76,42 @@ it("errors of every probed step within 0.01 %, and the true answer", { timeout: 
   expect(result.verdict.step).toBe(0);
   expect(result.verdict.better_steps).toEqual([0, 5, 10, 20, 30, 40]);
 });
+
+it(
+  "with two seeds the report says what is true of the toy, from its numbers",
+  { timeout: 7_200_000 },
+  async () => {
+    const result = await probe("seeds", "--video-seeds", "2", "--probe-steps", "0,10,20,40,50");
+    const { verdict, video_axis, video_axis_interval, controls, spread_by_label, between_seeds } = result;
+    expect(result.episodes.length).toBe(64);
+    const said = Object.fromEntries(findings(result).map(({ about, says }) => [about, says]));
+
+    // An earlier step is as good as the last: one evaluation on pure noise.
+    expect(verdict).toMatchObject({ status: "sufficient", step: 0 });
+    expect(verdict.difference_interval![0].high).toBeLessThanOrEqual(verdict.margin!);
+    expect(verdictHeadline(result)).toBe("Sufficient video step: 0 of 50.");
+    expect(said["Steps against the last"]).toMatch(/^Better than step 50: 0 by /);
+
+    // Where the prompt leaves open what is to be done, seeds differ more.
+    expect(between_seeds.video).toBeGreaterThan(0);
+    const [ambiguity] = spread_by_label.filter(
+      ({ seeds, label }) => seeds === "video" && label === "ambiguity",
+    );
+    expect(ambiguity.values.map(({ value }) => value)).toContain("unambiguous");
+    expect(ambiguity.contrast!.interval!.at(-1)!.low).toBeGreaterThan(0);
+    expect(said["Change and chance"]).toContain(
+      "Over video seeds ambiguous prompts spread more than unambiguous ones",
+    );
+
+    // A context of zeros and that of another episode are worse than an episode's own, beyond the intervals of both.
+    const own = video_axis_interval.mse_to_truth!.at(-1)!;
+    for (const control of [controls.zeroed_context, controls.other_episode_context]) {
+      expect(control!.to_truth!.mean).toBeGreaterThan(video_axis.mse_to_truth!.at(-1)!);
+      expect(control!.to_truth!.interval!.low).toBeGreaterThan(own.high);
+    }
+    expect(said["Does the action use the context"]).toMatch(
+      /zeroed context the error is .* times that with its own\. With another/,
+    );
+    expect(said["Does the action use the context"]).not.toMatch(/hint|no larger/);
+  },
+);

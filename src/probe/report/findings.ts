@@ -13,6 +13,7 @@ import {
   sampleSentence,
   short,
 } from "../result/sentences.ts";
+import { spreadSentences } from "../result/spread.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
 
@@ -166,7 +167,7 @@ function seeds(result: ProbeResult): string | null {
     );
   }
   if (action !== null) parts.push(`Two action seeds differ by ${short(action)}.`);
-  return parts.join(" ");
+  return [...parts, ...spreadSentences(result)].join(" ");
 }
 
 function insideAction(result: ProbeResult): string | null {
