@@ -254,7 +254,7 @@ const actorCase: CaseRunner = (gpu, golden) => {
 
 const stateTokensCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [/video_hiddens(\.\d+)?/]);
-  allowOnly(golden, "args", [/video_layers/]);
+  allowOnly(golden, "args", [/video_layers/, /body_id/]);
   const build = (config: ActionConfig, w: WeightLoader): StateEncoder => {
     if (!config.stateAutoencoder)
       throw new UsageError(`${golden.name}: the configuration has no state_autoencoder`);
