@@ -3,14 +3,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
+import { record } from "../../../src/gpu/recording.ts";
 import { readActionConfig } from "../../../src/networks/lucidrains-action/config.ts";
 import { ActionDecoder } from "../../../src/networks/lucidrains-action/decoder.ts";
 import { sampleActions } from "../../../src/systems/mimic-video/action-sampler.ts";
 import { actionsToNoise } from "../../../src/systems/mimic-video/action-to-noise.ts";
 import { attendedTokens, leadingFrames } from "../../../src/systems/mimic-video/context-frames.ts";
-import { frameTimes } from "../../../src/systems/mimic-video/single-pass.ts";
+import { frameTimes, noisedFrames } from "../../../src/systems/mimic-video/single-pass.ts";
 import { mimicVideo } from "../../../src/systems/mimic-video/system.ts";
-import { createTensor, releaseTensor } from "../../../src/tensor/tensor.ts";
+import { createTensor, readTensor, releaseTensor } from "../../../src/tensor/tensor.ts";
 import { toFloat32 } from "../../../src/weights/convert.ts";
 import { mapKeys } from "../../../src/weights/key-map.ts";
 import { WeightLoader } from "../../../src/weights/loader.ts";
@@ -163,6 +164,36 @@ describe("context frames", () => {
       [1, 1],
     ]);
     expect(frameTimes({ kept, frames: 3, imagined: 2, taus: [0.25] })).toEqual([[0, 0, 0, 1, 1]]);
+  });
+
+  it.each([0, 2])("enter the transformer beside %i imagined frames", async (imagined) => {
+    const [B, C, f, H, W] = [2, 3, 3, 2, 2];
+    const kept = [
+      [true, false, false],
+      [false, false, true],
+    ];
+    const taus = [0.25, 0.8];
+    const times = frameTimes({ kept, frames: f, imagined, taus });
+    const data = [uniform(1, B * C * f * H * W), uniform(2, B * C * (imagined || f) * H * W)];
+    const z = createTensor(gpu, [B, C, f, H, W], data[0], "z");
+    const noise = createTensor(gpu, [B, C, imagined || f, H, W], data[1], "noise");
+    const replay = await record(gpu, "noised", () => noisedFrames(z, noise, times, imagined));
+    await replay.run();
+    const entered = await readTensor(gpu, replay.outputs);
+    replay.dispose();
+    for (const tensor of [z, noise]) releaseTensor(gpu, tensor);
+    const T = f + imagined;
+    const expected = Array.from({ length: B * C * T * H * W }, (_, i) => {
+      const [at, frame, channel] = [i % (H * W), Math.floor(i / (H * W)) % T, Math.floor(i / (T * H * W))];
+      const own = (values: Float32Array, frames: number, t: number) =>
+        values[(channel * frames + t) * H * W + at];
+      if (imagined > 0) return frame < f ? own(data[0], f, frame) : own(data[1], imagined, frame - f);
+      const b = Math.floor(channel / C);
+      const tau = kept[b][frame] ? 0 : taus[b];
+      return (1 - tau) * own(data[0], f, frame) + tau * own(data[1], f, frame);
+    });
+    expect(relativeError(entered, expected)).toBeLessThan(2e-7);
+    expect(() => noisedFrames(z, z, times, 5)).toThrow(/the noise is .* expected \(2, 3, 5, 2, 2\)/);
   });
 
   /** Whether the toy's actions change with the hidden states of what it imagines. */
