@@ -53,7 +53,11 @@ export class Session {
   static async open({ name, revision, sources }: OpenedPlace): Promise<Session> {
     const files = modelFilesOf(name, sources, revision);
     const description = readModelDescription(await files.json("model.json"), name);
-    const config = readActionConfig(await files.json(`${description.parts.action_decoder}/config.json`));
+    const config = readActionConfig(
+      await files.json(`${description.parts.action_decoder}/config.json`),
+      "action decoder",
+      description.body,
+    );
     const { chunkLength, actionDim, jointDim } = config;
     // A few tiles with two seeds of noise each suit the page better than a data set, where a model has both.
     const folder = sources.has("episodes/episodes.json") ? "episodes" : description.episodes;
@@ -117,7 +121,7 @@ export class Session {
     return {
       model: {
         ...{ name, revision: this.#files.revision, weightsSha256, trainedOn },
-        ...{ system: "mimic-video", stamp: {} },
+        ...{ system: "mimic-video", stamp: this.#model?.stamp ?? {} },
       },
       data: { name: this.#dataFiles.name, sha256: dataSha256 },
       noiseSha256: null,

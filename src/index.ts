@@ -24,6 +24,7 @@ export { CosmosTransformer, type TextContext, type TransformerInput } from "./ne
 export { Actor } from "./networks/lucidrains-action/actor.ts";
 export { type ActionConfig, readActionConfig } from "./networks/lucidrains-action/config.ts";
 export { ActionDecoder } from "./networks/lucidrains-action/decoder.ts";
+export { type Edition } from "./networks/lucidrains-action/edition.ts";
 export { CosmosVae } from "./networks/cosmos-vae/vae.ts";
 export { readCosmosVaeConfig } from "./networks/cosmos-vae/config.ts";
 export { type ModelDescription, readModelDescription } from "./systems/mimic-video/description.ts";
@@ -32,6 +33,7 @@ export { readT5Config, T5Encoder } from "./networks/t5/encoder.ts";
 export { PromptTokenizer } from "./networks/t5/tokenizer.ts";
 export { VideoTower, type VideoTowerConfig } from "./systems/mimic-video/video-tower.ts";
 export { WanVae } from "./networks/wan-vae/vae.ts";
+export { actionsToNoise } from "./systems/mimic-video/action-to-noise.ts";
 export { ActionSampler, type ActionSamples, sampleActions } from "./systems/mimic-video/action-sampler.ts";
 export { sampleSteered } from "./systems/mimic-video/steering.ts";
 export { type Denoiser, type Guidance, guided, type Window, windowed } from "./sampling/denoiser.ts";

@@ -145,7 +145,7 @@ const DISPATCH_LIMIT = 120;
 
 /** The reference's defaults, 32 actions and the joint state; the width of a 2-billion-parameter transformer's hidden states. */
 export async function upstreamDecoder(name: string, context: StepContext): Promise<Step> {
-  const config = readActionConfig({ dim: 512, dim_video_hidden: 2048 });
+  const config = readActionConfig({ dim: 512, dim_video_hidden: 2048, ada_ln_zero_bias: -5 });
   const { model, loader } = randomModel(context.gpu, "f32", (w) => new ActionDecoder(config, w));
   await loader.load();
   try {

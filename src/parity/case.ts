@@ -23,6 +23,8 @@ export interface GoldenCase {
   readonly kind: string;
   readonly config: Record<string, unknown>;
   readonly args: Record<string, unknown>;
+  /** what computed it: "mimic-video 0.5.8" */
+  readonly reference?: { readonly package?: string };
   readonly expected: Readonly<Record<string, ExpectedOutput>>;
   readonly inputs: ReadonlyMap<string, CaseTensor>;
   readonly weights: TensorSource;

@@ -3,6 +3,7 @@ import type { CaseRunner } from "./case.ts";
 import { kinds as cosmos } from "./cosmos.ts";
 import { kinds as diffusionPolicy } from "./diffusion-policy.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
+import { kinds as lucidrainsVideo } from "./lucidrains-video.ts";
 import { kinds as official } from "./official.ts";
 import { kinds as officialSamples } from "./official-samples.ts";
 import { kinds as rollout } from "./rollout.ts";
@@ -11,6 +12,7 @@ import { kinds as vae } from "./vae.ts";
 
 export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...lucidrainsAction,
+  ...lucidrainsVideo,
   ...cosmos,
   ...vae,
   ...t5,

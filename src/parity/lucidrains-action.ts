@@ -1,4 +1,4 @@
-/** Golden cases of the action model: one call, sampling, several views, the actor, state tokens. */
+/** Golden cases of the action model: one call, sampling and its inverse, several views, the actor, state tokens. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { UsageError } from "../errors.ts";
 import { Actor } from "../networks/lucidrains-action/actor.ts";
@@ -6,14 +6,25 @@ import { type ActionConfig, readActionConfig } from "../networks/lucidrains-acti
 import { ActionDecoder } from "../networks/lucidrains-action/decoder.ts";
 import { StateEncoder } from "../networks/lucidrains-action/state-autoencoder.ts";
 import { tokenRows } from "../networks/lucidrains-action/times.ts";
-import { ActionTower } from "../networks/lucidrains-action/tower.ts";
+import { countConditions } from "../networks/lucidrains-action/tower.ts";
 import { idRows, sampleActions } from "../systems/mimic-video/action-sampler.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { actionsToNoise } from "../systems/mimic-video/action-to-noise.ts";
+import { readTensor, type Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
 import { allowOnly, type CaseRunner, type GoldenCase, input, inputList } from "./case.ts";
 import { type CaseRun, compute, type Values } from "./compute.ts";
 
-const CONDITIONS = [/context_mask/, /task_ids/, /advantage_ids/, /time_video_denoise/];
+const CONDITIONS = [/context_mask/, /task_ids/, /advantage_ids/, /body_cond/, /time_video_denoise/];
+
+/** The cases that name no package are of this version. */
+const VERSION = "0.3.10";
+
+/** The case's configuration, with the package's version where it states no gate bias. @throws FormatError, UsageError */
+export function actionConfigOf({ config, args, name, reference }: GoldenCase): ActionConfig {
+  const [, version = VERSION] = /^mimic-video (\S+)$/.exec(reference?.package ?? "") ?? [];
+  const stated = config.ada_ln_zero_bias === undefined ? { _mimic_video_version: version } : {};
+  return readActionConfig({ ...stated, ...config }, name, args.body_id as number | undefined);
+}
 
 const loaded = <T>(
   gpu: Gpu,
@@ -21,7 +32,7 @@ const loaded = <T>(
   build: (config: ActionConfig, w: WeightLoader) => T,
   body: (model: T, config: ActionConfig, run: CaseRun) => Promise<Values>,
 ): Promise<Values> => {
-  const config = readActionConfig(golden.config, golden.name);
+  const config = actionConfigOf(golden);
   return compute(
     gpu,
     golden,
@@ -47,17 +58,29 @@ function conditionsOf(run: CaseRun, config: ActionConfig) {
   return {
     taskIds: ids("task_ids", "task", 0, config.taskIds),
     advantageRows: ids("advantage_ids", "advantage", 1, config.advantageIds + 1),
+    bodyCond: run.uploadIfGiven("body_cond"),
     mask: run.uploadIfGiven("context_mask"),
   };
 }
 
+/** The same on the CPU, for what uploads them itself. */
+function conditionValues({ inputs }: GoldenCase) {
+  return {
+    videoTimes: inputs.get("time_video_denoise")?.data,
+    contextMask: inputs.get("context_mask")?.data,
+    taskIds: inputs.get("task_ids")?.data,
+    advantageIds: inputs.get("advantage_ids")?.data,
+    bodyCond: inputs.get("body_cond")?.data,
+  };
+}
+
 /** Everything a call needs besides its actions, on the GPU. */
-function prepareCall(run: CaseRun, decoder: ActionDecoder) {
+export function prepareCall(run: CaseRun, decoder: ActionDecoder) {
   const { gpu, golden } = run;
   const { config } = decoder;
   const actions = run.upload("actions");
   const { mask, ...ids } = conditionsOf(run, config);
-  const conditions = ActionTower.conditions(ids);
+  const conditions = countConditions(config, ids);
   const time = input(golden, "time");
   const batch = actions.dim(0);
   const video = golden.inputs.get("time_video_denoise")?.data ?? new Float32Array(batch);
@@ -75,7 +98,7 @@ const actionForwardCase: CaseRunner = (gpu, golden) => {
     ...[/actions/, /joint_state/, /time/, /video_hiddens\.\d+/, /previous_actions\.\d+/],
     ...CONDITIONS,
   ]);
-  allowOnly(golden, "args", [/video_layers/, /previous_calls/]);
+  allowOnly(golden, "args", [/video_layers/, /previous_calls/, /body_id/]);
   const build = (config: ActionConfig, w: WeightLoader) => new ActionDecoder(config, w);
   return loaded(gpu, golden, build, async (decoder, config, run) => {
     const hiddens = inputList(golden, "video_hiddens").map((h) => run.upload(h));
@@ -108,14 +131,22 @@ const actionForwardCase: CaseRunner = (gpu, golden) => {
 };
 
 const actionViewsCase: CaseRunner = (gpu, golden) => {
-  allowOnly(golden, "inputs", [/actions/, /joint_state/, /time/, /view_hiddens(\.\d+)?/, ...CONDITIONS]);
-  allowOnly(golden, "args", [/video_layers/]);
+  allowOnly(golden, "inputs", [
+    ...[/actions/, /joint_state/, /time/, /view_hiddens(\.\d+)?/, /view_mask/],
+    ...CONDITIONS,
+  ]);
+  allowOnly(golden, "args", [/video_layers/, /body_id/]);
   const build = (config: ActionConfig, w: WeightLoader) => new ActionDecoder(config, w);
-  return loaded(gpu, golden, build, async (decoder, _config, run) => {
+  return loaded(gpu, golden, build, async (decoder, config, run) => {
     const given = golden.inputs.get("view_hiddens");
     const views = (given ? [given] : inputList(golden, "view_hiddens")).map((h) => run.upload(h));
     checkLayers(golden, views.length);
-    const { actions, mask, inputs } = prepareCall(run, decoder);
+    const { actions, mask: whole, inputs } = prepareCall(run, decoder);
+    // (B·views, S), the view fastest, is (B, views·S).
+    const ofViews = run.uploadIfGiven("view_mask");
+    if (whole && ofViews)
+      throw new UsageError(`${golden.name}: context_mask and view_mask exclude one another`);
+    const mask = whole ?? ofViews?.reshape(actions.dim(0), config.views * ofViews.dim(-1));
     return run.values(() => {
       const merged = views.map((h) => decoder.mergeViews(h));
       const { flow } = decoder.forward({ ...inputs, actions, context: decoder.prepareContext(merged, mask) });
@@ -126,36 +157,73 @@ const actionViewsCase: CaseRunner = (gpu, golden) => {
 
 const actionSampleCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [
-    ...[/noise_latents/, /joint_state/, /video_hiddens\.\d+/, /prefix_action_chunk/],
+    ...[/noise_latents/, /joint_state/, /video_hiddens\.\d+/, /tower_hiddens/, /prefix_action_chunk/],
     ...CONDITIONS,
   ]);
-  allowOnly(golden, "args", [/video_layers/, /steps/]);
+  allowOnly(golden, "args", [/video_layers/, /steps/, /num_cached_steps/, /body_id/, /tower_calls/]);
   const build = (config: ActionConfig, w: WeightLoader) => new ActionDecoder(config, w);
   return loaded(gpu, golden, build, async (decoder) => {
-    const hiddens = inputList(golden, "video_hiddens");
+    const tower = golden.inputs.get("tower_hiddens"); // (M, B, S, V)
+    const hiddens = tower ? [tower] : inputList(golden, "video_hiddens");
     checkLayers(golden, hiddens.length);
+    const each = tower && tower.data.length / tower.shape[0];
     const noise = input(golden, "noise_latents").data;
+    const prefix = golden.inputs.get("prefix_action_chunk");
+    const flows: number[] = [];
     const { actions, iterates } = await sampleActions(
       gpu,
       decoder,
       {
-        noise,
-        jointState: input(golden, "joint_state").data,
-        videoHiddens: hiddens.map((h) => h.data),
-        videoTimes: golden.inputs.get("time_video_denoise")?.data,
-        prefix: golden.inputs.get("prefix_action_chunk")?.data,
-        contextMask: golden.inputs.get("context_mask")?.data,
-        taskIds: golden.inputs.get("task_ids")?.data,
-        advantageIds: golden.inputs.get("advantage_ids")?.data,
+        ...{ noise, prefix: prefix?.data, jointState: input(golden, "joint_state").data },
+        ...(tower
+          ? { towerHiddens: (step) => [tower.data.subarray(step * each!, (step + 1) * each!)] }
+          : { videoHiddens: hiddens.map((h) => h.data) }),
+        ...conditionValues(golden),
       },
-      { steps: golden.args.steps as number | undefined },
+      {
+        steps: golden.args.steps as number | undefined,
+        memory: golden.args.num_cached_steps as number | undefined,
+        onStep: async ({ flow }) => {
+          flows.push(...behind(await readTensor(gpu, flow), flow.shape, prefix?.shape[1] ?? 0));
+        },
+      },
     );
-    // The case has the states that enter the steps, so not the last.
-    const trajectory = iterates.subarray(0, iterates.length - noise.length);
     return new Map([
       ["actions", actions],
-      ["trajectory", trajectory],
+      // The case has the states that enter the steps, so not the last.
+      ["trajectory", iterates.subarray(0, iterates.length - noise.length)],
+      ["flow", Float32Array.from(flows)],
     ]);
+  });
+};
+
+/** Values (B, n, A) without the first p of n. */
+function behind(values: Float32Array, [B, n, A]: readonly number[], p: number): number[] {
+  return Array.from({ length: B }, (_, b) => [...values.subarray((b * n + p) * A, (b + 1) * n * A)]).flat();
+}
+
+const actionToNoiseCase: CaseRunner = (gpu, golden) => {
+  allowOnly(golden, "inputs", [/actions/, /joint_state/, /video_hiddens\.\d+/, ...CONDITIONS]);
+  allowOnly(golden, "args", [/video_layers/, /steps/, /inversion_fixed_point_steps/, /body_id/]);
+  const build = (config: ActionConfig, w: WeightLoader) => new ActionDecoder(config, w);
+  return loaded(gpu, golden, build, async (decoder) => {
+    const hiddens = inputList(golden, "video_hiddens");
+    checkLayers(golden, hiddens.length);
+    const noise = await actionsToNoise(
+      gpu,
+      decoder,
+      {
+        actions: input(golden, "actions").data,
+        jointState: input(golden, "joint_state").data,
+        videoHiddens: hiddens.map((h) => h.data),
+        ...conditionValues(golden),
+      },
+      {
+        steps: golden.args.steps as number | undefined,
+        iterations: golden.args.inversion_fixed_point_steps as number | undefined,
+      },
+    );
+    return new Map([["noise_latents", noise]]);
   });
 };
 
@@ -166,8 +234,9 @@ const actorCase: CaseRunner = (gpu, golden) => {
     /context_mask/,
     /task_ids/,
     /advantage_ids/,
+    /body_cond/,
   ]);
-  allowOnly(golden, "args", [/video_layers/]);
+  allowOnly(golden, "args", [/video_layers/, /body_id/]);
   const build = (config: ActionConfig, w: WeightLoader) => new Actor(config, w);
   return loaded(gpu, golden, build, async (actor, config, run) => {
     const given = golden.inputs.get("video_hiddens");
@@ -185,7 +254,7 @@ const actorCase: CaseRunner = (gpu, golden) => {
 
 const stateTokensCase: CaseRunner = (gpu, golden) => {
   allowOnly(golden, "inputs", [/video_hiddens(\.\d+)?/]);
-  allowOnly(golden, "args", [/video_layers/]);
+  allowOnly(golden, "args", [/video_layers/, /body_id/]);
   const build = (config: ActionConfig, w: WeightLoader): StateEncoder => {
     if (!config.stateAutoencoder)
       throw new UsageError(`${golden.name}: the configuration has no state_autoencoder`);
@@ -205,6 +274,7 @@ const stateTokensCase: CaseRunner = (gpu, golden) => {
 export const kinds: Readonly<Record<string, CaseRunner>> = {
   "mimic_video.forward": actionForwardCase,
   "mimic_video.sample": actionSampleCase,
+  "mimic_video.action_to_noise": actionToNoiseCase,
   "mimic_video.multi_view": actionViewsCase,
   "mimic_video.actor": actorCase,
   "mimic_video.state_tokens": stateTokensCase,

@@ -115,6 +115,12 @@ export class WeightLoader {
     return this.#plan.source.tensors.has(this.#prefix + key);
   }
 
+  /** The checkpoint's keys that begin with the current prefix, without it. */
+  get keys(): readonly string[] {
+    const all = [...this.#plan.source.tensors.keys()];
+    return all.filter((key) => key.startsWith(this.#prefix)).map((key) => key.slice(this.#prefix.length));
+  }
+
   /** A float32 tensor. */
   tensor(key: string, shape: Shape): Tensor {
     const { gpu } = this;

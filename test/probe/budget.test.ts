@@ -7,6 +7,7 @@ import { formatJson } from "../../src/probe/result/json.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import { summaryText } from "../../src/probe/result/summary.ts";
 import { clusterBootstrap } from "../../src/probe/statistics/bootstrap.ts";
+import { findings } from "../../src/probe/report/findings.ts";
 import { labelSpreads } from "../../src/probe/statistics/label-spread.ts";
 import { probeStatistics } from "../../src/probe/statistics/statistics.ts";
 import { differenceOfMeans } from "../../src/probe/statistics/two-samples.ts";
@@ -92,6 +93,8 @@ describe("the budget axis", () => {
     const text = summaryText(result, []);
     expect(text).toMatch(/Budget axis: whole schedules/);
     expect(text).toMatch(/ambiguous prompts .* than unambiguous ones/);
+    const [chance] = findings(result).filter(({ about }) => about === "Change and chance");
+    expect(chance.says).toMatch(/ambiguous prompts .* than unambiguous ones/);
     const { data } = convergenceFigure(result);
     const curve = data.find(({ name }) =>
       String(name).startsWith("whole schedules at equal cost, to the true"),

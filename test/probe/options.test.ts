@@ -104,8 +104,16 @@ describe("options", () => {
   });
 
   it("help names every option and stays within its width", () => {
-    const text = helpText();
-    for (const { name } of OPTIONS) expect(text).toContain(`--${name}`);
-    for (const line of text.split("\n").slice(2)) expect(line.length, line).toBeLessThanOrEqual(120);
+    for (const [asked, width] of [
+      [undefined, 110],
+      [60, 60],
+      [80, 80],
+      [110, 110],
+      [400, 110],
+    ] as const) {
+      const text = helpText(asked);
+      for (const { name } of OPTIONS) expect(text).toContain(`--${name}`);
+      for (const line of text.split("\n")) expect(line.length, line).toBeLessThanOrEqual(width);
+    }
   });
 });

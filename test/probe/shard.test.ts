@@ -143,22 +143,34 @@ describe("a split run", () => {
     expect([...watched.followed].sort()).toEqual([1, 2, 3]);
   });
 
-  it("killed and resumed: the same bytes", async () => {
-    await measure(at("whole"));
-    const words = ["--shard", "0/2"];
-    const stopped = await measure(part(0, 2), words, { stopAfter: 1 });
-    expect(stopped.code).toBe(130);
-    expect(stopped.stderr).toMatch(/1 of 2 episodes saved; continue with\n.*--shard 0\/2.*--resume/);
-    expect(readdirSync(part(0, 2))).toEqual(["units"]);
-    await measure(part(1, 2), ["--shard", "1/2"]);
-    const early = await probe(["merge", part(0, 2), part(1, 2), "--out", at("merged")]);
-    expect(early).toMatchObject({ code: 2 });
-    expect(early.stderr).toMatch(/part-0-of-2: this part is not finished.*--resume/);
-    const again = await measure(part(0, 2), [...words, "--resume"]);
-    expect(again.code, again.stderr).toBe(0);
-    expect((await probe(["merge", part(0, 2), part(1, 2), "--out", at("merged"), "--quiet"])).code).toBe(0);
-    expectEqual(at("merged"), at("whole"));
-  });
+  it.each([
+    [2, Infinity, 0],
+    // Parts that begin or end within an episode.
+    [3, 1, 1],
+    [5, 1, 2],
+  ])(
+    "of %i parts, %f trajectories in a batch, part %i killed and resumed: the same bytes",
+    async (n, mostCopies, k) => {
+      await measure(at("whole"), [], { mostCopies });
+      const words = ["--shard", `${k}/${n}`];
+      const stopped = await measure(part(k, n), words, { mostCopies, stopAfter: 1 });
+      expect(stopped.code).toBe(130);
+      expect(stopped.stderr).toMatch(
+        new RegExp(`1 of \\d episodes saved; continue with\\n.*--shard ${k}/${n}.*--resume`),
+      );
+      expect(readdirSync(part(k, n))).toEqual(["units"]);
+      const parts = Array.from({ length: n }, (_, i) => part(i, n));
+      for (let i = 0; i < n; i++)
+        if (i !== k) await measure(parts[i], ["--shard", `${i}/${n}`], { mostCopies });
+      const early = await probe(["merge", ...parts, "--out", at("merged")]);
+      expect(early).toMatchObject({ code: 2 });
+      expect(early.stderr).toMatch(new RegExp(`part-${k}-of-${n}: this part is not finished.*--resume`));
+      const again = await measure(part(k, n), [...words, "--resume"], { mostCopies });
+      expect(again.code, again.stderr).toBe(0);
+      expect((await probe(["merge", ...parts, "--out", at("merged"), "--quiet"])).code).toBe(0);
+      expectEqual(at("merged"), at("whole"));
+    },
+  );
 
   it("keeps the margin and the reference that its parts were asked for", async () => {
     const asked = ["--margin", "3", "--reference", "truth"];

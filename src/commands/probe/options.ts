@@ -225,36 +225,61 @@ export type OptionName = (typeof OPTIONS)[number]["name"];
 /** What was typed, by option; a switch that was given is "". */
 export type TypedOptions = Partial<Record<OptionName, string>>;
 
-const HEAD = `mimic-video-probe: after how many denoising steps does the action stop changing?
+const HEAD = [
+  "mimic-video-probe: after how many denoising steps does the action stop changing?",
+  "Decodes actions from the hidden states of a video denoiser at several steps, measures how far each decode is from the last one and from " +
+    "the true actions (mean squared error in normalised action units), and draws the curves with floors, controls, 95 % intervals and the " +
+    "null curve of a straight flow.",
+];
 
-Decodes actions from the hidden states of a video denoiser at several steps, measures how far each decode is from the
-last one and from the true actions (mean squared error in normalised action units), and draws the curves with floors,
-controls, 95 % intervals and the null curve of a straight flow.
+const USAGE = [
+  { left: "node dist/probe.js [options]", right: "" },
+  { left: "node dist/probe.js plot probe.json --out DIR", right: "the figure again, without a GPU" },
+  {
+    left: "node dist/probe.js compare A.json B.json … --out DIR",
+    right: "several runs in one figure, and how they differ",
+  },
+  { left: "node dist/probe.js merge DIR … --out DIR", right: "the parts of a run (--shard) as one" },
+];
 
-Usage: node dist/probe.js [options]
-       node dist/probe.js plot probe.json --out DIR              the figure again, without a GPU
-       node dist/probe.js compare A.json B.json … --out DIR      several runs in one figure, and how they differ
-       node dist/probe.js merge DIR … --out DIR                  the parts of a run (--shard) as one
+const TAIL =
+  "Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted (finished episodes stay; see --resume).";
 
-Options:
-`;
-
-const TAIL = `
-Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted (finished episodes stay; see --resume).
-`;
-
-/** The text of `--help`, at most `width` characters wide. */
+/** The text of `--help`, at most `width` characters wide, and never wider than is easily read. */
 export function helpText(width = 110): string {
-  const rows = OPTIONS.map((option: Option) => ({
-    left: `  --${option.name}${option.value ? ` ${option.value}` : ""}`,
+  const room = Math.min(110, width);
+  const options = OPTIONS.map((option: Option) => ({
+    left: `--${option.name}${option.value ? ` ${option.value}` : ""}`,
     right: option.help + (option.shownDefault === undefined ? "" : ` (default: ${option.shownDefault})`),
   }));
-  const indent = Math.max(...rows.map(({ left }) => left.length)) + 2;
-  const lines = rows.map(({ left, right }) => {
-    const wrapped = wrap(right, width - indent);
-    return left.padEnd(indent) + wrapped.join(`\n${" ".repeat(indent)}`);
+  return [
+    ...HEAD.flatMap((paragraph) => [...wrap(paragraph, room), ""]),
+    "Usage:",
+    ...USAGE.flatMap(({ left, right }) => [
+      `  ${left}`,
+      ...(right === "" ? [] : wrap(right, room - 6).map((line) => `      ${line}`)),
+    ]),
+    "",
+    "Options:",
+    ...columns(options, room),
+    "",
+    ...wrap(TAIL, room),
+    "",
+  ].join("\n");
+}
+
+/** Rows of two columns, the second wrapped; what is too long for the first stands on a line of its own. */
+function columns(rows: readonly { left: string; right: string }[], width: number): string[] {
+  const indent = Math.min(Math.max(...rows.map(({ left }) => left.length)) + 4, Math.floor(width / 2));
+  return rows.flatMap(({ left, right }) => {
+    const lines = wrap(right, width - indent);
+    const head = `  ${left}`;
+    const beside = head.length + 2 <= indent ? lines.shift() : undefined;
+    return [
+      beside === undefined ? head : head.padEnd(indent) + beside,
+      ...lines.map((l) => " ".repeat(indent) + l),
+    ];
   });
-  return `${HEAD}${lines.join("\n")}\n${TAIL}`;
 }
 
 /**

@@ -18,10 +18,11 @@ import { runProbe } from "../../probe/experiment/run.ts";
 import { checkSettings, DEFAULTS } from "../../probe/experiment/settings.ts";
 import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
-import type { Opened, SystemOptions } from "../../systems/system.ts";
+import type { BoundSubject, Opened, SystemOptions } from "../../systems/system.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
+import type { TensorSource } from "../../weights/source.ts";
 import { openModelFolder } from "../../weights/model-files.node.ts";
 import { openData } from "./data.node.ts";
 import { resolveModel } from "../../weights/hub/resolve-model.node.ts";
@@ -37,6 +38,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
   let gpu: Gpu | undefined;
   const device = async (): Promise<Gpu> => (gpu ??= await openGpu({ adapter, variants, arithmetic }));
   let opened: Opened | undefined;
+  let noise: TensorSource | undefined;
+  let subject: BoundSubject | undefined;
   try {
     const folder = await resolveModel(settings.modelDir, {
       choose: async (remote) => (await recognise(remote)).needed(remote, options),
@@ -61,10 +64,9 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     // Data and noise that do not fit are refused before minutes go into weights.
     const own = revision === undefined ? undefined : await system.dataSet?.(files);
     const data = await openData(settings, own ?? path.join(folder, await system.items(files)), onNote);
-    const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
-    const subject = await opened.subject(data, noise);
+    noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
+    subject = await opened.subject(data, noise);
     await checkSettings(settings, subject);
-    await noise?.close();
     for (const note of await autotuneHere(gpu!)) onNote?.(note);
     clock.lap("select");
     await opened.load({
@@ -77,12 +79,14 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     const provenance = await provenanceOf(gpu!, settings, opened, system.name, files, data, dataFiles);
     clock.lap("load");
     const measurement = await runProbe({ subject, provenance }, settings, hooks);
-    await subject.close();
     return {
       ...measurement,
       timing: { ...measurement.timing, phases: [...clock.laps, ...measurement.timing.phases] },
     };
   } finally {
+    // Whatever ended the run: what is left open is closed by the garbage collector, with a warning.
+    await subject?.close();
+    await noise?.close();
     await opened?.release();
     gpu?.destroy();
   }

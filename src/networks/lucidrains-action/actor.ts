@@ -29,9 +29,11 @@ export class Actor {
   constructor(config: ActionConfig, w: WeightLoader) {
     const model = w.within("model");
     this.config = config;
+    const { chunkLength, actionDim, dim, bodies, body } = config;
     this.#tower = new ActionTower(config, false, model);
-    this.#queries = w.tensor("action_queries", [config.chunkLength, config.actionDim]);
-    this.#head = model.linear("to_pred.0.weight", 2 * config.actionDim, config.dim);
+    this.#queries = w.tensor(this.#tower.ownKey("action_queries"), [chunkLength, actionDim]);
+    for (let e = 0; e < bodies; e++) if (e !== body) w.ignore(new RegExp(`action_queries\\.${e}$`));
+    this.#head = model.linear(`${this.#tower.ownKey("to_pred")}.0.weight`, 2 * actionDim, dim);
     if (config.views > 1) model.ignore(/view_emb$/);
   }
 
@@ -42,7 +44,7 @@ export class Actor {
 
   /** Records the distribution of the noise. @throws UsageError when shapes do not fit together */
   forward(
-    inputs: Pick<TowerInputs, "jointState" | "context" | "taskIds" | "advantageRows">,
+    inputs: Pick<TowerInputs, "jointState" | "context" | "taskIds" | "advantageRows" | "bodyCond">,
   ): NoiseDistribution {
     const { chunkLength, actionDim } = this.config;
     const batch = inputs.jointState.dim(0);

@@ -18,6 +18,7 @@ import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
 import { ActionLayer, KV_HEADS } from "./layer.ts";
 import { TimeTable } from "./times.ts";
+import type { Edition } from "./edition.ts";
 import { type ActionMemory, ActionTower, type TowerInputs, type VideoContext } from "./tower.ts";
 
 export interface DecoderInputs extends TowerInputs {
@@ -65,7 +66,12 @@ export class ActionDecoder {
     );
     this.#modulation = w.stacked(parts.flat(), timeDim);
     if (views > 1) this.#viewEmbedding = w.tensor("view_emb", [views, videoDim]);
-    this.#head = w.linear("to_pred.weight", actionDim, dim);
+    this.#head = w.linear(`${this.#tower.ownKey("to_pred")}.weight`, actionDim, dim);
+  }
+
+  /** Which edition of the package the checkpoint is of, and what was assumed of it. */
+  get edition(): Edition {
+    return this.#tower.edition;
   }
 
   /** Space for the times of B items with `tokens` = B·N tokens and at most `rows` distinct pairs. Allocates. */
@@ -121,9 +127,10 @@ export class ActionDecoder {
     return { flow, actions, embedded, memory };
   }
 
-  /** (B, D): the embedded joint-state token, the last before the actions. */
+  /** (B, D): the embedded joint-state token, in front of registers and actions. */
   jointStateLatent(embedded: Tensor): Tensor {
-    const at = embedded.dim(1) - this.config.chunkLength - 1;
+    const { chunkLength, registers } = this.config;
+    const at = embedded.dim(1) - chunkLength - registers - 1;
     return slice(embedded, 1, at, at + 1).reshape(embedded.dim(0), embedded.dim(2));
   }
 

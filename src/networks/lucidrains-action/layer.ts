@@ -28,6 +28,8 @@ export type BranchNorm =
       /** by time; the branch's (scale, shift, gate) stand from this column of the modulation table */
       readonly kind: "adaptive";
       readonly column: number;
+      /** added to the gate before its sigmoid */
+      readonly gateBias: number;
     }
   | { readonly kind: "plain"; /** (D) */ readonly weight: Tensor };
 
@@ -195,7 +197,7 @@ export class ActionLayer {
     const gate: LinearGate | undefined =
       n.kind === "plain"
         ? undefined
-        : { ...modulation!, at: n.column + 2 * this.#config.dim, shift: this.#config.gateBias };
+        : { ...modulation!, at: n.column + 2 * this.#config.dim, shift: n.gateBias };
     const rows = history.rows / history.dim(0);
     linear(x, out, {
       bias,

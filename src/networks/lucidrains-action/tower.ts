@@ -17,6 +17,7 @@ import type { Matrix } from "../../tensor/matrix.ts";
 import { result, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { HostWeight, WeightLoader } from "../../weights/loader.ts";
 import type { ActionConfig } from "./config.ts";
+import { type Edition, editionOf } from "./edition.ts";
 import { ActionLayer, type BranchNorm } from "./layer.ts";
 import { HistoryPool } from "./pool.ts";
 
@@ -39,13 +40,15 @@ export interface ActionMemory {
 export interface TowerInputs {
   /** (B, n, A), not yet normalised */
   readonly actions: Tensor;
-  /** (B, J) */
+  /** (B, J), not yet normalised */
   readonly jointState: Tensor;
   readonly context: VideoContext;
   /** (B) u32 */
   readonly taskIds?: Tensor;
   /** (B) u32, rows of the table: the reference's ids + 1, so 0 is "no advantage given" */
   readonly advantageRows?: Tensor;
+  /** (B, width of the description): a body that is described from outside */
+  readonly bodyCond?: Tensor;
   /** of the call before */
   readonly memory?: ActionMemory;
   /** where this call's memory goes, when not to tensors of its own */
@@ -62,42 +65,87 @@ export interface TowerOutputs {
 
 const NORMALIZER_FLOOR = 1e-6;
 
+/** Which conditions a call is given; each is a token. */
+export type Given = Pick<TowerInputs, "taskIds" | "advantageRows" | "bodyCond">;
+
+/** Condition tokens in front of the actions: joint state, registers, the row of a table of bodies, and what is given. */
+export function countConditions(
+  { registers, bodyIds }: Pick<ActionConfig, "registers" | "bodyIds">,
+  given: Readonly<Partial<Record<keyof Given, unknown>>>,
+): number {
+  const one = (present: boolean): number => (present ? 1 : 0);
+  const body = bodyIds > 0 || given.bodyCond !== undefined;
+  return (
+    1 + registers + one(body) + one(given.taskIds !== undefined) + one(given.advantageRows !== undefined)
+  );
+}
+
+/** What each embodiment has for itself. */
+const OWN = ["to_action_tokens", "to_joint_state_token", "to_pred", "action_normalizer", "joint_normalizer"];
+
+/** The map of a token: x ↦ W·x + b. */
+interface Projection {
+  readonly weight: Matrix;
+  readonly bias: Tensor;
+}
+
 export class ActionTower {
   readonly config: ActionConfig;
+  readonly edition: Edition;
   readonly #normalizer?: { readonly mean: Tensor; readonly std: Tensor };
   readonly #statistics?: { readonly mean: HostWeight; readonly std: HostWeight };
-  readonly #actions: { readonly weight: Matrix; readonly bias: Tensor };
-  readonly #joint: { readonly weight: Matrix; readonly bias: Tensor };
+  readonly #actions: Projection;
+  readonly #joint: Projection;
+  readonly #jointNormalizer?: { readonly mean: Tensor; readonly std: Tensor };
   readonly #task?: Tensor;
   readonly #advantage?: Tensor;
+  readonly #bodies?: Tensor;
+  readonly #bodyCond?: Projection;
+  readonly #registers?: Tensor;
   readonly #rnn: GruWeights & { readonly weight: Matrix; readonly inputBias: Tensor };
   readonly #layers: readonly ActionLayer[];
   readonly #finalPool: HistoryPool;
   readonly #finalNorm: Tensor;
 
-  /** @param adaptive whether norms are modulated by time; without, they have gains */
+  /**
+   * @param adaptive whether norms are modulated by time; without, they have gains
+   * @throws what `editionOf` throws
+   */
   constructor(config: ActionConfig, adaptive: boolean, w: WeightLoader) {
-    const { dim, actionDim, jointDim, depth } = config;
+    const { dim, actionDim, jointDim, depth, bodies, body } = config;
     this.config = config;
+    this.edition = editionOf(config, w, adaptive);
+    const own = (key: string): string => this.ownKey(key);
+    const statistics = (key: string, width: number) => ({
+      mean: w.tensor(`${own(key)}.mean`, [width]),
+      std: w.tensor(`${own(key)}.std`, [width]),
+    });
     if (config.normalized) {
-      this.#normalizer = {
-        mean: w.tensor("action_normalizer.mean", [actionDim]),
-        std: w.tensor("action_normalizer.std", [actionDim]),
-      };
+      this.#normalizer = statistics("action_normalizer", actionDim);
       this.#statistics = {
-        mean: w.host("action_normalizer.mean", [actionDim]),
-        std: w.host("action_normalizer.std", [actionDim]),
+        mean: w.host(`${own("action_normalizer")}.mean`, [actionDim]),
+        std: w.host(`${own("action_normalizer")}.std`, [actionDim]),
       };
     }
-    const map = (key: string, inner: number) => ({
+    if (config.jointNormalized) this.#jointNormalizer = statistics("joint_normalizer", jointDim);
+    const map = (key: string, inner: number): Projection => ({
       weight: w.linear(`${key}.weight`, dim, inner),
       bias: w.tensor(`${key}.bias`, [dim]),
     });
-    this.#actions = map("to_action_tokens", actionDim);
-    this.#joint = map("to_joint_state_token", jointDim);
+    this.#actions = map(own("to_action_tokens"), actionDim);
+    this.#joint = map(own("to_joint_state_token"), jointDim);
+    for (let e = 0; e < bodies; e++) if (e !== body) w.ignore(new RegExp(`(?:${OWN.join("|")})\\.${e}\\.`));
     if (config.taskIds > 0) this.#task = w.tensor("task_embed.weight", [config.taskIds, dim]);
     if (config.advantageIds > 0)
       this.#advantage = w.tensor("advantage_embed.weight", [config.advantageIds + 1, dim]);
+    if (config.bodyIds > 0) {
+      this.#bodies = w.tensor("body_embed.weight", [config.bodyIds, dim]);
+      // With a table no other body can be described.
+      w.ignore(/to_body_cond\./);
+    } else if (config.bodyCondDim > 0) {
+      this.#bodyCond = map("to_body_cond", config.bodyCondDim);
+    }
+    if (config.registers > 0) this.#registers = w.tensor("register_tokens", [config.registers, dim]);
     const recurrent = w.host("rnn.weight_hh_l0", [3 * dim, dim]);
     this.#rnn = {
       weight: w.linear("rnn.weight_ih_l0", 3 * dim, dim),
@@ -113,7 +161,7 @@ export class ActionTower {
       const layer = w.within(`layers.${i}`);
       const norms = [1, 4, 7].map((at, branch): BranchNorm =>
         adaptive
-          ? { kind: "adaptive", column: (3 * i + branch) * 3 * dim }
+          ? { kind: "adaptive", column: (3 * i + branch) * 3 * dim, gateBias: this.edition.gateBias }
           : { kind: "plain", weight: layer.tensor(`${at}.norm.weight`, [dim]) },
       );
       return new ActionLayer(config, i, norms, layer);
@@ -126,9 +174,9 @@ export class ActionTower {
     if (config.stateAutoencoder) w.ignore(/state_autoencoder\./);
   }
 
-  /** Number of condition tokens: joint state, and task and advantage where they are given. */
-  static conditions(inputs: Pick<TowerInputs, "taskIds" | "advantageRows">): number {
-    return 1 + (inputs.taskIds ? 1 : 0) + (inputs.advantageRows ? 1 : 0);
+  /** A key of what each embodiment has for itself: "to_pred" → "to_pred.1", or as it is where keys carry no number. */
+  ownKey(key: string): string {
+    return this.edition.indexed ? `${key}.${this.config.body}` : key;
   }
 
   get normalizer(): { readonly mean: Tensor; readonly std: Tensor } | undefined {
@@ -187,13 +235,13 @@ export class ActionTower {
     const { dim, chunkLength, depth } = this.config;
     const { context, memory, keep } = inputs;
     const batch = inputs.actions.dim(0);
-    const conditions = ActionTower.conditions(inputs);
+    const conditions = countConditions(this.config, inputs);
     const tokens = conditions + chunkLength;
 
     const actions = this.normalize(inputs.actions);
     const history = result([3 * depth + 1, batch, tokens, dim], "history");
     this.#placeConditions(inputs, history);
-    const u = linear(actions, this.#actions.weight, { bias: this.#actions.bias }); // (B, n, D)
+    const u = project(actions, this.#actions); // (B, n, D)
     const hidden = scope("rnn", () =>
       gru(
         u,
@@ -219,28 +267,42 @@ export class ActionTower {
     return { actions, embedded, memory: { hidden, projections } };
   }
 
-  /** The first tokens of the sequence, in this order: advantage, task, joint state. */
-  #placeConditions(inputs: TowerInputs, history: Tensor): void {
-    const { dim } = this.config;
-    const { taskIds, advantageRows, jointState } = inputs;
+  /** The first tokens of the sequence, in this order: body, advantage, task, joint state, registers. */
+  #placeConditions({ taskIds, advantageRows, bodyCond, jointState }: TowerInputs, history: Tensor): void {
+    const { dim, body, registers } = this.config;
     const [, batch, tokens] = history.shape;
-    const conditions: Tensor[] = [];
-    if (advantageRows) conditions.push(gather(this.#advantage!, advantageRows));
-    if (taskIds) conditions.push(gather(this.#task!, taskIds));
-    conditions.push(linear(jointState, this.#joint.weight, { bias: this.#joint.bias }));
-    conditions.forEach((token, j) =>
+    let at = 0;
+    /** @param from where in x a batch's tokens begin, and how far apart those of two items lie; 0: all have the same */
+    const place = (
+      x: Tensor,
+      count: number,
+      from: { readonly start?: number; readonly apart: number },
+    ): void => {
       copyBox(
-        token,
+        x,
         history,
-        [batch, dim],
-        { strides: [dim, 1] },
-        { start: j * dim, strides: [tokens * dim, 1] },
-      ),
+        [batch, count * dim],
+        { start: from.start, strides: [from.apart, 1] },
+        { start: at * dim, strides: [tokens * dim, 1] },
+      );
+      at += count;
+    };
+    const each = { apart: dim };
+    if (this.#bodies) place(this.#bodies, 1, { start: body * dim, apart: 0 });
+    else if (bodyCond) place(project(bodyCond, this.#bodyCond!), 1, each);
+    if (advantageRows) place(gather(this.#advantage!, advantageRows), 1, each);
+    if (taskIds) place(gather(this.#task!, taskIds), 1, each);
+    const n = this.#jointNormalizer;
+    place(
+      project(n ? standardize(jointState, n.mean, n.std, NORMALIZER_FLOOR) : jointState, this.#joint),
+      1,
+      each,
     );
+    if (this.#registers) place(this.#registers, registers, { apart: 0 });
   }
 
-  #check({ actions, jointState, taskIds, advantageRows, context, memory }: TowerInputs): void {
-    const { chunkLength, actionDim, jointDim } = this.config;
+  #check({ actions, jointState, taskIds, advantageRows, bodyCond, context, memory }: TowerInputs): void {
+    const { chunkLength, actionDim, jointDim, bodyCondDim } = this.config;
     const [batch] = actions.shape;
     if (showShape(actions.shape) !== showShape([batch, chunkLength, actionDim]))
       throw new UsageError(
@@ -258,6 +320,14 @@ export class ActionTower {
       throw new UsageError(
         `${advantageRows.size} advantage ids for a batch of ${batch} and ${this.config.advantageIds} advantages`,
       );
+    if (bodyCond && this.#bodies)
+      throw new UsageError(
+        "a description of the body was given to a model with a table of bodies; leave it out",
+      );
+    if (bodyCond && (!this.#bodyCond || showShape(bodyCond.shape) !== showShape([batch, bodyCondDim])))
+      throw new UsageError(
+        `the description of the body is ${showShape(bodyCond.shape)}, expected ${this.#bodyCond ? showShape([batch, bodyCondDim]) : "none by this model"}`,
+      );
     for (const kv of context.keysValues) {
       if (kv.dim(0) !== batch)
         throw new UsageError(`the video context has a batch of ${kv.dim(0)}, the actions of ${batch}`);
@@ -266,3 +336,5 @@ export class ActionTower {
       throw new UsageError(`a memory of ${showShape(memory.hidden.shape)} for a batch of ${batch}`);
   }
 }
+
+const project = (x: Tensor, { weight, bias }: Projection): Tensor => linear(x, weight, { bias });

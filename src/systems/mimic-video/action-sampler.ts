@@ -2,11 +2,11 @@
  * Sampling an action chunk: Euler steps of the action flow from noise (t = 0) to clean (t = 1), as the reference's
  * `sample` does (docs/references.md, "sampling"), every state traced.
  *
- * By default each step sees the self-attention keys and values of the step before and continues its recurrence: that is
- * the reference's behaviour, and the result of a step then depends on the whole way to it. `memory: false` evaluates the
- * flow at (x, t) alone.
+ * A remembering step sees the self-attention keys and values of the step before and continues its recurrence, and hands on its own: its
+ * result then depends on the way to it. Those are the last c of the M steps, and the first of them begins with nothing; up to 0.4.0 all
+ * steps of the reference, since then its `num_cached_steps`, 1 by default, which is none. The others evaluate the flow at (x, t) alone.
  *
- * Axes: B batch, n actions of width A, J robot state, S video tokens of width V, M steps.
+ * Axes: B batch, n actions of width A, J robot state, S video tokens of width V, M steps, c of them remember.
  */
 import { UsageError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -16,7 +16,11 @@ import { affine } from "../../kernels/elementwise.ts";
 import { advance } from "../../kernels/flow.ts";
 import { ActionDecoder } from "../../networks/lucidrains-action/decoder.ts";
 import { type TimeTable, type TokenRows, tokenRows } from "../../networks/lucidrains-action/times.ts";
-import type { ActionMemory, VideoContext } from "../../networks/lucidrains-action/tower.ts";
+import {
+  type ActionMemory,
+  countConditions,
+  type VideoContext,
+} from "../../networks/lucidrains-action/tower.ts";
 import { createTensor, readTensor, releaseTensor, type Tensor, writeTensor } from "../../tensor/tensor.ts";
 import { linspace } from "../../sampling/grid.ts";
 
@@ -28,8 +32,8 @@ export interface ActionSamplerOptions {
   readonly videoTokens: readonly number[];
   /** M, default 16 */
   readonly steps?: number;
-  /** whether a step sees the one before; default true, as in the reference */
-  readonly memory?: boolean;
+  /** c, how many of the last steps remember: true for all, false (as 0 and 1) for none; default: as in the model's edition of the reference */
+  readonly memory?: boolean | number;
   /** p, actions at the beginning of the chunk that are given; 0 to n − 1, default none */
   readonly prefixLength?: number;
   /** most distinct video times in a batch; default B */
@@ -37,6 +41,8 @@ export interface ActionSamplerOptions {
   readonly masked?: boolean;
   readonly withTasks?: boolean;
   readonly withAdvantages?: boolean;
+  /** whether the body is described from outside */
+  readonly withBody?: boolean;
 }
 
 /** Values of one run. */
@@ -47,6 +53,12 @@ export interface ActionSampleInputs {
   readonly jointState: Float32Array;
   /** per captured layer (B, S, V); left out where the caller has written `ActionSampler.videoHiddens` on the GPU */
   readonly videoHiddens?: readonly Float32Array[];
+  /**
+   * Hidden states of a video tower that runs anew in step k, in the place of `videoHiddens`: what the reference does since 0.4.1, where the
+   * tower draws other noise in every step. Asked for up to the first remembering step, whose hidden states stay. Without it one evaluation
+   * of the tower serves all steps: another, equally valid draw.
+   */
+  readonly towerHiddens?: (step: number) => Promise<readonly Float32Array[]> | readonly Float32Array[];
   /** τ of each item, 0 clean to 1 noise; default 0, as in the reference */
   readonly videoTimes?: ArrayLike<number>;
   /** (B, p, A) in the caller's units */
@@ -57,6 +69,8 @@ export interface ActionSampleInputs {
   readonly taskIds?: ArrayLike<number>;
   /** (B), −1 = none given */
   readonly advantageIds?: ArrayLike<number>;
+  /** (B, width of the description) */
+  readonly bodyCond?: Float32Array;
 }
 
 /** What the callback sees after a step; tensors stay on the GPU and are overwritten by the next step. */
@@ -101,6 +115,7 @@ interface Buffers {
   readonly mask?: Tensor;
   readonly taskIds?: Tensor;
   readonly advantageRows?: Tensor;
+  readonly bodyCond?: Tensor;
   readonly step: Tensor;
   readonly iterates: Tensor;
   readonly oneJump: Tensor;
@@ -109,7 +124,7 @@ interface Buffers {
 interface Replays {
   readonly begin: Replay;
   readonly context: Replay<VideoContext>;
-  /** step k replays entry 0 for k = 0, then 1 and 2 in turn; without a memory there is one */
+  /** entry 0 begins with nothing; remembering steps behind the first replay 1 and 2 in turn; without a memory there is one */
   readonly steps: readonly Replay<{ flow: Tensor }>[];
   readonly end: Replay<Tensor>;
 }
@@ -118,6 +133,8 @@ interface Replays {
 export class ActionSampler {
   readonly gpu: Gpu;
   readonly options: Required<ActionSamplerOptions>;
+  /** c */
+  readonly #cached: number;
   readonly #decoder: ActionDecoder;
   readonly #grid: readonly number[];
   readonly #buffers: Buffers;
@@ -126,11 +143,12 @@ export class ActionSampler {
   #replays!: Replays;
 
   private constructor(gpu: Gpu, decoder: ActionDecoder, options: ActionSamplerOptions) {
-    const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
+    const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds, bodyCondDim } = decoder.config;
     const o = {
-      ...{ steps: 16, memory: true, prefixLength: 0, distinctVideoTimes: options.batch },
-      ...{ masked: false, withTasks: false, withAdvantages: false },
+      ...{ steps: 16, prefixLength: 0, distinctVideoTimes: options.batch },
+      ...{ masked: false, withTasks: false, withAdvantages: false, withBody: false },
       ...options,
+      memory: options.memory ?? decoder.edition.cachedSteps === "all",
     };
     for (const size of [o.batch, o.steps, o.distinctVideoTimes, ...o.videoTokens]) {
       if (!Number.isInteger(size) || size < 1)
@@ -143,8 +161,19 @@ export class ActionSampler {
     if (o.withTasks && taskIds === 0) throw new UsageError("task ids were given; this model has none");
     if (o.withAdvantages && advantageIds === 0)
       throw new UsageError("advantage ids were given; this model has none");
+    if (o.withBody && bodyCondDim === 0)
+      throw new UsageError("a description of the body was given; this model takes none");
+    const { mostSteps } = decoder.edition;
+    if (o.steps > mostSteps)
+      throw new UsageError(
+        `${o.steps} action steps; this model's sampler takes at most ${mostSteps} (max_sample_steps)`,
+      );
+    const cached = typeof o.memory === "number" ? o.memory : o.memory ? o.steps : 0;
+    if (!Number.isInteger(cached) || cached < 0)
+      throw new UsageError(`${cached} remembering steps: a whole number from 0 on is needed`);
     this.gpu = gpu;
     this.options = o;
+    this.#cached = Math.min(cached, o.steps);
     this.#decoder = decoder;
     this.#grid = linspace(0, 1, o.steps);
     const { batch, steps } = o;
@@ -160,6 +189,7 @@ export class ActionSampler {
       mask: o.masked ? ids("context mask", batch, o.videoTokens[0]) : undefined,
       taskIds: o.withTasks ? ids("task ids", batch) : undefined,
       advantageRows: o.withAdvantages ? ids("advantage ids", batch) : undefined,
+      bodyCond: o.withBody ? empty("body", batch, bodyCondDim) : undefined,
       step: ids("step", 1),
       iterates: empty("iterates", steps + 1, ...shape),
       oneJump: empty("one jump", steps, ...shape),
@@ -167,7 +197,7 @@ export class ActionSampler {
     // A prefix has its own action time for each video time, and the condition tokens another pair.
     const rows = o.prefixLength > 0 ? 2 * o.distinctVideoTimes + 1 : o.distinctVideoTimes;
     this.#times = decoder.createTimes(gpu, rows, batch * this.#tokens);
-    const remembered = o.memory && steps > 1 ? 2 : 0;
+    const remembered = this.#cached > 1 ? 2 : 0;
     this.#memories = Array.from({ length: remembered }, () => decoder.createMemory(gpu, batch, this.#tokens));
   }
 
@@ -192,15 +222,22 @@ export class ActionSampler {
 
   /** N */
   get #tokens(): number {
-    const { withTasks, withAdvantages } = this.options;
-    return this.#decoder.config.chunkLength + 1 + (withTasks ? 1 : 0) + (withAdvantages ? 1 : 0);
+    const { config } = this.#decoder;
+    const { withTasks, withAdvantages, withBody } = this.options;
+    const given = {
+      taskIds: withTasks || undefined,
+      advantageRows: withAdvantages || undefined,
+      bodyCond: withBody || undefined,
+    };
+    return config.chunkLength + countConditions(config, given);
   }
 
   async #record(): Promise<void> {
     const { gpu } = this;
     const decoder = this.#decoder;
-    const { memory, steps, prefixLength } = this.options;
-    const { x, jointState, hiddens, prefix, mask, taskIds, advantageRows, ...trace } = this.#buffers;
+    const { steps, prefixLength } = this.options;
+    const { x, jointState, hiddens, prefix, mask, taskIds, advantageRows, bodyCond, ...trace } =
+      this.#buffers;
     const begin = await record(gpu, "begin actions", () => {
       if (prefix) overwriteFront(decoder.normalize(prefix), x);
       copyBox(x, trace.iterates, [x.size], { strides: [1] }, { strides: [1] });
@@ -210,7 +247,7 @@ export class ActionSampler {
       record(gpu, "action step", () => {
         const { flow } = decoder.forward({
           ...{ actions: x, jointState, times: this.#times, context: context.outputs },
-          ...{ taskIds, advantageRows, memory: read, keep },
+          ...{ taskIds, advantageRows, bodyCond, memory: read, keep },
         });
         advance(x, flow, this.#times, 1 / steps, prefixLength, trace);
         return { flow };
@@ -218,7 +255,7 @@ export class ActionSampler {
     const [even, odd] = this.#memories;
     const replays = [await step(undefined, even)];
     // A step may not read and write one memory, so two take turns.
-    if (memory && steps > 1) replays.push(await step(even, odd), await step(odd, even));
+    if (this.#cached > 1) replays.push(await step(even, odd), await step(odd, even));
     const end = await record(gpu, "end actions", () => {
       const actions = decoder.denormalize(x);
       const out = affine(actions, 1);
@@ -240,15 +277,24 @@ export class ActionSampler {
     const { steps } = this.options;
     const { x, step: stepTensor, iterates, oneJump } = this.#buffers;
     const { begin, context, steps: replays, end } = this.#replays;
+    const { towerHiddens } = inputs;
+    if (towerHiddens && inputs.videoHiddens)
+      throw new UsageError("hidden states were given for all steps and for each of them; give one");
     this.#write(inputs);
     await begin.run();
-    if (!sameVideo) await context.run();
+    if (!towerHiddens && !sameVideo) await context.run();
+    const first = steps - this.#cached;
     let taken = 0;
     while (taken < steps) {
       signal?.throwIfAborted();
+      if (towerHiddens && taken <= first) {
+        this.#writeHiddens(await towerHiddens(taken));
+        await context.run();
+      }
       writeTensor(gpu, stepTensor, Uint32Array.of(taken));
       this.#times.write(this.#rows(taken, inputs.videoTimes));
-      const replay = replays.length === 1 || taken === 0 ? replays[0] : replays[2 - (taken % 2)];
+      const remembered = taken - first;
+      const replay = replays.length === 1 || remembered <= 0 ? replays[0] : replays[2 - (remembered % 2)];
       await replay.run();
       taken++;
       const state = { step: taken, steps, time: this.#grid[taken], x, flow: replay.outputs.flow };
@@ -314,12 +360,15 @@ export class ActionSampler {
       b.advantageRows,
       inputs.advantageIds && idRows("advantage", inputs.advantageIds, 1, advantages + 1),
     );
-    if (!inputs.videoHiddens) return;
-    if (inputs.videoHiddens.length !== b.hiddens.length)
-      throw new UsageError(
-        `${inputs.videoHiddens.length} hidden states for ${b.hiddens.length} captured layers`,
-      );
-    b.hiddens.forEach((tensor, i) => put(`videoHiddens ${i}`, tensor, inputs.videoHiddens![i]));
+    put("bodyCond", b.bodyCond, inputs.bodyCond);
+    if (inputs.videoHiddens) this.#writeHiddens(inputs.videoHiddens);
+  }
+
+  #writeHiddens(given: readonly Float32Array[]): void {
+    const { hiddens } = this.#buffers;
+    if (given.length !== hiddens.length)
+      throw new UsageError(`${given.length} hidden states for ${hiddens.length} captured layers`);
+    hiddens.forEach((tensor, i) => writeTensor(this.gpu, tensor, given[i]));
   }
 }
 
@@ -337,22 +386,28 @@ export function idRows(what: string, ids: ArrayLike<number>, offset: number, row
 export async function sampleActions(
   gpu: Gpu,
   decoder: ActionDecoder,
-  inputs: ActionSampleInputs & { readonly videoHiddens: readonly Float32Array[] },
+  inputs: ActionSampleInputs,
   options: Pick<ActionSamplerOptions, "steps" | "memory"> & ActionRunOptions = {},
 ): Promise<ActionSamples> {
   const { chunkLength, actionDim, videoDim } = decoder.config;
   const batch = inputs.noise.length / (chunkLength * actionDim);
+  const { towerHiddens } = inputs;
+  const hiddens = inputs.videoHiddens ?? (await towerHiddens?.(0));
+  if (!hiddens) throw new UsageError("sampling actions needs hidden states of the video");
   const sampler = await ActionSampler.create(gpu, decoder, {
-    ...{ batch, steps: options.steps ?? 16, memory: options.memory ?? true },
-    videoTokens: inputs.videoHiddens.map((hidden) => hidden.length / (batch * videoDim)),
+    ...{ batch, steps: options.steps ?? 16, memory: options.memory },
+    videoTokens: hiddens.map((hidden) => hidden.length / (batch * videoDim)),
     prefixLength: (inputs.prefix?.length ?? 0) / (batch * actionDim),
     distinctVideoTimes: new Set(Array.from(inputs.videoTimes ?? [0])).size,
     masked: inputs.contextMask !== undefined,
     withTasks: inputs.taskIds !== undefined,
     withAdvantages: inputs.advantageIds !== undefined,
+    withBody: inputs.bodyCond !== undefined,
   });
   try {
-    return await sampler.run(inputs, options);
+    // A tower draws anew whenever it is asked.
+    const once = towerHiddens && ((step: number) => (step === 0 ? hiddens : towerHiddens(step)));
+    return await sampler.run({ ...inputs, towerHiddens: once }, options);
   } finally {
     sampler.dispose();
   }

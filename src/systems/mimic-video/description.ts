@@ -21,8 +21,12 @@ export interface ModelDescription {
   readonly frameSize: readonly [number, number];
   /** what the transformer is told is this times τ */
   readonly videoTimestepScale: number;
-  /** whether the action sampler remembers its previous step, as the reference does */
-  readonly samplerMemory: boolean;
+  /** in how many of its last steps the action sampler remembers (true: all, false: none); absent: as the decoder's edition does */
+  readonly samplerMemory?: boolean | number;
+  /** which of the decoder's embodiments acts */
+  readonly body: number;
+  /** leading frames, in pixels, whose latents alone the actions attend to; absent: to everything, imagined frames too */
+  readonly attendedFrames?: number;
   /** M, the model's own number of action steps */
   readonly actionSteps: number;
   /** frames of video a second, where the model says so */
@@ -74,7 +78,8 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       "context_frames",
     ],
     ...["context_latents", "future_latents", "frame_size", "video_timestep_scale", "sampler_memory"],
-    ...["action_steps", "action", "episodes", "frame_rate", ...WORDS],
+    ...["num_cached_steps", "body_id", "attended_frames", "frame_rate"],
+    ...["action_steps", "action", "episodes", ...WORDS],
   );
   c.only("trained_on", "random", "toy", "pretrained");
   const action = new ConfigReader((json as { action?: unknown }).action, `${name}/model.json, action`);
@@ -96,7 +101,9 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
     futureLatents: c.count("future_latents"),
     frameSize: c.numbers("frame_size", 2) as [number, number],
     videoTimestepScale: c.number("video_timestep_scale", 1000),
-    samplerMemory: c.flag("sampler_memory", true),
+    samplerMemory: samplerMemory(c, name),
+    body: wholeNumber(c, "body_id", name) ?? 0,
+    attendedFrames: c.has("attended_frames") ? c.count("attended_frames") : undefined,
     actionSteps: c.count("action_steps", 16),
     ...(c.has("frame_rate") && { frameRate: c.number("frame_rate") }),
     action: {
@@ -108,6 +115,22 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       mean: meanChunk(json, names.length, name),
     },
   };
+}
+
+function samplerMemory(c: ConfigReader, name: string): boolean | number | undefined {
+  const cached = wholeNumber(c, "num_cached_steps", name);
+  if (!c.has("sampler_memory")) return cached;
+  if (cached !== undefined)
+    throw new FormatError(`${name}/model.json: sampler_memory and num_cached_steps say the same; give one`);
+  return c.flag("sampler_memory");
+}
+
+function wholeNumber(c: ConfigReader, key: string, name: string): number | undefined {
+  if (!c.has(key)) return undefined;
+  const value = c.number(key);
+  if (!Number.isInteger(value) || value < 0)
+    throw new FormatError(`${name}/model.json: "${key}" is ${value}, expected a whole number from 0 on`);
+  return value;
 }
 
 /** A subfolder's name; one that leaves the model's folder is refused. */

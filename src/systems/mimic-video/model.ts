@@ -17,6 +17,7 @@ import { readCosmosVaeConfig } from "../../networks/cosmos-vae/config.ts";
 import { type ModelDescription, type Part, readModelDescription } from "./description.ts";
 import { readT5Config, T5Encoder } from "../../networks/t5/encoder.ts";
 import { cutNote, PromptTokenizer } from "../../networks/t5/tokenizer.ts";
+import { attendedTokens, leadingFrames } from "./context-frames.ts";
 import { VideoTower } from "./video-tower.ts";
 
 export interface MimicVideoOptions extends LoadOptions, LoaderOptions {
@@ -116,7 +117,7 @@ export class MimicVideo {
         await loaderOf("transformer"),
       );
       const actionDecoder = new ActionDecoder(
-        readActionConfig(await config("action_decoder")),
+        readActionConfig(await config("action_decoder"), "action decoder", description.body),
         await loaderOf("action_decoder"),
       );
       for (const loader of loaders.values()) loader.compare();
@@ -160,6 +161,38 @@ export class MimicVideo {
   ): Promise<MimicVideo> {
     const plan = await MimicVideo.plan(gpu, files, options);
     return plan.load({ onProgress, onSaturated, signal });
+  }
+
+  /** What decides the numbers, stands in no file and was assumed, in words; nothing where everything is stated. */
+  get assumed(): readonly string[] {
+    const { config, edition } = this.actionDecoder;
+    const memory =
+      this.description.samplerMemory === undefined ? [`num_cached_steps = ${edition.cachedSteps}`] : [];
+    return [...config.assumed, ...edition.assumed, ...memory];
+  }
+
+  /** What decides the numbers besides weights and data, for the provenance stamp. */
+  get stamp(): Readonly<Record<string, string>> {
+    const { config, edition } = this.actionDecoder;
+    const { samplerMemory = edition.cachedSteps === "all", attendedFrames } = this.description;
+    return {
+      "gate bias": String(edition.gateBias),
+      "remembering action steps":
+        typeof samplerMemory === "number" ? `the last ${samplerMemory}` : samplerMemory ? "all" : "none",
+      ...(config.bodies > 1 ? { embodiment: `${config.body} of ${config.bodies}, counted from 0` } : {}),
+      ...(attendedFrames !== undefined ? { "frames attended to": String(attendedFrames) } : {}),
+      ...(this.assumed.length > 0 ? { assumed: this.assumed.join("; ") } : {}),
+    };
+  }
+
+  /** The mask over the hidden states' tokens that the actions attend to, (S); undefined where they attend to all. */
+  get attended(): Uint8Array | undefined {
+    const { attendedFrames, contextLatents, futureLatents } = this.description;
+    if (attendedFrames === undefined) return undefined;
+    const frames = leadingFrames(attendedFrames, this.vae.config.temporalCompression, contextLatents);
+    const [, , H, W] = this.futureShape;
+    const [, ph, pw] = this.tower.transformer.config.patchSize;
+    return attendedTokens(frames, futureLatents, (H * W) / (ph * pw));
   }
 
   /** Shape (C, future latents, H, W) of the noise of one imagined video. */

@@ -13,7 +13,7 @@ import type { Replay } from "../../gpu/recording.ts";
 import type { TextContext } from "../../networks/cosmos/transformer.ts";
 import type { Tap, TimedTap } from "../../probe/subject.ts";
 import { copyTensor } from "../../tensor/tensor.ts";
-import { joined } from "../arrays.ts";
+import { joined, repeated } from "../arrays.ts";
 import type { Acted, ActOptions, Observation, Picture, Policy, PolicyDescription, Query } from "../policy.ts";
 import { ActionSampler } from "./action-sampler.ts";
 import { actionNoise, imagine, VIDEO_STEPS, videoNoise } from "./imagine.ts";
@@ -126,8 +126,10 @@ export class Policies {
     const sampler = await this.#sampler(tap);
     tap.forEach((x, i) => copyTensor(gpu, x, sampler.videoHiddens[i]));
     const pace = new Pace(gpu);
+    const { attended } = this.#model;
+    const contextMask = attended && repeated(Float32Array.from(attended), batch);
     const { iterates, steps } = await sampler.run(
-      { noise, jointState, videoTimes: new Array<number>(batch).fill(time) },
+      { noise, jointState, videoTimes: new Array<number>(batch).fill(time), contextMask },
       { signal, onStep: () => pace.step() },
     );
     const actions = actionDecoder.toData(iterates.subarray(steps * noise.length));
@@ -189,6 +191,7 @@ export class Policies {
     const sampler = await ActionSampler.create(gpu, actionDecoder, {
       ...{ batch, steps: description.actionSteps, memory: description.samplerMemory },
       ...{ videoTokens: tap.map((x) => x.dim(1)), distinctVideoTimes: 1 },
+      masked: this.#model.attended !== undefined,
     });
     this.#samplers.set(batch, sampler);
     return sampler;

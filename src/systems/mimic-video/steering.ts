@@ -11,7 +11,7 @@ import type { ActionDecoder } from "../../networks/lucidrains-action/decoder.ts"
 import { createTensor, readTensor, releaseTensor, type Shape, type Tensor } from "../../tensor/tensor.ts";
 import { type ActionSampleInputs, type ActionSamples, idRows, sampleActions } from "./action-sampler.ts";
 
-export interface SteeringInputs extends Omit<ActionSampleInputs, "noise"> {
+export interface SteeringInputs extends Omit<ActionSampleInputs, "noise" | "towerHiddens"> {
   readonly videoHiddens: readonly Float32Array[];
   /** (B, n, A) from the standard Gaussian: the actor's own draw */
   readonly draw: Float32Array<ArrayBuffer>;
@@ -38,7 +38,7 @@ export async function sampleSteered(
   const { draw, exploration, ...rest } = inputs;
   if (rest.prefix)
     throw new UsageError("flow steering takes no prefix: the actor chooses the whole chunk's noise");
-  const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds } = decoder.config;
+  const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds, bodyCondDim } = decoder.config;
   const batch = draw.length / (chunkLength * actionDim);
   const made: Tensor[] = [];
   const upload = (shape: Shape, data: Float32Array | Uint32Array, label: string): Tensor => {
@@ -51,12 +51,13 @@ export async function sampleSteered(
     const hiddens = rest.videoHiddens.map((h) =>
       upload([batch, h.length / (batch * videoDim), videoDim], h, "video hiddens"),
     );
-    const { contextMask, taskIds: tasks, advantageIds: advantages } = rest;
+    const { contextMask, taskIds: tasks, advantageIds: advantages, bodyCond } = rest;
     const given = {
       jointState: upload([batch, jointDim], rest.jointState, "joint state"),
       taskIds: tasks && upload([batch], idRows("task", tasks, 0, taskIds), "task ids"),
       advantageRows:
         advantages && upload([batch], idRows("advantage", advantages, 1, advantageIds + 1), "advantage ids"),
+      bodyCond: bodyCond && upload([batch, bodyCondDim], bodyCond, "body"),
     };
     const mask =
       contextMask && upload([batch, hiddens[0].dim(1)], Uint32Array.from(contextMask), "context mask");

@@ -144,12 +144,15 @@ export class MimicVideoSubject implements Subject<Encoded> {
       tap.forEach((x, i) => copyTensor(gpu, x, sampler.videoHiddens[i], { to: r * x.size })),
     );
     const runs: ActionSamples[] = [];
+    const { attended } = this.#model;
+    const contextMask = attended && repeated(Float32Array.from(attended), R * V);
     const pace = new Pace(gpu);
     for (const perCopy of noises) {
       const run = await sampler.run(
         {
           noise: repeated(joined(perCopy.flat()), R),
           jointState: repeated(episode.jointState, R * V),
+          contextMask,
           videoTimes: Array.from({ length: R * V }, (_, b) => taps[Math.floor(b / V)].time),
         },
         {
@@ -211,6 +214,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
     const sampler = await ActionSampler.create(gpu, actionDecoder, {
       ...{ batch: rows * copies, steps, memory: description.samplerMemory },
       ...{ videoTokens: tap.map((x) => x.dim(1)), distinctVideoTimes: rows },
+      masked: this.#model.attended !== undefined,
     });
     this.#samplers.set(key, sampler);
     return sampler;

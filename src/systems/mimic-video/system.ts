@@ -49,12 +49,18 @@ export const mimicVideo: System = {
     }
     const { description } = model;
     const policies = new Policies(model);
+    if (model.assumed.length > 0) {
+      options.onNote?.(
+        `${plan.name}: its files leave unsaid, and assumed is: ${model.assumed.join("; ")}. ` +
+          `State it in ${description.parts.action_decoder}/config.json and model.json.`,
+      );
+    }
     return {
       name: description.name,
       trainedOn: description.trainedOn,
       weightFiles: Object.values(description.parts),
       dtype: options.dtype ?? "f32",
-      stamp: {},
+      stamp: model.stamp,
       plan: {
         weights: plan.bytes,
         peak: plan.bytes,

@@ -93,6 +93,29 @@ const data = (edit: (tensors: Map<string, { shape: number[]; data: Float32Array 
 describe("refused before anything is loaded", () => {
   it.each<[string, (files: Files) => void | Promise<void>, RegExp]>([
     [
+      "no statement of the gate bias",
+      editJson("action_decoder/config.json", (c) => void delete c.ada_ln_zero_bias),
+      /bias -5\) or of 0\.3\.14 to 0\.4\.2 \(bias -2\)/,
+    ],
+    [
+      "an embodiment that the decoder does not have",
+      model((m) => void (m.body_id = 1)),
+      /no embodiment 1; the checkpoint has 1/,
+    ],
+    [
+      "two answers about the sampler's memory",
+      model((m) => void (m.num_cached_steps = 3)),
+      /sampler_memory and num_cached_steps say the same/,
+    ],
+    [
+      "half a remembering step",
+      model((m) => {
+        delete m.sampler_memory;
+        m.num_cached_steps = 0.5;
+      }),
+      /"num_cached_steps" is 0\.5/,
+    ],
+    [
       "seven statistics for sixteen channels",
       model((m) => void (m.latents_std = [1, 1, 1, 1, 1, 1, 1])),
       /latents_std with 7 values .* expected 16/,

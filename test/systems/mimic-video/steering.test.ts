@@ -27,7 +27,10 @@ describe("sampleSteered", () => {
   it("starts the decoder from the actor's noise", async () => {
     const gpu = await testGpu();
     const text = await readFile(join(golden, "action-actor/case.json"), "utf8");
-    const config = readActionConfig((JSON.parse(text) as { config: unknown }).config);
+    const config = readActionConfig({
+      ...(JSON.parse(text) as { config: object }).config,
+      _mimic_video_version: "0.3.10",
+    });
     const load = async <T>(name: string, build: (w: WeightLoader) => T): Promise<T> => {
       const source = await openWeights(join(golden, name, "weights.safetensors"));
       const loader = WeightLoader.from(gpu, source);
