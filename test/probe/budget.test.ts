@@ -93,7 +93,7 @@ describe("the budget axis", () => {
     const text = summaryText(result, []);
     expect(text).toMatch(/Budget axis: whole schedules/);
     expect(text).toMatch(/ambiguous prompts .* than unambiguous ones/);
-    const [chance] = findings(result).filter(({ about }) => about === "Change and chance");
+    const [chance] = findings(result).filter(({ about }) => about === "Ambiguous prompts");
     expect(chance.says).toMatch(/ambiguous prompts .* than unambiguous ones/);
     const { data } = convergenceFigure(result);
     const curve = data.find(({ name }) =>

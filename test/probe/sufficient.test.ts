@@ -65,6 +65,14 @@ describe("what is planted is found", () => {
     );
   });
 
+  it("earlier steps that are better do not count before one that is worse, and the reason says so", () => {
+    const verdict = verdictOf(planted([0.1, 0.1, 0.1, 0.6, 0.3], 0.05));
+    expect(verdict).toMatchObject({ step: 50, better: [0, 5, 10], worse: [20] });
+    expect(reasonOf(verdict)).toMatch(
+      /^Step 20, the one before the last, is not shown to be as good: step 20 is worse by .* every later one is as good too\. Better than the last: steps 0, 5, 10\./,
+    );
+  });
+
   it("no earlier step as good: says by how much, or that it may be", () => {
     const worse = verdictOf(planted([0.5, 0.4, 0.3, 0.2, 0.1], 0.01));
     expect(worse.step).toBe(50);

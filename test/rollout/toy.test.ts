@@ -110,6 +110,10 @@ describe("the command", { timeout: 300_000 }, () => {
       expect(said).toMatch(expected);
       expect(code).toBeGreaterThan(0);
     }
+    const none = join(await folder(), "none");
+    expect((await command("--stop", "60", "--out", none)).code).toBe(2);
+    // No empty folder is left.
+    await expect(stat(none)).rejects.toThrow("ENOENT");
     const help = await command("--help");
     expect([help.code, help.said]).toEqual([0, expect.stringContaining("--episodes N")]);
   });

@@ -154,7 +154,7 @@ export const quoted = (word: string) =>
   /^[\w@%+=:,./|-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** Removes a folder only if it holds nothing. */
-async function removeIfEmpty(folder: string): Promise<void> {
+export async function removeIfEmpty(folder: string): Promise<void> {
   await rmdir(folder).catch(() => undefined);
 }
 

@@ -13,7 +13,7 @@ import { rolloutFigure } from "../../rollout/figure.ts";
 import { offlineOf } from "../../rollout/offline.ts";
 import { type OfflineResult, type RolloutProvenance, rolloutResult } from "../../rollout/result.ts";
 import { rolloutText } from "../../rollout/text.ts";
-import { packagePath, quoted, timeStamp } from "../probe/command.node.ts";
+import { packagePath, quoted, removeIfEmpty, timeStamp } from "../probe/command.node.ts";
 import { type ProgressStream, progressBar } from "../probe/progress.node.ts";
 import { helpText } from "../terminal.node.ts";
 import { LINES, type RolloutCommand, rolloutCommand, USAGE } from "./options.ts";
@@ -112,6 +112,7 @@ async function rollOut(
     return 0;
   } catch (error) {
     bar.finish();
+    await removeIfEmpty(out);
     if (!signal.aborted) throw error;
     const again = [
       ...program,

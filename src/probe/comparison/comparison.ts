@@ -76,6 +76,8 @@ function made(result: ProbeResult): Map<string, string> {
     ["interval.level", interval.level],
     ["interval.clusters", interval.clusters],
     ["verdict.margin_source", verdict.margin_source],
+    // One that comes from a floor differs with what was measured.
+    ...(verdict.margin_source === "option" ? [["verdict.margin", verdict.margin] as [string, unknown]] : []),
   ];
   return new Map(all.map(([key, value]) => [key, words(value)]));
 }

@@ -120,7 +120,7 @@ export function comparisonFigure(comparison: Comparison): Figure {
       ...{ ...frame, domain: side.x, anchor: place.yaxis, range: [-0.03 * N, 1.03 * N] },
       ...(N <= 10 && !shares ? { dtick: 1 } : {}),
       title: {
-        text: shares ? "share of the schedule, k / N" : `video denoising step k of ${N}`,
+        text: shares ? "share of the schedule, k / N" : `denoising step k of ${N}`,
         ...{ standoff: 10, font: FONT },
       },
       tickfont: { ...FONT, size: 14 },

@@ -11,13 +11,16 @@ export function comparisonText({ runs, differences, caveats }: Comparison): stri
   const name = Math.max(...differences.map(({ what }) => what.length), 4);
   const cell = (value: string): string => (value.length > MOST ? `${value.slice(0, MOST - 1)}…` : value);
   return [
-    ...runs.flatMap(({ letter, name, verdict, video_steps: N, mse_to_truth: truth, probe_steps: steps }) => [
-      `${letter}  ${name}`,
-      `   sufficient step: ${verdict.step === null ? "undetermined" : `${verdict.step} of ${N}`}` +
-        (truth === null
-          ? ""
-          : `; error to the truth at step ${steps.at(-1)}: ${short(truth[truth.length - 1])}`),
-    ]),
+    ...runs.flatMap(
+      ({ letter, name, statement, verdict, video_steps: N, mse_to_truth: truth, probe_steps: steps }) => [
+        `${letter}  ${name}`,
+        `   sufficient step: ${verdict.step === null ? "undetermined" : `${verdict.step} of ${N}`}` +
+          (truth === null
+            ? ""
+            : `; error to the truth at step ${steps.at(-1)}: ${short(truth[truth.length - 1])}`),
+        ...wrap(statement, WIDTH - 3).map((line) => `   ${line}`),
+      ],
+    ),
     "",
     ...(differences.length === 0
       ? ["Nothing differs in how they were made."]

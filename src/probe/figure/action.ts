@@ -18,7 +18,7 @@ import {
 } from "./panel.ts";
 import { COLOUR, line, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, roundIndices } from "../result/sentences.ts";
+import { axisName, lastStep, roundIndices } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x3", yaxis: "y3", legend: "legend3" };
 const STRIP = { xaxis: "x4", yaxis: "y4", legend: "legend3" };
@@ -138,7 +138,10 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
     },
     shapes: labels.shapes,
     annotations: [
-      panelTitle(`<b>Action axis</b>: inside the decode at ${AXIS_NAME} step ${lastStep(result)}`, place),
+      panelTitle(
+        `<b>Action axis</b>: inside the decode at ${axisName(result)} step ${lastStep(result)}`,
+        place,
+      ),
       ...labels.annotations,
       verticalTitle("iterate ÷ null", place.x[0], place.strip),
       stripTitle("1: what a straight flow gives, whatever was learned", 4, COLOUR.faint),

@@ -19,7 +19,7 @@ import {
 } from "./panel.ts";
 import { COLOUR, FONT, line, note, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices, withRoom } from "../result/sentences.ts";
+import { axisStep, axisTitle, lastStep, roundIndices, withRoom } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
 
@@ -178,7 +178,6 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const labels = levelLabels(levels, scale, place, shown);
 
   const strip = differenceStrip(result, range);
-  // There is no video where what is denoised is what is read.
   const own = result.iterate_axis ? "the clean estimate after step k" : undefined;
   const ticks = withRoom(steps, roundIndices(steps, 9));
   const { step } = verdict;
@@ -192,7 +191,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         values: ticks.map((k) => steps[k]),
         labels: ticks.map((k) => `${steps[k]}<br>${Number(tau[k].toFixed(3))}`),
         range,
-        title: `${own ? "" : `${AXIS_NAME} `}denoising step k of ${N};  below it flow time τ (1 noise, 0 clean)`,
+        title: `${axisStep(result)} k of ${N};  below it flow time τ (1 noise, 0 clean)`,
       },
       { upper: scale, strip: strip.range },
     ),
@@ -200,7 +199,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
       legend: legendAt(
         place.x[0],
         LEGEND_Y,
-        `${own ? "Denoising" : AXIS_TITLE} axis (${bandsOf(result)}${cutWords([...data, ...strip.data])})`,
+        `${axisTitle(result)} axis (${bandsOf(result)}${cutWords([...data, ...strip.data])})`,
       ),
     },
     shapes: [
@@ -221,7 +220,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
     ],
     annotations: [
       panelTitle(
-        `<b>${own ? "Denoising" : AXIS_TITLE} axis</b>: ${own ?? "a full decode from the hidden states of step k"}`,
+        `<b>${axisTitle(result)} axis</b>: ${own ?? "a full decode from the hidden states of step k"}`,
         place,
       ),
       verticalTitle("mean squared error (normalised action units²)", place.x[0], place.upper),

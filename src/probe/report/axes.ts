@@ -3,7 +3,7 @@ import { levelsOf } from "../figure/levels.ts";
 import { bandsOf } from "../figure/panel.ts";
 import { COLOUR } from "../figure/style.ts";
 import type { BudgetResult, ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
+import { axisName, axisStep, axisTitle, lastStep, roundIndices } from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
 import { short } from "../result/words.ts";
 import { stepsOfCost } from "../figure/video.ts";
@@ -14,10 +14,11 @@ import { type Chart, type ChartCurve, type ChartLevel, type Table, withInterval 
 export const ERROR_TITLE = "mean squared error (normalised action units²)";
 
 /** The outer axis of every figure that has one. */
-export function stepAxis({ probe_steps: steps, tau, video_steps }: ProbeResult): Chart["x"] {
+export function stepAxis(result: ProbeResult): Chart["x"] {
+  const { probe_steps: steps, tau, video_steps } = result;
   const round = (time: number) => String(Number(time.toFixed(3)));
   return {
-    title: `${AXIS_NAME} denoising step k of ${video_steps}; below it the flow time τ (1 noise, 0 clean)`,
+    title: `${axisStep(result)} k of ${video_steps}; below it the flow time τ (1 noise, 0 clean)`,
     all: steps.map((step, k) => ({ at: step, name: `${step} (τ ${round(tau[k])})` })),
     ticks: roundIndices(steps, 8).map((k) => ({ at: steps[k], label: `${steps[k]}\n${round(tau[k])}` })),
   };
@@ -51,9 +52,9 @@ export function videoChart(result: ProbeResult): Chart {
   return {
     id: "video-axis",
     title: iterates
-      ? "Denoising axis: the clean estimate after each step"
-      : `${AXIS_TITLE} axis: a full decode from the hidden states of each step`,
-    alt: `Error of the decoded actions by ${AXIS_NAME} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
+      ? `${axisTitle(result)} axis: the clean estimate after each step`
+      : `${axisTitle(result)} axis: a full decode from the hidden states of each step`,
+    alt: `Error of the decoded actions by ${axisName(result)} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
     notes: [
       `Horizontal lines are floors and controls, measured to the ${to}: what a policy scores that ignores the scene. ${bandsWords(result)}`,
       ...(iterates
@@ -157,7 +158,7 @@ function videoTable(result: ProbeResult): Table {
   ].sort((a, b) => a.calls - b.calls);
   const to = ["to the true actions", `to the decode at step ${lastStep(result)}`];
   return {
-    caption: `${AXIS_TITLE} axis and whole schedules by cost: ${ERROR_TITLE}`,
+    caption: `${axisTitle(result)} axis and whole schedules by cost: ${ERROR_TITLE}`,
     head: [
       "way",
       "network calls",
@@ -238,7 +239,7 @@ export function actionChart(result: ProbeResult): Chart | null {
     y ? [{ name, x: upTo(y), y, color: COLOUR.nullCurve, dash: "dot", width: 2 }] : [];
   return {
     id: "action-axis",
-    title: `Action axis: inside the decode at ${AXIS_NAME} step ${lastStep(result)}`,
+    title: `Action axis: inside the decode at ${axisName(result)} step ${lastStep(result)}`,
     alt: "Error of the iterate and of the one-jump estimate by action step, with the null curve of a straight flow. The numbers are in the table below.",
     notes: [
       "The dotted null is what a straight flow between the same two ends gives, whatever was learned: an iterate that follows it shows the arithmetic of the sampler. " +

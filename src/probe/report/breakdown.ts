@@ -1,7 +1,7 @@
 /** The outer axis taken apart: by action dimension, by position in the chunk, by episode. E, K, D, T: result.ts. */
 import { COLOUR, faded } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, roundIndices, short } from "../result/sentences.ts";
+import { axisName, lastStep, roundIndices, short } from "../result/sentences.ts";
 import { ERROR_TITLE, floorLevels, stepAxis } from "./axes.ts";
 import type { Chart, ChartCurve, ChartLevel, Table } from "./chart.ts";
 
@@ -39,7 +39,7 @@ export function dimensionChart(result: ProbeResult): Chart {
   return {
     id: "dimensions",
     title: `By action dimension, ${words}`,
-    alt: `A curve for each of ${shown.length} action dimensions by ${AXIS_NAME} step. The numbers are in the table below.`,
+    alt: `A curve for each of ${shown.length} action dimensions by ${axisName(result)} step. The numbers are in the table below.`,
     notes: [
       "Each dimension in its own normalised units. Floors and controls are known as means over all dimensions only." +
         (shown.length < names.length
@@ -73,7 +73,7 @@ export function dataUnitsTable(result: ProbeResult): Table | undefined {
   const names = action_names.slice(0, MOST.dimensions);
   return {
     caption: `Root mean squared error to ${to}, in the data's units`,
-    head: [`${AXIS_NAME} step`, ...names.map((name, d) => `${name} (${action_units[d] ?? "?"})`)],
+    head: [`${axisName(result)} step`, ...names.map((name, d) => `${name} (${action_units[d] ?? "?"})`)],
     rows: probe_steps.map((step, k) => [
       String(step),
       ...names.map((_, d) => short(Math.sqrt(values[k][d]))),
@@ -89,7 +89,7 @@ export function positionChart(result: ProbeResult): Chart {
   return {
     id: "positions",
     title: `By position in the chunk, ${words}`,
-    alt: `A curve for each of ${kept.length} ${AXIS_NAME} steps over the ${T} positions of a chunk. The numbers are in the table below.`,
+    alt: `A curve for each of ${kept.length} ${axisName(result)} steps over the ${T} positions of a chunk. The numbers are in the table below.`,
     notes: [
       "From the earliest probed step (faint) to the last (full colour, squares). Floors and controls are known as means over all positions only.",
     ],
@@ -126,7 +126,7 @@ export function episodeChart(result: ProbeResult): Chart {
     title: truth
       ? `By episode: MSE(k) − MSE(${steps[last]}) to the true actions`
       : `By episode, to the decode at step ${steps[last]}`,
-    alt: `A curve for each of ${rows.length} episodes by ${AXIS_NAME} step. The numbers are in the table below.`,
+    alt: `A curve for each of ${rows.length} episodes by ${axisName(result)} step. The numbers are in the table below.`,
     notes: [
       `A thin line is an episode, the mean over its seeds; the thick one is the mean over ${episodes.length === 1 ? "the one episode" : `all ${episodes.length}`}. ` +
         (truth ? "Intervals and verdict are drawn from how these lines scatter." : ""),

@@ -6,7 +6,7 @@ import type { HeatMap } from "./grid.ts";
 import { dashesOf, marker, paint } from "./look.ts";
 import { type Html, markup } from "./markup.ts";
 import { stillImage } from "./still.ts";
-import { AXIS_NAME, short } from "../result/sentences.ts";
+import { short } from "../result/sentences.ts";
 
 /** A plot's place with its legend above and its numbers below. */
 export function chartFigure(chart: Chart, drawing: Drawing, tables: readonly Table[]): Html {
@@ -28,11 +28,11 @@ export function chartFigure(chart: Chart, drawing: Drawing, tables: readonly Tab
   </figure>`;
 }
 
-export function heatFigure({ id, title, alt, notes, scale, across, drawing, table }: HeatMap): Html {
+export function heatFigure({ id, title, alt, notes, scale, across, up, drawing, table }: HeatMap): Html {
   return markup`<figure aria-labelledby="${id}-title">
     <h3 id="${id}-title">${title}</h3>
     <p class="scale">${short(scale[0])}<span aria-hidden="true"></span>${short(scale[1])}</p>
-    <p class="axis">${AXIS_NAME} step k</p>
+    <p class="axis">${up}</p>
     <div
       class="plot"
       id="${id}"

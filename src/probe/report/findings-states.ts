@@ -1,6 +1,6 @@
 /** Findings on controls, seeds and hidden states: whether the action uses its context, what chance changes, what steps change. */
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, short } from "../result/sentences.ts";
+import { lastStep, seedName, short } from "../result/sentences.ts";
 import { spreadSentences } from "../result/spread.ts";
 import { withInterval } from "./chart.ts";
 import { portion } from "./words.ts";
@@ -41,23 +41,28 @@ export function controls(result: ProbeResult): string {
     .join(" ");
 }
 
+const isOne = (seeds: readonly number[] | "same"): boolean => seeds !== "same" && seeds.length === 1;
+
 export function seeds(result: ProbeResult): string | null {
-  const { between_seeds, video_axis, probe_steps: steps, video_seeds } = result;
+  const { between_seeds, video_axis, probe_steps: steps, video_seeds, action_seeds } = result;
   const { video, action } = between_seeds;
   const last = steps.length - 1;
   if (video === null && action === null)
-    return `One ${AXIS_NAME} seed and one action seed were run, so it is not known how far apart equally good answers lie.`;
+    return `One ${seedName(result)}${isOne(action_seeds) ? " and one action seed were" : " was"} run, so it is not known how far apart equally good answers lie.`;
   const parts: string[] = [];
   if (video !== null) {
     // The earliest step from which on every probed one is nearer to the last than seeds are to each other.
     let from = last;
     while (from > 0 && video_axis.mse_to_last[from - 1] < video) from--;
     parts.push(
-      `The last decodes of two of the ${video_seeds.length} ${AXIS_NAME} seeds differ by ${short(video)} (mean squared).`,
-      from < last
-        ? `From step ${steps[from]} on, decodes are nearer to their last than that (${short(video_axis.mse_to_last[from])} at ${steps[from]}): what later steps change is less than what chance changes.`
-        : "The decode of every earlier probed step is farther from its last than that.",
+      `The last decodes of two of the ${video_seeds.length} ${seedName(result)}s differ by ${short(video)} (mean squared).`,
     );
+    if (last > 0)
+      parts.push(
+        from < last
+          ? `From step ${steps[from]} on, decodes are nearer to their last than that (${short(video_axis.mse_to_last[from])} at ${steps[from]}): what later steps change is less than what chance changes.`
+          : `The decode of step ${steps[last - 1]}, the last but one that was probed, is no nearer to its last than that.`,
+      );
   }
   if (action !== null) parts.push(`Two action seeds differ by ${short(action)}.`);
   return parts.join(" ");
@@ -70,7 +75,7 @@ export function ambiguity(result: ProbeResult): string | null {
   const values = new Set(
     result.episode_labels.flatMap((labels) => (Object.hasOwn(labels, "ambiguity") ? [labels.ambiguity] : [])),
   );
-  if (values.size < 2) return null;
+  if (values.size < 2 || result.spread_by_label.length > 0) return null;
   return "The data say which prompts are ambiguous, but one seed was run, so it is not known whether their answers lie farther apart; --video-seeds 2 measures it.";
 }
 

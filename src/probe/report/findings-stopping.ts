@@ -1,6 +1,6 @@
 /** Findings on stopping early: single runs, whether one episode decides, the oracle, exit rules, shorter schedules. */
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, short } from "../result/sentences.ts";
+import { lastStep, seedName, short } from "../result/sentences.ts";
 import type { ExitRuleResult } from "../result/stopping.ts";
 import { percent, signalWords } from "../result/stopping-words.ts";
 import { count } from "../result/words.ts";
@@ -16,7 +16,7 @@ export function singleRuns({ non_monotone: found }: ProbeResult): string | null 
     ? [to_truth, "error to the true actions"]
     : [to_last, "distance to the last decode"];
   return (
-    `Of the ${curves} single curves (one for each episode and seeds) ${percent(shares.any)} rise somewhere: a later probed step has a larger ${words} than an earlier one` +
+    `Of ${count(curves, "single curve")} (one for each episode and seeds) ${percent(shares.any)} rise somewhere: a later probed step has a larger ${words} than an earlier one` +
     (shares.beyond && tolerance !== null
       ? `; by more than the margin of ${short(tolerance)}, ${percent(shares.beyond)}.`
       : ".") +
@@ -59,8 +59,13 @@ export function oracle(result: ProbeResult): string | null {
     .sort((a, b) => b.n - a.n);
   const shown = counts.slice(0, 4).map(({ step, n }) => `${step} in ${n}`);
   const least = found.regret.indexOf(Math.min(...found.regret));
+  const episodes = found.per_episode.length;
+  const best =
+    counts.length > 1
+      ? `The best probed step differs from episode to episode: ${shown.join(", ")}${counts.length > shown.length ? ", …" : ""}.`
+      : `The best probed step is ${counts[0].step}${episodes === 1 ? "" : ` in each of the ${episodes} episodes`}.`;
   return (
-    `The best probed step differs from episode to episode: ${shown.join(", ")}${counts.length > shown.length ? ", …" : ""}. ` +
+    `${best} ` +
     `An oracle that knew it would reach ${estimate(found.error)}; the best single step, ${steps[least]}, misses that by ` +
     `${withInterval(found.regret[least], found.regret_interval?.[least])}, the last by ${withInterval(found.regret.at(-1)!, found.regret_interval?.at(-1))}. ` +
     "That is the most that stopping episode by episode could gain, and part of it is chance: the least of several noisy errors is always small."
@@ -71,7 +76,7 @@ export function exitRules(result: ProbeResult): string | null {
   const { exit_rules: found, oracle_step } = result;
   if (!found)
     return oracle_step && result.probe_steps.length > 1
-      ? `Rules that stop by a signal were not judged: it takes 8 independent episodes to choose on one half and judge on the other, and there are ${result.interval.clusters}.`
+      ? `Rules that stop by a signal were not judged: it takes 8 independent episodes to choose on one half and judge on the other, and there ${result.interval.clusters === 1 ? "is" : "are"} ${result.interval.clusters}.`
       : null;
   const goals = [
     ["least_error", "Chosen for the least error"],
@@ -82,10 +87,10 @@ export function exitRules(result: ProbeResult): string | null {
     const fixed = own.find(({ signal }) => signal === "fixed");
     const others = own.filter((rule) => rule.against_fixed);
     if (!fixed || others.length === 0) return [];
-    return [`${words}, ${compared(others, fixed, goal)}`];
+    return [`${words}, ${compared(result, others, fixed, goal)}`];
   });
   const better = found.rules.filter((rule) => (rule.against_fixed?.error.interval?.high ?? 0) < 0);
-  const names = [...new Set(better.map(({ signal }) => signalWords(signal)))];
+  const names = [...new Set(better.map(({ signal }) => signalWords(signal, result)))];
   return [
     "Thresholds are chosen on one half of the episodes and judged on the other.",
     ...parts,
@@ -93,12 +98,13 @@ export function exitRules(result: ProbeResult): string | null {
       ? "No rule is shown to err less than one step for all."
       : `Shown to err less than one step for all: ${names.join(", ")} (not corrected for their number).`,
     ...(found.rules.some(({ signal }) => signal === "spread_over_video_seeds")
-      ? [`A rule by the spread over ${AXIS_NAME} seeds has to follow all of them.`]
+      ? [`A rule by the spread over ${seedName(result)}s has to follow all of them.`]
       : []),
   ].join(" ");
 }
 
 function compared(
+  result: ProbeResult,
   others: readonly ExitRuleResult[],
   fixed: ExitRuleResult,
   goal: ExitRuleResult["goal"],
@@ -108,21 +114,20 @@ function compared(
   )[0];
   return (
     `one step for all saves ${short(fixed.steps_saved)} steps (error ${short(fixed.error.mean)}, regret to the oracle ${short(fixed.regret.mean)}), ` +
-    `and of the rules ${signalWords(best.signal)} comes ${goal === "least_error" ? "nearest to the oracle" : "farthest"}: ${short(best.steps_saved)} steps ` +
+    `and of the rules ${signalWords(best.signal, result)} comes ${goal === "least_error" ? "nearest to the oracle" : "farthest"}: ${short(best.steps_saved)} steps ` +
     `(error ${short(best.error.mean)}, regret ${short(best.regret.mean)}; error less that of one step for all ${estimate(best.against_fixed!.error)}).`
   );
 }
 
 export function shorterSchedules(result: ProbeResult): string | null {
   const { budget_axis: axis } = result;
-  if (!axis?.mse_to_truth) return null;
+  if (!axis) return null;
+  const errors = axis.mse_to_truth ?? axis.mse_to_last;
+  const ends = axis.mse_to_truth ? axis.interval.mse_to_truth : axis.interval.mse_to_last;
   const last = axis.steps.length - 1;
   const each = axis.steps
     .slice(0, -1)
-    .map(
-      (steps, b) =>
-        `${count(steps, "step")} ${withInterval(axis.mse_to_truth![b], axis.interval.mse_to_truth?.[b])}`,
-    );
+    .map((steps, b) => `${count(steps, "step")} ${withInterval(errors[b], ends?.[b])}`);
   if (each.length === 0) return null;
   const pairs = (axis.equal_cost ?? []).map(({ budget, stop, difference, interval }) => {
     const words =
@@ -134,7 +139,9 @@ export function shorterSchedules(result: ProbeResult): string | null {
     return `a whole schedule of ${budget} ${words} than stopping at ${stop} (difference ${withInterval(difference, interval)})`;
   });
   return (
-    `Whole schedules read at their ends miss the true actions by: ${each.slice(0, 6).join(", ")}; the longest, ${axis.steps[last]}, by ${short(axis.mse_to_truth[last])}.` +
+    (axis.mse_to_truth
+      ? `Whole schedules read at their ends miss the true actions by: ${each.slice(0, 6).join(", ")}; the longest, ${axis.steps[last]}, by ${short(errors[last])}.`
+      : `Whole schedules read at their ends lie from the last decode by: ${each.slice(0, 6).join(", ")}.`) +
     (pairs.length > 0 ? ` At equal cost ${pairs.slice(0, 4).join("; ")}.` : "") +
     ` That is another question than stopping after k of ${lastStep(result)} steps.`
   );

@@ -4,14 +4,7 @@
  */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ProbeResult } from "../result/result.ts";
-import {
-  AXIS_TITLE,
-  coverageSentence,
-  lastStep,
-  listOf,
-  sampleSentence,
-  short,
-} from "../result/sentences.ts";
+import { axisTitle, coverageSentence, lastStep, listOf, sampleSentence, short } from "../result/sentences.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
 import { ambiguity, byPart, controls, hiddenStates, seeds } from "./findings-states.ts";
@@ -151,18 +144,23 @@ function insideAction(result: ProbeResult): string | null {
 }
 
 function recordedFuture(result: ProbeResult): string | null {
-  const { oracle_axis, oracle_axis_interval, video_axis, probe_steps } = result;
+  const { oracle_axis, oracle_axis_interval, video_axis, video_axis_interval, probe_steps } = result;
   if (!oracle_axis) return null;
   const k = probe_steps.length - 1;
   const [known, own] = [oracle_axis.mse_to_truth, video_axis.mse_to_truth];
+  const [ends, ownEnds] = [oracle_axis_interval, video_axis_interval].map((axis) => axis?.mse_to_truth?.[k]);
   if (!known || !own)
     return "Decodes from the recorded future were made, but the true actions are not known.";
   return (
     `With the recorded future in place of the imagined one the error at step ${probe_steps[k]} is ` +
-    `${withInterval(known[k], oracle_axis_interval?.mse_to_truth?.[k])}, ${portion(known[k], own[k])} that with the imagined one: ` +
-    (known[k] < own[k]
-      ? "part of the error lies in what was imagined."
-      : "what was imagined is not where the error lies.")
+    `${withInterval(known[k], ends)}, ${portion(known[k], own[k])} that with the imagined one: ` +
+    (known[k] >= own[k]
+      ? "nothing shows that the error lies in what was imagined."
+      : !(ends && ownEnds)
+        ? "part of the error may lie in what was imagined; without intervals this is a hint at most."
+        : ends.high < ownEnds.low
+          ? "part of the error lies in what was imagined."
+          : "part of the error may lie in what was imagined; the intervals overlap, so this is a hint at most.")
   );
 }
 
@@ -182,11 +180,13 @@ function intervals(result: ProbeResult): string {
 
 function limits(result: ProbeResult): string {
   const { probe_steps: steps, video_steps } = result;
-  const gaps = steps.length - 1 < video_steps;
+  const gaps = steps.some((step, k) => k > 0 && step - steps[k - 1] > 1);
   return [
     result.statement,
     `The numbers are of ${sampleSentence(result)}.`,
-    ...(gaps ? [`${AXIS_TITLE} steps between the probed ones (${steps.join(", ")}) were not measured.`] : []),
+    ...(gaps
+      ? [`${axisTitle(result)} steps between the probed ones (${steps.join(", ")}) were not measured.`]
+      : []),
     `Stopping after k of ${video_steps} steps is another question than a schedule of k steps.`,
   ].join(" ");
 }

@@ -4,7 +4,7 @@
  */
 import { type Plain } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, roundIndices, short } from "../result/sentences.ts";
+import { axisName, lastStep, roundIndices, short } from "../result/sentences.ts";
 import { fractions, nullToFinal } from "../statistics/null-curve.ts";
 import type { Drawing, Table } from "./chart.ts";
 
@@ -18,6 +18,8 @@ export interface HeatMap {
   readonly scale: readonly [number, number];
   /** what its columns are */
   readonly across: string;
+  /** what its rows are */
+  readonly up: string;
   readonly drawing: Drawing;
   readonly table: Table;
 }
@@ -27,7 +29,7 @@ export function heatMaps(result: ProbeResult): HeatMap[] {
   const { grid, action_times: times } = result;
   if (!grid) return [];
   const truth = grid.iterate.to_truth !== null && grid.one_jump.to_truth !== null;
-  const to = truth ? "the true actions" : `the decode at ${AXIS_NAME} step ${lastStep(result)}`;
+  const to = truth ? "the true actions" : `the decode at ${axisName(result)} step ${lastStep(result)}`;
   const floor = truth ? result.floors.hold_still?.to_truth : result.floors.hold_still?.to_last;
   const floorWords = floor
     ? `Hold still scores ${short(floor.mean)}.`
@@ -43,7 +45,7 @@ export function heatMaps(result: ProbeResult): HeatMap[] {
       id: "grid-iterate",
       title: `Grid, iterate, to ${to}`,
       values: truth ? grid.iterate.to_truth! : grid.iterate.to_last,
-      notes: `${floorWords} The rightmost column is the full decode of each ${AXIS_NAME} step.`,
+      notes: `${floorWords} The rightmost column is the full decode of each ${axisName(result)} step.`,
       floor: floor?.mean,
     }),
     heatMap(result, {
@@ -88,7 +90,7 @@ function heatMap(result: ProbeResult, cells: Cells): HeatMap {
   const { id, title, values, notes, floor, linear = false } = cells;
   const { probe_steps: steps } = result;
   const nameOf = (n: number): number => cells.columns?.[n] ?? n;
-  const across = cells.columns ? `${AXIS_NAME} step` : "action step";
+  const across = cells.columns ? `${axisName(result)} step` : "action step";
   const all = Array.from({ length: values[0].length }, (_, n) => n);
   const rows = roundIndices(steps, MOST);
   const columns = roundIndices(all.map(nameOf), MOST);
@@ -134,8 +136,9 @@ function heatMap(result: ProbeResult, cells: Cells): HeatMap {
   return {
     id,
     title,
-    alt: `Colours of ${rows.length} ${AXIS_NAME} steps by ${columns.length} ${across}s. The numbers are in the table below.`,
+    alt: `Colours of ${rows.length} ${axisName(result)} steps by ${columns.length} ${across}s. The numbers are in the table below.`,
     across,
+    up: `${axisName(result)} step k`,
     notes: [
       `The scale is ${linear ? "linear" : "logarithmic"}. ${notes}${whole ? "" : " Some steps are left out; probe.json has all."}`,
     ],
@@ -165,7 +168,7 @@ function heatMap(result: ProbeResult, cells: Cells): HeatMap {
     },
     table: cells.table ?? {
       caption: title,
-      head: [`${AXIS_NAME} step \\ ${across}`, ...columns.map(String)],
+      head: [`${axisName(result)} step \\ ${across}`, ...columns.map(String)],
       rows: rows.map((k) => [
         String(steps[k]),
         ...columns.map((n) => {

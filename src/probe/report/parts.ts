@@ -1,7 +1,7 @@
 /** Errors by what dimensions mean: degrees, moments, the data's units, beside the squared error in normalised ones. */
 import { COLOUR } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, short } from "../result/sentences.ts";
+import { axisName, lastStep, short } from "../result/sentences.ts";
 import { stepAxis } from "./axes.ts";
 import { type Chart, type ChartCurve, type Table, withInterval } from "./chart.ts";
 
@@ -49,7 +49,7 @@ function partChart(result: ProbeResult, part: Part, index: number): Chart {
   return {
     id: `part-${index}`,
     title: `${name}: ${MEANING[kind]}${unitOf(part)}`,
-    alt: `Error of ${name} by ${AXIS_NAME} step. The numbers are in the table below.`,
+    alt: `Error of ${name} by ${axisName(result)} step. The numbers are in the table below.`,
     notes: [
       "Floors and controls are known in normalised units only; here 0 is the reference itself." +
         (kind === "event" && pace !== null ? ` A position is ${short(pace)} s.` : "") +

@@ -1,7 +1,7 @@
 /** How far the answers of different seeds lie apart, by what the data say of an episode. */
 import { COLOUR } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, short } from "../result/sentences.ts";
+import { axisName, seedName, short } from "../result/sentences.ts";
 import { ERROR_TITLE, floorLevels, stepAxis } from "./axes.ts";
 import { type Chart, type Table, withInterval } from "./chart.ts";
 
@@ -24,8 +24,8 @@ function spreadChart(result: ProbeResult, spread: Spread, index: number): Chart 
   const own = result.between_seeds[seeds];
   return {
     id: `spread-${index}`,
-    title: `Spread over ${seeds === "video" ? AXIS_NAME : "action"} seeds by ${label}`,
-    alt: `How far the decodes of two seeds lie apart, by ${AXIS_NAME} step, for ${values.length} values of ${label}. The numbers are in the table below.`,
+    title: `Spread over ${seeds === "video" ? seedName(result) : "action seed"}s by ${label}`,
+    alt: `How far the decodes of two seeds lie apart, by ${axisName(result)} step, for ${values.length} values of ${label}. The numbers are in the table below.`,
     notes: [
       "Mean squared difference of the decodes of two seeds, over all pairs. Prompts that leave something open may have several right answers, which lie apart." +
         (contrast

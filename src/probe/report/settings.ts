@@ -1,7 +1,7 @@
 /** What a run was made with and of, as rows of a table, and a command that makes it again. */
 import type { ProbeResult } from "../result/result.ts";
 import type { ReportRun } from "./run.ts";
-import { AXIS_NAME, sampleSentence, short } from "../result/sentences.ts";
+import { axisName, sampleSentence, seedName, short } from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
 
 type Row = readonly [name: string, value: string];
@@ -9,12 +9,12 @@ type Row = readonly [name: string, value: string];
 export function settingRows(result: ProbeResult): Row[] {
   const { verdict, interval, action_seeds } = result;
   return [
-    [`${AXIS_NAME} steps`, String(result.video_steps)],
+    [`${axisName(result)} steps`, String(result.video_steps)],
     ["probed steps", result.probe_steps.join(", ")],
     ["action steps", result.action_steps === 0 ? "none: one evaluation" : String(result.action_steps)],
     ["sample", sampleSentence(result)],
-    [`${AXIS_NAME} seeds`, result.video_seeds.join(", ")],
-    ["action seeds", action_seeds === "same" ? `the ${AXIS_NAME} seed's own` : action_seeds.join(", ")],
+    [`${seedName(result)}s`, result.video_seeds.join(", ")],
+    ["action seeds", action_seeds === "same" ? `the ${seedName(result)}'s own` : action_seeds.join(", ")],
     ["chunk", `${result.chunk_length} actions of ${result.action_names.length} dimensions`],
     [
       "dimensions",

@@ -1,7 +1,7 @@
 /** What the hidden states do from step to step, whatever is decoded from them: similarity between probed steps with its null. */
 import { COLOUR } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { AXIS_NAME, lastStep, roundIndices, short } from "../result/sentences.ts";
+import { axisName, lastStep, roundIndices, short } from "../result/sentences.ts";
 import { stepAxis } from "./axes.ts";
 import type { Chart, Table } from "./chart.ts";
 import { type HeatMap, similarityMap } from "./grid.ts";
@@ -29,7 +29,7 @@ export function similarityChart(result: ProbeResult): Chart | null {
   return {
     id: "similarity",
     title: `Hidden states: how alike each step's are to those of step ${last}`,
-    alt: `Centred cosine and linear CKA of the hidden states of each ${AXIS_NAME} step with those of step ${last}, each with its null. The numbers are in the table below.`,
+    alt: `Centred cosine and linear CKA of the hidden states of each ${axisName(result)} step with those of step ${last}, each with its null. The numbers are in the table below.`,
     notes: [
       `${sampleWords(found)} Dotted nulls: the same with the tokens of one step shuffled. Only what lies above its null tells that the states have something in common; and states may be alike while the action is not, or the other way round.`,
     ],
@@ -71,16 +71,12 @@ function between(nulls: readonly (readonly number[])[]): string {
   return `With shuffled tokens, the null, it is ${short(Math.min(...all))} to ${short(Math.max(...all))}.`;
 }
 
-function matrixTable(
-  { probe_steps: steps }: ProbeResult,
-  title: string,
-  values: number[][],
-  nulls: number[][],
-): Table {
+function matrixTable(result: ProbeResult, title: string, values: number[][], nulls: number[][]): Table {
+  const { probe_steps: steps } = result;
   const kept = roundIndices(steps, MOST_STEPS);
   return {
     caption: `${title}: mean over episodes and seeds, in brackets the null`,
-    head: [`${AXIS_NAME} step`, ...kept.map((k) => String(steps[k]))],
+    head: [`${axisName(result)} step`, ...kept.map((k) => String(steps[k]))],
     rows: kept.map((i) => [
       String(steps[i]),
       ...kept.map((j) => `${short(values[i][j])} (${short(nulls[i][j])})`),

@@ -14,7 +14,8 @@ const MOST = 200;
 const GOALS = { least_error: "least error", fewest_steps: "fewest steps within the margin" } as const;
 
 /** Each rule on episodes that did not choose its threshold, a table a goal; none where none was judged. */
-export function exitRulesTables({ exit_rules: found }: ProbeResult): Table[] {
+export function exitRulesTables(result: ProbeResult): Table[] {
+  const { exit_rules: found } = result;
   if (!found) return [];
   const { rules, last, oracle } = found;
   const chosen = ({ thresholds, signal }: ExitRuleResult): string =>
@@ -37,7 +38,7 @@ export function exitRulesTables({ exit_rules: found }: ProbeResult): Table[] {
       ],
       rows: [
         ...own.map((rule) => [
-          ...[signalWords(rule.signal), short(rule.steps_saved), estimate(rule.error)],
+          ...[signalWords(rule.signal, result), short(rule.steps_saved), estimate(rule.error)],
           rule.against_fixed ? estimate(rule.against_fixed.error) : "–",
           ...[estimate(rule.regret), chosen(rule), short(rule.calls), short(rule.reads)],
         ]),
@@ -104,7 +105,7 @@ export function costChart(result: ProbeResult, seconds?: Seconds): Chart | null 
       }),
       ...signals.flatMap((signal, i) =>
         curve(
-          `rule: ${signalWords(signal ?? "?")}`,
+          `rule: ${signalWords(signal ?? "?", result)}`,
           of("rule").filter((point) => point.signal === signal),
           { color: colours[i % colours.length], symbol: marks[i % marks.length], points: true },
         ),
@@ -139,7 +140,7 @@ function costTable(result: ProbeResult, points: readonly ParetoResult[], seconds
       ? `stopped after ${steps} of ${result.video_steps}`
       : way === "budget"
         ? `whole schedule of ${steps}`
-        : `rule: ${signalWords(signal ?? "?")}, ${goal ? GOALS[goal] : "?"}`;
+        : `rule: ${signalWords(signal ?? "?", result)}, ${goal ? GOALS[goal] : "?"}`;
   return {
     caption: `Cost against error: ${ERROR_TITLE}, to the true actions; step ${lastStep(result)} is the last`,
     head: [

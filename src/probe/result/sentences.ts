@@ -4,10 +4,21 @@ import { count } from "./words.ts";
 
 export { listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
 
-/** What the steps are steps of. */
-export const AXIS_NAME = "video";
+/** There is no video where what is denoised is what is read. */
+const isVideo = ({ iterate_axis }: Pick<ProbeResult, "iterate_axis">): boolean => iterate_axis === null;
+
+/** What the steps are steps of: "video", or "denoising" where that is all they are. */
+export const axisName = (result: Pick<ProbeResult, "iterate_axis">): string =>
+  isVideo(result) ? "video" : "denoising";
 /** The same at the beginning of a sentence. */
-export const AXIS_TITLE = AXIS_NAME[0].toUpperCase() + AXIS_NAME.slice(1);
+export const axisTitle = (result: Pick<ProbeResult, "iterate_axis">): string =>
+  isVideo(result) ? "Video" : "Denoising";
+/** How a step of the axis is called where it stands alone, as below a figure. */
+export const axisStep = (result: Pick<ProbeResult, "iterate_axis">): string =>
+  isVideo(result) ? "video denoising step" : "denoising step";
+/** What `video_seeds` are seeds of. */
+export const seedName = (result: Pick<ProbeResult, "iterate_axis">): string =>
+  isVideo(result) ? "video seed" : "noise seed";
 
 /** The last step that was probed: the schedule's N, or the last of it that can be read. */
 export const lastStep = ({ probe_steps }: ProbeResult): number => probe_steps[probe_steps.length - 1];
@@ -15,10 +26,10 @@ export const lastStep = ({ probe_steps }: ProbeResult): number => probe_steps[pr
 /** The answer in a few words. */
 export function verdictHeadline(result: ProbeResult): string {
   const { step } = result.verdict;
-  if (step === null) return `Sufficient ${AXIS_NAME} step: undetermined.`;
+  if (step === null) return `Sufficient ${axisName(result)} step: undetermined.`;
   const last = lastStep(result);
-  if (step === last) return `Sufficient ${AXIS_NAME} step: none before the last, ${last}.`;
-  return `Sufficient ${AXIS_NAME} step: ${step} of ${result.video_steps}.`;
+  if (step === last) return `Sufficient ${axisName(result)} step: none before the last, ${last}.`;
+  return `Sufficient ${axisName(result)} step: ${step} of ${result.video_steps}.`;
 }
 
 /** The answer to the probe's question with its reasons, or why there is none. */
@@ -40,13 +51,16 @@ export function coverageSentence({ interval }: ProbeResult): string {
 }
 
 /** How much was measured. */
-export function sampleSentence({ episodes, interval, video_seeds, action_seeds }: ProbeResult): string {
+export function sampleSentence(result: ProbeResult): string {
+  const { episodes, interval, video_seeds, action_seeds } = result;
   const copies = episodes.length - interval.clusters;
   return [
     count(episodes.length, "episode") + (copies > 0 ? ` (${interval.clusters} independent)` : ""),
-    count(video_seeds.length, `${AXIS_NAME} seed`),
+    count(video_seeds.length, seedName(result)),
     ...(action_seeds === "same"
-      ? ["the same seed for the action"]
+      ? isVideo(result)
+        ? ["the same seed for the action"]
+        : []
       : [count(action_seeds.length, "action seed")]),
   ].join(" × ");
 }

@@ -1,6 +1,6 @@
 /** What the spread over seeds says of prompts that leave something open, in words. */
 import type { ProbeResult } from "./result.ts";
-import { lastStep } from "./sentences.ts";
+import { lastStep, seedName } from "./sentences.ts";
 import { short } from "./words.ts";
 
 /** A sentence for each kind of seeds of which there were several; none where the data do not say what is ambiguous. */
@@ -17,7 +17,7 @@ export function spreadSentences(result: ProbeResult): string[] {
           ? "spread less"
           : "are not shown to spread more or less";
     return [
-      `Over ${seeds} seeds ambiguous prompts ${words} than unambiguous ones: by ${by} (mean squared, decodes at step ${lastStep(result)}).`,
+      `Over ${seeds === "video" ? seedName(result) : "action seed"}s ambiguous prompts ${words} than unambiguous ones: difference ${by} (mean squared, decodes at step ${lastStep(result)}).`,
     ];
   });
 }

@@ -1,8 +1,8 @@
 /** What is known of stopping early, in the words that report and terminal share. */
 import type { Estimate } from "../statistics/estimate.ts";
 import type { ProbeResult } from "./result.ts";
-import { AXIS_NAME } from "./sentences.ts";
-import { short } from "./words.ts";
+import { seedName } from "./sentences.ts";
+import { count, short } from "./words.ts";
 
 const SIGNALS: Readonly<Record<string, string>> = {
   fixed: "one step for all",
@@ -10,12 +10,13 @@ const SIGNALS: Readonly<Record<string, string>> = {
   tap_drift: "drift of the hidden states",
   action_change: "change of the action",
   spread_over_action_seeds: "spread over action seeds",
-  spread_over_video_seeds: `spread over ${AXIS_NAME} seeds`,
 };
 
 /** A signal's name in words; one that is not known here as it is. */
-export const signalWords = (signal: string): string =>
-  Object.hasOwn(SIGNALS, signal) ? SIGNALS[signal] : signal;
+export function signalWords(signal: string, result: Pick<ProbeResult, "iterate_axis">): string {
+  if (signal === "spread_over_video_seeds") return `spread over ${seedName(result)}s`;
+  return Object.hasOwn(SIGNALS, signal) ? SIGNALS[signal] : signal;
+}
 
 /** A share with its interval, such as "31 % [0, 96]". */
 export function percent({ mean, interval }: Estimate): string {
@@ -41,7 +42,9 @@ export function stoppingSentences(result: ProbeResult): string[] {
         : "is not shown to err less or more than";
   return [
     ...(non_monotone && beyond
-      ? [`Of ${non_monotone.curves} single curves ${percent(beyond)} rise by more than the margin somewhere.`]
+      ? [
+          `Of ${count(non_monotone.curves, "single curve")} ${percent(beyond)} rise by more than the margin somewhere.`,
+        ]
       : []),
     ...(leave_one_out && verdict.step !== null
       ? [
@@ -50,8 +53,8 @@ export function stoppingSentences(result: ProbeResult): string[] {
       : []),
     ...(best && against
       ? [
-          `Of rules that stop by a signal, chosen on one half of the episodes and judged on the other, ${signalWords(best.signal)} comes out best: ` +
-            `it ${words} one step for all (by ${short(against.mean)}${against.interval ? ` [${short(against.interval.low)}, ${short(against.interval.high)}]` : ""}) and saves ${short(best.steps_saved)} steps.`,
+          `Of rules that stop by a signal, chosen on one half of the episodes and judged on the other, ${signalWords(best.signal, result)} comes out best: ` +
+            `it ${words} one step for all (difference ${short(against.mean)}${against.interval ? ` [${short(against.interval.low)}, ${short(against.interval.high)}]` : ""}) and saves ${short(best.steps_saved)} steps.`,
         ]
       : []),
   ];

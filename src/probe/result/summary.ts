@@ -4,12 +4,13 @@ import type { Estimate } from "../statistics/estimate.ts";
 import type { Reference } from "../figure/style.ts";
 import type { Levels, ProbeResult } from "./result.ts";
 import {
-  AXIS_NAME,
-  AXIS_TITLE,
+  axisName,
+  axisTitle,
   coverageSentence,
   lastStep,
   roundIndices,
   sampleSentence,
+  seedName,
   short,
   stepWords,
   verdictSentence,
@@ -48,7 +49,7 @@ export function summaryText(
     `${model.name}, ${model.trained_on === "random" ? "random weights" : `trained: ${model.trained_on}`}, weights ${model.weights_sha256.slice(0, 12)}`,
     `${where}, ${dtype}; ${sampleSentence(result)}${seconds === undefined ? "" : `; ${Math.round(seconds)} s`}`,
     "",
-    `${AXIS_TITLE} axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
+    `${axisTitle(result)} axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
     ...videoTable(result, truth, last),
     "",
     ...budgetTable(result, truth, last),
@@ -167,7 +168,7 @@ function actionTable(result: ProbeResult, truth: boolean, last: boolean): string
     9,
   );
   return [
-    `Action axis: inside the decode at ${AXIS_NAME} step ${lastStep(result)}; null is what a straight flow gives, whatever was learned`,
+    `Action axis: inside the decode at ${axisName(result)} step ${lastStep(result)}; null is what a straight flow gives, whatever was learned`,
     ...table(
       [
         { head: "step", cells: times.map((_, n) => String(n)) },
@@ -230,9 +231,10 @@ function levelTable({ floors, controls, control_differences }: ProbeResult, trut
   });
 }
 
-function seedSentences({ between_seeds: { video, action } }: ProbeResult): string[] {
+function seedSentences(result: ProbeResult): string[] {
+  const { video, action } = result.between_seeds;
   const parts = [
-    ...(video === null ? [] : [`two ${AXIS_NAME} seeds differ by ${short(video)}`]),
+    ...(video === null ? [] : [`two ${seedName(result)}s differ by ${short(video)}`]),
     ...(action === null ? [] : [`two action seeds by ${short(action)}`]),
   ];
   return parts.length > 0 ? [`For scale: the last decodes of ${parts.join(", of ")} (mean squared).`] : [];

@@ -107,7 +107,15 @@ function explanation(verdict: Verdict, steps: readonly number[]): string[] {
     const nearest = worse.includes(steps[last - 1])
       ? `step ${steps[last - 1]} is worse by ${short(d)} [${short(low)}, ${short(high)}]`
       : `step ${steps[last - 1]} may be worse by up to ${short(high)}`;
-    parts.push(`No earlier probed step is shown to be as good: ${nearest}, and the margin is ${allowed}.`);
+    // Stepping back ends there, whatever steps before it are.
+    const passed = steps.some((_, i) => i < last && interval![i].high <= margin.value);
+    const head = passed
+      ? `Step ${steps[last - 1]}, the one before the last, is not`
+      : "No earlier probed step is";
+    parts.push(
+      `${head} shown to be as good: ${nearest}, and the margin is ${allowed}.` +
+        (passed ? " A step counts only if every later one is as good too." : ""),
+    );
   }
   if (better.length === last) parts.push("Every earlier probed step is better than the last.");
   else if (better.length > 0) parts.push(`Better than the last: ${listOf(better)}.`);
@@ -115,6 +123,7 @@ function explanation(verdict: Verdict, steps: readonly number[]): string[] {
   if (equivalent.length > 0)
     parts.push(`Equivalent to the last, within ±${short(margin.value)}: ${listOf(equivalent)}.`);
   if (regret && best !== steps[last]) parts.push(regretWords(verdict, steps[last]));
+  if (k === 0 && steps[0] > 1) parts.push(`Before ${steps[0]} nothing was probed.`);
   if (k > 0 && k < last && steps[k] - steps[k - 1] > 1)
     parts.push(`Between ${steps[k - 1]} and ${steps[k]} nothing was probed.`);
   return parts;

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { findings } from "../../../src/probe/report/findings.ts";
 import type { ProbeResult } from "../../../src/probe/result/result.ts";
 import { short } from "../../../src/probe/result/words.ts";
+import { probeResult } from "../../../src/probe/result/result.ts";
+import { summaryText } from "../../../src/probe/result/summary.ts";
 import { withoutInnerSteps } from "../fixture.ts";
 import { countOf, fullResult, resultOf, withoutTruth } from "./cases.ts";
 
@@ -74,7 +76,7 @@ describe("findings", () => {
       beyond: { mean: 0.125, interval: { low: 0, high: 0.3 } },
     };
     expect(about(result, "Single runs")).toMatch(
-      /^Of the 16 single curves .* 50 % \[25, 75\] rise.*, 13 % \[0, 30\]\./,
+      /^Of 16 single curves .* 50 % \[25, 75\] rise.*, 13 % \[0, 30\]\./,
     );
     result.leave_one_out = { runs: 8, left_out: 1, same: 1, range: { least: 20, most: 20 }, undetermined: 0 };
     expect(about(result, "Does one episode decide")).toMatch(
@@ -97,6 +99,68 @@ describe("findings", () => {
     expect(about(result, "Oracle step")).toContain(
       "the best single step, 10, misses that by 0.250, the last by 4.00",
     );
+  });
+
+  it("do not say that the best step differs where it is the same in every episode", () => {
+    const result = resultOf();
+    result.oracle_step!.per_episode = result.oracle_step!.per_episode.map(() => 5);
+    expect(about(result, "Oracle step")).toMatch(/^The best probed step is 5 in each of the 8 episodes\. /);
+    result.oracle_step!.per_episode = [5];
+    expect(about(result, "Oracle step")).toMatch(/^The best probed step is 5\. /);
+  });
+
+  it("speak of prompts that were not run with several seeds only where they were not", () => {
+    const result = fullResult();
+    // Two kinds of ambiguity, and nothing unambiguous to hold them against.
+    for (const spread of result.spread_by_label) spread.contrast = null;
+    expect(about(result, "Ambiguous prompts")).toBe("");
+  });
+
+  it("name steps that were left out only where some were", () => {
+    const result = resultOf();
+    expect(about(result, "What does not follow")).toContain("Video steps between the probed ones");
+    // The release can be read after 0 to 34 of its 35 steps.
+    Object.assign(result, { probe_steps: [28, 29, 30, 31, 32, 33, 34], video_steps: 35 });
+    expect(about(result, "What does not follow")).not.toContain("between the probed ones");
+  });
+
+  it("say of the recorded future what its interval says", () => {
+    const result = resultOf();
+    const k = result.probe_steps.length - 1;
+    const own = result.video_axis.mse_to_truth![k];
+    const ends = result.video_axis_interval.mse_to_truth![k];
+    const known = (error: number, high: number | null) => {
+      const interval = high === null ? null : result.probe_steps.map(() => ({ low: 0, high }));
+      result.oracle_axis = { mse_to_last: [], mse_to_truth: result.probe_steps.map(() => error) };
+      result.oracle_axis_interval = { mse_to_last: null, mse_to_truth: interval };
+      return about(result, "Recorded future");
+    };
+    expect(known(ends.low / 2, 0.9 * ends.low)).toMatch(/imagined one: part of the error lies in what/);
+    expect(known(ends.low / 2, ends.high)).toMatch(/may lie in .*; the intervals overlap/);
+    expect(known(ends.low / 2, null)).toMatch(/may lie in .*; without intervals this is a hint at most\.$/);
+    expect(known(own, ends.high)).toMatch(/nothing shows that the error lies in what was imagined\.$/);
+  });
+
+  it("say of whole schedules how far they end from the last decode where the truth is not known", () => {
+    const result = fullResult();
+    result.budget_axis!.mse_to_truth = null;
+    result.budget_axis!.equal_cost = null;
+    const { steps, mse_to_last } = result.budget_axis!;
+    expect(about(result, "Shorter schedules")).toContain(
+      `lie from the last decode by: ${steps[0]} steps ${short(mse_to_last[0])}`,
+    );
+  });
+
+  it("speak of no video where what is denoised is what is read", () => {
+    const measurement = withoutInnerSteps();
+    const settings = { ...measurement.settings, actionSeeds: "same" } as const;
+    const episodes = measurement.episodes.map((episode) => ({ ...episode, iterates: episode.actions }));
+    const stopNull = settings.probeSteps.map((_, k, all) => 1 - k / (all.length - 1));
+    const result = probeResult({ ...measurement, settings, episodes, stopNull });
+    const said = [summaryText(result, []), ...findings(result).map(({ says }) => says)].join("\n");
+    expect(said).not.toMatch(/video/i);
+    expect(said).toMatch(/Denoising axis:[^]*Sufficient denoising step/);
+    expect(said).toMatch(/noise seed/);
   });
 
   it("name a rule that beats one step for all, and only then", () => {
@@ -135,7 +199,9 @@ describe("findings", () => {
     result.between_seeds.video = (change[3] + change[2]) / 2;
     expect(about(result, "Change and chance")).toContain("From step 20 on");
     result.between_seeds.video = 1e-9;
-    expect(about(result, "Change and chance")).toContain("every earlier probed step is farther");
+    expect(about(result, "Change and chance")).toContain(
+      "The decode of step 40, the last but one that was probed, is no nearer to its last than that.",
+    );
     Object.assign(result.between_seeds, { video: null, action: null });
     expect(about(result, "Change and chance")).toContain("not known how far apart");
   });
