@@ -195,6 +195,8 @@ describe("merge names", () => {
     await measure(part(1, 2), ["--shard", "1/2"]);
     expect((await merge(a, part(1, 2))).stderr).toMatch(/is part 0\/3 and .* part 1\/2/);
     expect((await merge(a, at("nowhere"))).stderr).toMatch(/nowhere: there is no such folder/);
+    await measure(at("whole"), []);
+    expect((await merge(a, at("whole"))).stderr).toMatch(/whole holds a whole run \(probe\.json\)/);
     expect(existsSync(at("merged"))).toBe(false);
   });
 

@@ -272,6 +272,10 @@ async function readShard(folder: string): Promise<ShardDocument> {
     );
   if (!(await exists(folder))) throw new UsageError(`${folder}: there is no such folder.`);
   if (!(await exists(path))) {
+    if (await exists(join(folder, RESULT_FILES.result)))
+      throw new UsageError(
+        `${folder} holds a whole run (${RESULT_FILES.result}) and no part of one: there is nothing to merge it with.`,
+      );
     if (await exists(join(folder, RESULT_FILES.units)))
       throw new UsageError(
         `${folder}: this part is not finished. Continue it with its own options and --resume.`,
