@@ -7,6 +7,7 @@ import { kinds as officialSamples } from "./official-samples.ts";
 import { kinds as rollout } from "./rollout.ts";
 import { kinds as t5 } from "./t5.ts";
 import { kinds as vae } from "./vae.ts";
+import { kinds as wan } from "./wan.ts";
 
 export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...lucidrainsAction,
@@ -16,4 +17,5 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...official,
   ...officialSamples,
   ...rollout,
+  ...wan,
 };
