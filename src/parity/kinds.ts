@@ -1,6 +1,7 @@
 /** Which runner computes which kind of golden case; each family of networks names its own. */
 import type { CaseRunner } from "./case.ts";
 import { kinds as cosmos } from "./cosmos.ts";
+import { kinds as lingbot } from "./lingbot.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
 import { kinds as official } from "./official.ts";
 import { kinds as officialSamples } from "./official-samples.ts";
@@ -18,4 +19,5 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...officialSamples,
   ...rollout,
   ...wan,
+  ...lingbot,
 };
