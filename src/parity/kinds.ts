@@ -2,6 +2,7 @@
 import type { CaseRunner } from "./case.ts";
 import { kinds as cosmos } from "./cosmos.ts";
 import { kinds as lingbot } from "./lingbot.ts";
+import { kinds as lingbotSamples } from "./lingbot-samples.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
 import { kinds as official } from "./official.ts";
 import { kinds as officialSamples } from "./official-samples.ts";
@@ -20,4 +21,5 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...rollout,
   ...wan,
   ...lingbot,
+  ...lingbotSamples,
 };

@@ -6,6 +6,7 @@
  *   x += CrossAttn(LN(x; gain, bias))
  *   x += m5 · lin(gelu(lin(LN(x)·(1 + m4) + m3)))        m = table + what the time says
  */
+import { UsageError } from "../../errors.ts";
 import { scope } from "../../gpu/recording.ts";
 import { attention } from "../../kernels/attention.ts";
 import { add } from "../../kernels/elementwise.ts";
@@ -127,10 +128,13 @@ export class WanBlock {
   /**
    * x (B, N, D) → the same shape. The context may be of fewer items: then each serves as many consecutive ones of x.
    * @param attend what the self-attention sees; default: the tokens themselves
+   * @throws UsageError when the items do not divide among those of the context
    */
   forward(x: Tensor, times: TokenTimes, angles: Rotary, context: BlockContext, attend?: Attend): Tensor {
     const { heads, headDim, epsilon } = this.#config;
     const D = widthOf(this.#config);
+    if (x.dim(0) % context.text.k.dim(0) !== 0)
+      throw new UsageError(`${x.dim(0)} items do not divide among ${context.text.k.dim(0)} texts`);
     const modulation = { table: add(times.modulation, this.#table), rowOf: times.rowOf };
     const attendTo = (q: Tensor, { k, v }: KeysValues): Tensor =>
       attention({ tensor: q }, { tensor: k }, { tensor: v }, { heads, headDim });
