@@ -15,7 +15,7 @@ import {
   tokensOf,
   usedActions,
 } from "../systems/lingbot-va/actions.ts";
-import { type ChunkSurroundings, imagine, runChunk, tapOfClean } from "../systems/lingbot-va/chunk.ts";
+import { type ChunkSurroundings, imagine, runChunk, tapOf } from "../systems/lingbot-va/chunk.ts";
 import { readPolicyConfig } from "../systems/lingbot-va/config.ts";
 import { EpisodeMemory, joinedFrames, type Latents } from "../systems/lingbot-va/memory.ts";
 import { LingbotModel } from "../systems/lingbot-va/model.ts";
@@ -233,7 +233,7 @@ const probeCase: CaseRunner = (gpu, golden) => {
       const v = state.step < N ? await readTensor(gpu, velocity) : undefined;
       const jump = v ? x.map((value, i) => value - video[state.step] * v[i]) : x;
       values.set(`jump.${state.step}.latents`, jump);
-      const kv = await tapOfClean(surroundings, run.create([1, ...model.latentShape], jump));
+      const kv = await tapOf(surroundings, run.create([1, ...model.latentShape], jump));
       values.set(`jump.${state.step}.actions`, last(await read(kv)));
       release(kv);
     }
@@ -264,7 +264,7 @@ const probeCase: CaseRunner = (gpu, golden) => {
     const C = model.latentShape[0];
     const real = given ? joinedFrames({ frames: 1, values: Float32Array.from(given) }, future, C) : future;
     values.set("oracle.latents", real.values);
-    const kv = await tapOfClean(surroundings, run.create([1, ...model.latentShape], real.values));
+    const kv = await tapOf(surroundings, run.create([1, ...model.latentShape], real.values));
     values.set("oracle.actions", last(await read(kv)));
     release(kv);
     return values;

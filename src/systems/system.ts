@@ -24,6 +24,14 @@ export interface SystemOptions extends LoaderOptions {
   readonly gpuMemory?: number;
   /** embeddings of prompts, a file */
   readonly text?: string;
+  /**
+   * Opens another folder or repository that a checkpoint names, of which `choose` says the files that are needed; where it lies, a person may
+   * have said.
+   */
+  readonly openModel?: (
+    name: string,
+    choose: (files: ModelFiles) => Promise<readonly string[]>,
+  ) => Promise<ModelFiles>;
   /** how a file that an option names is opened; a browser has no paths */
   readonly openFile?: (path: string) => Promise<TensorSource>;
   /** small results that are dear to compute, kept between runs */

@@ -45,6 +45,7 @@ type NotKept =
   | "nonFinite"
   | "verify"
   | "policy"
+  | "frozen"
   | "text"
   | "encodeText"
   | "gpuMemory"

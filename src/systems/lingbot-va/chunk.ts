@@ -4,7 +4,6 @@
  * Axes: C latent channels, F frames, h and w latent rows and columns, N video tokens, F·n action tokens of A numbers.
  */
 import { record } from "../../gpu/recording.ts";
-import type { TextContext } from "../../networks/lingbot/transformer.ts";
 import { sample, type SampleState } from "../../sampling/sample.ts";
 import { copyTensor, createTensor, readTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { ActionDenoiser, actionBranches, movingActions } from "./action-denoiser.ts";
@@ -148,19 +147,21 @@ export async function runChunk(
 }
 
 /**
- * Keys and values that a call at t = 0 leaves on latents (1, C, F, h, w), as tensors of their own: of a recording, or of an estimate. What
- * stands behind the cache's tokens is as it was afterwards.
+ * Keys and values that a call leaves on latents (1, C, F, h, w), as tensors of their own: of a recording, or of an estimate. What stands
+ * behind the cache's tokens is as it was afterwards.
+ * @param time what the call is told of all frames but a given one, 0 … 1000
  */
-export async function tapOfClean(
+export async function tapOf(
   { model, memory, text }: ChunkSurroundings,
   latents: Tensor,
+  time = 0,
 ): Promise<Tensor[]> {
   const { gpu } = model;
-  const { cache, start } = memory;
+  const { cache, start, given } = memory;
   cache.makeRoom(model.tokens.video);
   const items = actionBranches(model);
-  const context: TextContext = items === 2 ? text.branches : text.prompt;
   const times = model.createTimes();
+  model.writeTime(times, time);
   const place = videoTokens(model, cache);
   const copies = (label: string): Tensor[] =>
     place.map((x) => {
@@ -170,17 +171,14 @@ export async function tapOfClean(
     });
   const before = copies("tokens set aside");
   try {
-    const replay = await record(gpu, "clean video", () =>
+    const replay = await record(gpu, "look at a video", () =>
       model.videoVelocity(latents, items, {
-        text: context,
-        workspace: cache,
-        start,
-        times,
-        cleanFrames: model.config.frames,
+        text: items === 2 ? text.branches : text.prompt,
+        ...{ workspace: cache, start, times, cleanFrames: given ? 1 : 0 },
       }),
     );
     await replay.run();
-    const tap = copies("tap of clean latents");
+    const tap = copies("tap of a video");
     before.forEach((x, i) => copyTensor(gpu, x, place[i]));
     await gpu.idle();
     replay.dispose();

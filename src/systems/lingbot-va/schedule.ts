@@ -25,9 +25,11 @@ export interface Schedule {
 /** @throws UsageError unless `steps` is a positive whole number and the shift positive */
 export function scheduleOf(steps: number, shift: number): Schedule {
   if (!(shift > 0)) throw new UsageError(`a schedule's shift is ${shift}; it must be positive`);
+  // Numbers meet float32 tensors as float32.
+  const [by, more] = [f32(shift), f32(shift - 1)];
   const sigmas = linspace(1, 0, steps)
     .slice(0, steps)
-    .map((sigma) => f32(f32(shift * sigma) / f32(1 + f32((shift - 1) * sigma))));
+    .map((sigma) => f32(f32(by * sigma) / f32(1 + f32(more * sigma))));
   const increments = sigmas.map((sigma, j) => f32((sigmas[j + 1] ?? 0) - sigma));
   return {
     sigmas,
