@@ -124,7 +124,6 @@ export function readPolicyTransformer(json: unknown, name = "config.json"): Ling
 
 function texts(json: unknown, name: string, key: string, fallback: readonly string[]): readonly string[] {
   const value = (json as Record<string, unknown>)[key] ?? fallback;
-  if (Array.isArray(value) && value.length > 0 && value.every((v) => typeof v === "string"))
-    return value as string[];
+  if (Array.isArray(value) && value.length > 0 && value.every((v) => typeof v === "string")) return value;
   throw new FormatError(`${name}: "${key}" is ${JSON.stringify(value)}, expected a list of texts`);
 }

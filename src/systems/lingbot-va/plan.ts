@@ -55,8 +55,8 @@ export async function planMemory(
   const { video, action } = model.tokens;
   const lines = [
     `LingBot-VA: ${cameras.length} cameras of ${frameSize.join("×")}, ${frames} latent frames a chunk, ${video} video tokens and ${action} action tokens. GPU memory:`,
-    `  weights ${formatBytes(weights)}; with the cache of ${model.cacheTokens} tokens up to ${formatBytes(encoding)} in all, reading actions up to ${formatBytes(reading)}`,
-    `  a tap ${formatBytes(tap)}, reading one ${formatBytes(readRow)}`,
+    `  weights ${formatBytes(weights)}; with text and first frame up to ${formatBytes(encoding)} in all, imagining and actions up to ${formatBytes(reading)}`,
+    `  a tap ${formatBytes(tap)}, reading one ${formatBytes(readRow)}; an episode's cache grows to ${formatBytes(cacheBytes(model))}`,
     ...(gpuMemory === undefined
       ? [`  ${CARDS.map((card) => `a card of ${card / 1e9} GB ${verdict(card, least, weights)}`).join("; ")}`]
       : [`  the card has ${formatBytes(gpuMemory)}`]),
@@ -68,6 +68,10 @@ export async function planMemory(
   const readBudget = held * (tap + readRow);
   return { lines, weights, peak: least + readBudget - (tap + readRow), readBudget };
 }
+
+/** Keys and values of all tokens that a policy remembers. */
+const cacheBytes = (model: LingbotModel): number =>
+  2 * 4 * model.transformer.config.layers * model.branches * model.cacheTokens * model.width;
 
 function verdict(card: number, least: number, weights: number): string {
   if (card >= least) return "does";

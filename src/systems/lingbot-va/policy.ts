@@ -66,7 +66,7 @@ export class LingbotPolicy implements Policy {
   }
 
   /** `stop` k reads what the call at state k left: `video_exec_step` k + 1, and of the last state the whole loop. */
-  act(observation: Observation, { stop, ...options }: ActOptions = {}): Promise<Acted> {
+  async act(observation: Observation, { stop, ...options }: ActOptions = {}): Promise<Acted> {
     const { last } = this.description.stops;
     if (stop !== undefined && (!Number.isInteger(stop) || stop < 0 || stop > last))
       throw new UsageError(`stop ${stop}: states 0 to ${last} can be read`);
