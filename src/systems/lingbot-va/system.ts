@@ -77,7 +77,13 @@ export const lingbotVa: System = {
       };
       const plan = await planMemory(gpu, counted, options.gpuMemory);
       const texts = new PolicyTexts(frozen, {
-        ...{ file, rows: config.textRows, width: model.transformer.config.textDim, onNote: options.onNote },
+        ...{
+          file,
+          rows: config.textRows,
+          width: model.transformer.config.textDim,
+          cache: options.cache,
+          onNote: options.onNote,
+        },
       });
       const trained = trainedOn(stored, model);
       return new OpenedLingbot(

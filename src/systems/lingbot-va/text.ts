@@ -10,8 +10,10 @@ import { StreamedT5 } from "../../networks/t5/streamed.ts";
 import { cutNote, PromptTokenizer } from "../../networks/t5/tokenizer.ts";
 import { readTextEncoderConfig, umt5Weights } from "../../networks/t5/umt5.ts";
 import { floatDtypes, toFloat32 } from "../../weights/convert.ts";
+import { streamingHasher } from "../../weights/hub/hash.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { quoted, type TensorSource } from "../../weights/source.ts";
+import type { Cache } from "../cache.ts";
 
 /** What guidance steers away from. */
 export const EMPTY_PROMPT = "";
@@ -56,6 +58,13 @@ async function bytesOf(files: ModelFiles, paths: readonly string[]): Promise<num
   return sum;
 }
 
+/** SHA-256 of a text, 64 hex digits. */
+function hashOf(text: string): string {
+  const hash = streamingHasher("sha256");
+  hash.update(new TextEncoder().encode(text));
+  return hash.hex();
+}
+
 const NAMED: Readonly<Record<string, string>> = {
   amp: "&",
   lt: "<",
@@ -87,6 +96,8 @@ export interface TextOptions {
   readonly rows: number;
   /** E */
   readonly width: number;
+  /** keeps what the encoder of a published commit has said */
+  readonly cache?: Cache;
   readonly onNote?: (line: string) => void;
 }
 
@@ -118,11 +129,34 @@ export class PolicyTexts {
       (p) => !this.#known.has(p),
     );
     if (wanted.length === 0) return;
-    const { file } = this.#options;
-    const found = file
-      ? await fromFile(file, wanted, this.#options.width)
-      : await this.#encode(gpu, wanted, signal);
+    const { file, width } = this.#options;
+    const found = file ? await fromFile(file, wanted, width) : await this.#cachedOr(gpu, wanted, signal);
     wanted.forEach((prompt, i) => this.#known.set(prompt, found[i]));
+  }
+
+  /** What is kept, and the rest from the encoder, which is kept then: of a commit only, as a folder may change. */
+  async #cachedOr(
+    gpu: Gpu,
+    prompts: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Float32Array<ArrayBuffer>[]> {
+    const { revision } = this.#files;
+    const { cache, width, rows } = this.#options;
+    if (!cache || !/^[0-9a-f]{40}$/.test(revision)) return this.#encode(gpu, prompts, signal);
+    const place = (prompt: string): string => `text/${revision}/${hashOf(`${rows} ${prompt}`)}.f32`;
+    const known = new Map<string, Float32Array<ArrayBuffer>>();
+    for (const prompt of prompts) {
+      const bytes = await cache.read(place(prompt));
+      if (bytes && bytes.length > 0 && bytes.length % (4 * width) === 0)
+        known.set(prompt, new Float32Array(bytes.slice().buffer));
+    }
+    const open = prompts.filter((prompt) => !known.has(prompt));
+    const encoded = open.length > 0 ? await this.#encode(gpu, open, signal) : [];
+    for (const [i, values] of encoded.entries()) {
+      known.set(open[i], values);
+      await cache.write(place(open[i]), new Uint8Array(values.buffer));
+    }
+    return prompts.map((prompt) => known.get(prompt)!);
   }
 
   async #encode(
