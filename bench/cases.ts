@@ -295,11 +295,14 @@ export const CASES: readonly Case[] = [
   // One projection of a 2-billion-parameter transformer, for as many tokens as a software adapter can bear.
   matmulCase(256, 2048, 2048),
   matmulCase(256, 2048, 2048, "bf16"),
+  // What fills a large device: the feed-forward of the same transformer, 4,608 tokens at once, and a head group of its attention.
+  matmulCase(4608, 2048, 8192, "bf16"),
   ...[256, 512, 1024, 2048].map((n) => attentionCase(n, n, 4, 64)),
   // The toy transformer; the action decoder's cross-attention; heads of a 2-billion-parameter transformer.
   attentionCase(80, 80, 6, 32),
   attentionCase(33, 96, 8, 64),
   attentionCase(512, 512, 2, 128),
+  attentionCase(4608, 4608, 16, 128),
   normCase(160, 96),
   normCase(2048, 2048),
   // A level of the toy's autoencoder, and one of the published sizes at a small frame.

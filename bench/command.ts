@@ -17,10 +17,11 @@ Every kernel is checked, then timed against the measured roof, its naive version
   --list               names of all cases and steps
   --rounds N           batches of each contender, at most (5)
   --budget SECONDS     time for the batches of one case, at most (8)
-  --step-budget S      a step that needs longer at the measured roof runs only when asked for by its whole name (10)
+  --step-budget S      a case or step that needs longer at the measured roof runs only when asked for by its whole name (10)
   --peers NAME,…       ${PEER_NAMES.join(", ")} (all that start), or none
   --python PATH        a Python with torch (MIMIC_VIDEO_PYTHON, or python3)
   --variant K=NAME     forces kernel K to a variant; may be repeated
+  --arithmetic f16     products of halves, sums in float32, where the adapter has shader-f16
   --adapter NAME       the GPU to use, by a part of its name, or "software" (the best there is)
   --json FILE          keeps the run
   --compare FILE       how this run's times relate to a kept one's
@@ -38,6 +39,7 @@ const PARSING = {
     python: { type: "string" as const },
     variant: { type: "string" as const, multiple: true, default: [] as string[] },
     adapter: { type: "string" as const },
+    arithmetic: { type: "string" as const, default: "f32" },
     json: { type: "string" as const },
     compare: { type: "string" as const },
   },
@@ -112,8 +114,11 @@ function readOptions(values: Values, filters: readonly string[]): BenchOptions {
     throw new UsageError(
       `--variant ${values.variant.join(" ")}: write it as KERNEL=NAME, such as linear=naive`,
     );
+  const { arithmetic } = values;
+  if (arithmetic !== "f32" && arithmetic !== "f16")
+    throw new UsageError(`--arithmetic ${arithmetic}: f32 or f16 is needed`);
   return {
-    filters,
+    ...{ filters, arithmetic },
     rounds: positive("rounds"),
     budget: positive("budget"),
     stepBudget: positive("step-budget"),

@@ -37,6 +37,8 @@ export interface MeasureOptions {
   readonly rounds: number;
   /** seconds that all batches together should take, at most */
   readonly budget: number;
+  /** seconds that the first contender runs before anything is timed: a GPU that idled is slow at first (autotune.ts); default 0 */
+  readonly warmUp?: number;
 }
 
 export const median = (values: readonly number[]): number => {
@@ -44,6 +46,9 @@ export const median = (values: readonly number[]): number => {
   const half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 };
+
+/** Seconds for `warmUp`: what a real GPU wants, a processor does not. */
+export const warmUpOf = (gpu: Gpu): number => (gpu.adapter.software ? 0 : 0.3);
 
 // Timers and submissions cost about a millisecond, so a batch must be much longer.
 const BATCH_SECONDS = 0.04;
@@ -83,6 +88,8 @@ export async function measure(contenders: readonly Contender[], options: Measure
     options,
   );
   const turns: Turn[][] = contenders.map(() => []);
+  for (const end = performance.now() + 1e3 * (options.warmUp ?? 0); performance.now() < end;)
+    await contenders[0].run(planned.times[0]);
   for (let round = 0; round < planned.rounds; round++) {
     for (const [i, contender] of contenders.entries()) {
       turns[i].push(await turn(contender.run, planned.times[i]));

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { format, resolveConfig } from "prettier";
 import { UsageError } from "../src/errors.ts";
+import { nameOf } from "../src/gpu/gpu.ts";
 import { COLOUR, type Figure, FONT, type Plain } from "../src/probe/figure/style.ts";
 import { figureToPng } from "../src/probe/figure/plot.node.ts";
 import {
@@ -59,7 +60,7 @@ const tableRow = (cells: readonly string[]): string => `| ${cells.join(" | ")} |
 export function section(run: Run, file: string, figure: string): string {
   const { adapter, roof, cores, load, date, command, versions } = run;
   const others = othersIn(run);
-  const title = `${adapter.description || adapter.device}, ${cores} cores, ${date}`;
+  const title = `${nameOf(adapter)}, ${cores} cores, ${date}${command.includes("--arithmetic f16") ? ", products of halves" : ""}`;
   const elsewhere = others.filter((name) => name !== "naive" && !run.sameAdapter.includes(name));
   const table = [
     tableRow(["", "time", "from … to", "rate", "of the roof", ...others.map((name) => `${name} ÷ ours`)]),
@@ -137,8 +138,8 @@ export function benchFigure(run: Run): Figure {
     data: [roof, ...others],
     layout: {
       ...{ width: 1150, height: 170 + 26 * names.length, font: FONT, plot_bgcolor: "white" },
-      title: { text: `${run.adapter.description || run.adapter.device}, ${run.date}` },
-      margin: { l: 310, r: 30, t: 70, b: 70 },
+      title: { text: `${nameOf(run.adapter)}, ${run.date}` },
+      margin: { l: 350, r: 30, t: 70, b: 70 },
       yaxis: { categoryorder: "array", categoryarray: names, gridcolor: COLOUR.grid, automargin: false },
       xaxis: { ...axis([0, 0.38], "% of the measured roof"), rangemode: "tozero" },
       xaxis2: { ...axis([0.44, 1], "time ÷ ours (right of 1: slower than ours)"), type: "log", anchor: "y" },

@@ -1,6 +1,6 @@
 /** What a run looks like, as data and as lines of text. */
 import { FormatError } from "../src/errors.ts";
-import type { AdapterDescription } from "../src/gpu/gpu.ts";
+import { type AdapterDescription, nameOf } from "../src/gpu/gpu.ts";
 import { type Measure, median } from "./measure.ts";
 import type { Roof } from "./roof.ts";
 
@@ -116,7 +116,7 @@ export function rateOf(row: Row, roof: Roof): { text: string; fraction: number; 
 
 /** The lines before the table. */
 export const head = ({ adapter, roof, cores, load, versions, notes }: Run): string =>
-  `${adapter.description || adapter.device} (${adapter.origin}), ${cores} cores, load ${load.toFixed(1)}; ` +
+  `${nameOf(adapter)} (${adapter.origin}), ${cores} cores, load ${load.toFixed(1)}; ` +
   `${Object.entries(versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(", ")}\n` +

@@ -6,7 +6,7 @@ import type { Gpu } from "../src/gpu/gpu.ts";
 import { record } from "../src/gpu/recording.ts";
 import { kernel } from "../src/kernels/kernel.ts";
 import { createTensor, releaseTensor, result } from "../src/tensor/tensor.ts";
-import { measure, type MeasureOptions, replaying } from "./measure.ts";
+import { measure, type MeasureOptions, replaying, warmUpOf } from "./measure.ts";
 
 export interface Roof {
   readonly flopPerSecond: number;
@@ -62,7 +62,7 @@ export async function measureRoof(gpu: Gpu, options: MeasureOptions): Promise<Ro
     });
     // Compiles.
     await replay.run();
-    const [m] = await measure([replaying(name, gpu, replay)], options);
+    const [m] = await measure([replaying(name, gpu, replay)], { ...options, warmUp: warmUpOf(gpu) });
     replay.dispose();
     return m;
   };

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, loadavg } from "node:os";
 import { UsageError } from "../src/errors.ts";
-import { Gpu } from "../src/gpu/gpu.ts";
+import { type Arithmetic, Gpu } from "../src/gpu/gpu.ts";
 import { findAdapter } from "../src/gpu/open.node.ts";
 import { autotuneHere } from "../src/kernels/autotune.node.ts";
 import { record } from "../src/gpu/recording.ts";
@@ -10,7 +10,7 @@ import { duration } from "../src/commands/probe/progress.node.ts";
 import { readTensor } from "../src/tensor/tensor.ts";
 import { relativeError } from "../test/support/numbers.ts";
 import { type Case, CASES, type Truth } from "./cases.ts";
-import { type Contender, measure, replaying, turn } from "./measure.ts";
+import { type Contender, measure, replaying, turn, warmUpOf } from "./measure.ts";
 import { openPeers, type Peer, shareAdapter, versionOf } from "./peers/peer.ts";
 import { compareRuns, describeRow, describeStep, head, readRun, type Row, type Run, tail } from "./report.ts";
 import { measureRoof, type Roof } from "./roof.ts";
@@ -32,6 +32,7 @@ export interface BenchOptions {
   readonly adapter?: string;
   /** kernels forced to a variant, by name */
   readonly variants: Readonly<Record<string, string>>;
+  readonly arithmetic: Arithmetic;
   readonly json?: string;
   readonly compare?: string;
 }
@@ -42,8 +43,8 @@ export interface Output {
   readonly progress: (text: string) => void;
 }
 
-/** What a right float32 result may differ by, at most; the tests of the kernels are far stricter. */
-const TOLERANCE = 1e-4;
+/** What a right result may differ by, at most; the tests of the kernels are far stricter. */
+const TOLERANCE = { f32: 1e-4, f16: 3e-3 } as const satisfies Record<Arithmetic, number>;
 
 /** Beyond this many operations the naive kernel is left out: it takes minutes on a software adapter. */
 const NAIVE_FLOP = 1.5e8;
@@ -61,14 +62,19 @@ export const matches = (name: string, filters: readonly string[]): boolean =>
   filters.length === 0 || filters.some((filter) => plain(name).includes(plain(filter)));
 
 /** Why a result is not to be timed; undefined when it is right. */
-export function fault(ours: Float32Array, truth: readonly Truth[]): string | undefined {
+export function fault(
+  ours: Float32Array,
+  truth: readonly Truth[],
+  arithmetic: Arithmetic = "f32",
+): string | undefined {
   const finite = ours.reduce((n, v) => n + Number(Number.isFinite(v)), 0);
   const nonZero = ours.reduce((n, v) => n + Number(v !== 0), 0);
   if (finite < ours.length) return `${ours.length - finite} of ${ours.length} values are not finite`;
   if (nonZero < ours.length / 2) return `only ${nonZero} of ${ours.length} values are not zero`;
   for (const { at, values } of truth) {
     const error = relativeError(ours.subarray(at, at + values.length), values);
-    if (!(error < TOLERANCE)) return `relative error ${error.toExponential(1)} from element ${at} on`;
+    if (!(error < TOLERANCE[arithmetic]))
+      return `relative error ${error.toExponential(1)} from element ${at} on`;
   }
   return undefined;
 }
@@ -136,7 +142,7 @@ async function measureCase({ gpu, forced, peers, roof, rates, options }: Bench, 
       await replay.run();
       await gpu.idle();
     }, 1);
-    const wrong = fault(await readTensor(gpu, replay.outputs), truth);
+    const wrong = fault(await readTensor(gpu, replay.outputs), truth, options.arithmetic);
     if (wrong) return void rejected.push(`${name}: ${wrong}`);
     if (name === "ours") {
       const { program } = replay.dispatches[0];
@@ -172,7 +178,7 @@ async function measureCase({ gpu, forced, peers, roof, rates, options }: Bench, 
         await ours("naive", "naive");
       for (const peer of peers) await theirs(peer);
     }
-    const measures = await measure(contenders, options);
+    const measures = await measure(contenders, { ...options, warmUp: warmUpOf(gpu) });
     const { name, kernel, flop, bytes, boundBy } = c;
     return { name, kernel, flop, bytes, boundBy, variant, dispatches, rejected, measures };
   } finally {
@@ -223,7 +229,9 @@ export async function runBench(options: BenchOptions, output: Output): Promise<R
   const found = await findAdapter({ adapter: options.adapter });
   shareAdapter(found);
   const forced: Record<string, string> = { ...options.variants };
-  const gpu = await Gpu.request(found.adapter, found.origin, found.software, { variants: forced });
+  const gpu = await Gpu.request(found.adapter, found.origin, found.software, {
+    ...{ variants: forced, arithmetic: options.arithmetic },
+  });
   for (const note of await autotuneHere(gpu)) output.line(note);
   const peers = await openPeers({ names: options.peers, python: options.python }, output.line);
   try {
@@ -279,6 +287,13 @@ async function measureAll(bench: Bench, run: Run, output: Output): Promise<void>
   output.line(head(run));
   for (const c of cases) {
     progress.next(c.name);
+    const atRoof = c.flop / run.roof.flopPerSecond;
+    if (atRoof > options.stepBudget && !options.filters.some((filter) => plain(filter) === plain(c.name))) {
+      const reason = `would take ${duration(atRoof)} at the measured roof, more than --step-budget ${options.stepBudget}`;
+      run.skipped.push({ name: c.name, reason });
+      output.line(`${c.name}: ${reason}`);
+      continue;
+    }
     const row = await measureCase(bench, c);
     run.rows.push(row);
     bench.rates.note(row);

@@ -17,8 +17,8 @@ await runToEnd(
       program: ["node", relative(process.cwd(), process.argv[1])],
       loadRunner: async () => (await import("./commands/probe/run.node.ts")).runProbeHere,
       drawPng: async (figure) => (await import("./probe/figure/plot.node.ts")).figureToPng(figure),
-      writeReport: async (result, command) =>
-        (await import("./probe/report/report-page.node.ts")).reportPage(result, { command }),
+      writeReport: async (result, run) =>
+        (await import("./probe/report/report-page.node.ts")).reportPage(result, run),
       stdout: process.stdout,
       stderr: process.stderr,
       signal: interrupt.signal,

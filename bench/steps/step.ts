@@ -5,7 +5,7 @@ import type { Replay } from "../../src/gpu/recording.ts";
 import { duration } from "../../src/commands/probe/progress.node.ts";
 import { readTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import { formatBytes } from "../../src/weights/listing.ts";
-import { type Measure, measure, replaying } from "../measure.ts";
+import { type Measure, measure, replaying, warmUpOf } from "../measure.ts";
 import type { Skipped, Step } from "../report.ts";
 import type { Roof } from "../roof.ts";
 
@@ -65,6 +65,6 @@ export async function timed(
   const zero = values.reduce((n, v) => n + Number(v === 0), 0);
   if (wrong > 0 || zero > values.length / 2)
     throw new Error(`${name}: of ${values.length} results ${wrong} are not finite and ${zero} are zero`);
-  const [m] = await measure([replaying(name, gpu, replay)], { rounds, budget });
+  const [m] = await measure([replaying(name, gpu, replay)], { rounds, budget, warmUp: warmUpOf(gpu) });
   return m;
 }

@@ -46,7 +46,7 @@ const help = (): string =>
     ],
     [
       "--arithmetic f16",
-      `matrix products of halves, sums in float32, where the adapter has shader-f16; errors may be ${100 * HALF_PRODUCTS} %`,
+      `matrix products of halves, sums in float32, where the adapter has shader-f16; errors may be ${(100 * HALF_PRODUCTS).toFixed(1)} %`,
     ],
     ["--help", "this text"],
   ]);

@@ -66,6 +66,13 @@ function subgroupMatrices(info: GPUAdapterInfo): string[] {
   );
 }
 
+/** A card and its driver: some drivers name only themselves ("NVIDIA: 580.159.04"), software adapters only together with their version. */
+export function nameOf({ device, description, vendor, software }: AdapterDescription): string {
+  const both =
+    !software && device && description && !description.toLowerCase().includes(device.toLowerCase());
+  return both ? `${device}, ${description}` : description || device || vendor || "unnamed adapter";
+}
+
 /** A device with its allocator, pipeline cache and counters. */
 export class Gpu {
   readonly device: GPUDevice;
@@ -81,7 +88,11 @@ export class Gpu {
   readonly arithmetic: Arithmetic;
   /** operations beyond which work is split over dispatches */
   readonly dispatchFlops: number;
-  readonly counters = { bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 };
+  readonly counters = {
+    ...{ bindGroups: 0, buffers: 0, dispatches: 0, submits: 0 },
+    /** of matrix products, attention and convolutions that were run: `Recording.flops` */
+    flops: 0,
+  };
   /** Look at every tensor of every replay and stop at the first that is not finite; slow, see finite.ts. */
   checkFinite = false;
   readonly #ran = new Map<string, Set<string>>();
@@ -164,7 +175,7 @@ export class Gpu {
 
   /** A name for messages and file stamps, such as "SwiftShader driver 5.0.0". */
   get name(): string {
-    return this.adapter.description || this.adapter.device || this.adapter.vendor || "unnamed adapter";
+    return nameOf(this.adapter);
   }
 
   /** Notes that a variant of a kernel was recorded. */

@@ -54,6 +54,11 @@ export class Recording {
   readonly transients = new Set<Storage>();
   /** storages made here that live as long as the replay: constants such as rotary tables */
   readonly owned: Storage[] = [];
+  /**
+   * Additions and multiplications of the matrix products, attention and convolutions recorded so far. An operation adds its own where it is called, from
+   * its equation, so that no variant or division into blocks changes the count.
+   */
+  flops = 0;
   readonly #scopes: string[] = [];
 
   constructor(gpu: Gpu, label: string) {
@@ -73,6 +78,14 @@ export class Recording {
     } finally {
       this.#scopes.pop();
     }
+  }
+
+  /** What `body` records counts as so many operations, whatever it is made of. */
+  counting<T>(flops: number, body: () => T): T {
+    const before = this.flops;
+    const made = body();
+    this.flops = before + flops;
+    return made;
   }
 
   /** Space for an intermediate result; its buffer is chosen when the recording is planned. */
@@ -175,6 +188,11 @@ export class Replay<T = unknown> {
     this.#bound = boundBuffers;
   }
 
+  /** operations of one run, see `Recording.flops` */
+  get flops(): number {
+    return this.#list.flops;
+  }
+
   static async plan<T>(list: Recording, outputs: T): Promise<Replay<T>> {
     const { gpu, dispatches } = list;
     const kept = new Set<Storage>();
@@ -220,6 +238,7 @@ export class Replay<T = unknown> {
         `"${this.label}" uses "${storage.label}", which was released since it was recorded; release tensors after the last run`,
       );
     }
+    this.gpu.counters.flops += this.flops;
     if (this.gpu.checkFinite) return runChecked(this);
     if (this.#proven) return this.submit(0, this.#planned.length);
     await this.gpu.validated(this.label, () => this.submit(0, this.#planned.length));

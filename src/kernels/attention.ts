@@ -102,6 +102,8 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
       `attention: keys are ${k.tensor.dtype}, values ${v.tensor.dtype}; both are the same, and float32 where there is a memory`,
     );
   const out = result([batch, queries, heads * headDim], "attention");
+  // Of a causal mask too, whose hidden half most programs compute.
+  recording().flops += 4 * batch * queries * (keys + (memory?.dim(1) ?? 0)) * heads * headDim;
   const kind = shapeClass(queries, keys);
   const { gpu } = recording();
   const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };

@@ -97,6 +97,7 @@ export function conv3d(x: Tensor, w: Matrix, options: ConvolutionOptions): Tenso
   if (bias && bias.size !== w.out)
     throw new UsageError(`conv3d: bias has ${bias.size} elements, expected ${w.out}`);
   const y = result(shape, "conv3d");
+  recording().flops += 2 * y.size * taps * C;
   if (residual && residual.size !== y.size) {
     throw new UsageError(`conv3d: residual is ${showShape(residual.shape)}, expected ${showShape(shape)}`);
   }

@@ -188,6 +188,7 @@ export function gru(
     );
   }
   const begin = start ?? constant([batch, dim], new Float32Array(batch * dim), "gru start");
+  recording().flops += 2 * batch * u.dim(1) * 3 * dim * dim;
   const name = choose(recording().gpu, "gru", VARIANTS, "fused");
   return VARIANTS[name].run({ u, a, weights, start: begin, into, lastInto });
 }

@@ -85,7 +85,11 @@ export function historyPool(
   }
   if (entries === 1) return finish(first(history, 1), history, end);
   const { run } = VARIANTS[weights.kind] as Variant<[PoolCall], Tensor>;
-  return run({ history, entries, weights, shape, end });
+  const { heads, headDim } = shape;
+  const tokens = history.dim(1) * history.dim(2);
+  // Logits, the mix of the entries, and values and output of the mix: the naive way, which projects every entry, does more.
+  const flops = 2 * tokens * (2 * entries * heads * dim + 2 * heads * headDim * dim);
+  return recording().counting(flops, () => run({ history, entries, weights, shape, end }));
 }
 
 /** The first entries of a history. */

@@ -64,9 +64,10 @@ export function linear(x: Tensor, w: Matrix, options: LinearOptions = {}): Tenso
     );
   }
   const y = into?.tensor ?? result(shape, "linear");
+  recording().flops += 2 * x.rows * w.in * w.out;
   const { gpu } = recording();
   const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
-  const name = options.variant ?? chooseForClass(gpu, "linear", shapeClass(x.rows), VARIANTS, order);
+  const name = options.variant ?? chooseForClass(gpu, "linear", shapeClass(x.rows, w.out), VARIANTS, order);
   const { in: inner, padded, dtype } = w;
   const rowOf = gate && asColumn(gate.rowOf);
   const firstRow = into?.firstRow ?? 0;

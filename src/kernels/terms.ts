@@ -12,20 +12,23 @@ export const WEIGHT_ELEMENT = { f32: "vec4f", bf16: "vec2u", f16: "vec2u" } as c
   Element
 >;
 
-/** `w4(i)`: the terms 4i to 4i + 3 of all that is stored. */
+/** `widened(v)`: what is stored as four terms, as numbers; `w4(i)`: the terms 4i to 4i + 3 of all that is stored. */
 export const READ_WEIGHT = {
   f32: /* wgsl */ `
+fn widened(v: vec4f) -> vec4f { return v; }
 fn w4(i: u32) -> vec4f { return w[i]; }`,
   bf16: /* wgsl */ `
-fn w4(i: u32) -> vec4f {
+fn widened(v: vec2u) -> vec4f {
   // A shift by 16, which SwiftShader would make of four scalar ones.
-  let even = bitcast<vec2f>(w[i] * 65536u);
-  let odd = bitcast<vec2f>(w[i] & vec2u(0xffff0000u));
+  let even = bitcast<vec2f>(v * 65536u);
+  let odd = bitcast<vec2f>(v & vec2u(0xffff0000u));
   return vec4f(even.x, odd.x, even.y, odd.y);
-}`,
+}
+fn w4(i: u32) -> vec4f { return widened(w[i]); }`,
   // A builtin of plain WGSL: no adapter needs shader-f16 to read halves.
   f16: /* wgsl */ `
-fn w4(i: u32) -> vec4f { return vec4f(unpack2x16float(w[i].x), unpack2x16float(w[i].y)); }`,
+fn widened(v: vec2u) -> vec4f { return vec4f(unpack2x16float(v.x), unpack2x16float(v.y)); }
+fn w4(i: u32) -> vec4f { return widened(w[i]); }`,
 } as const satisfies Record<WeightDtype, string>;
 
 /** How x is bound whose rows have so many terms: four at a time where that fits. */

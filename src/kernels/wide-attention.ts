@@ -207,6 +207,7 @@ export function wideAttention(
     }
   }
   const out = result([B, N, width], "wideAttention");
+  recording().flops += 4 * B * N * S * width;
   const [qAt = 0, kAt = 0, vAt = 0] = [q.offset, k.offset, v.offset];
   const [qRow, kRow, vRow] = [q, k, v].map(({ tensor }) => tensor.dim(-1));
   const variant = VARIANTS[choose(recording().gpu, "wideAttention", VARIANTS, "tile")];

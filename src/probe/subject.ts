@@ -38,8 +38,12 @@ export interface State {
   readonly time: number;
   /** (V, …) */
   readonly latents: Tensor;
+  /** What the latents are multiplied by to lie on (1 − time)·clean + time·noise; default 1, a straight flow's own. */
+  readonly scale?: number;
   /** computed when asked for, (V, …) each */
   tap(kind: string): Promise<Tap>;
+  /** The tap of this state with its frames in another order, none in its place; asked for after `tap`, once, where there are frames. */
+  shuffled?(seed: number): Promise<Tap>;
 }
 
 /** States along a schedule. */
@@ -75,6 +79,8 @@ export interface Part {
   readonly to: number;
   readonly kind: "squared" | "rotation6d" | "rotvec" | "event" | "logits";
   readonly units: string;
+  /** of an event: its two states in the data's units */
+  readonly states?: readonly [number, number];
 }
 
 /** One decode of one tap. */
@@ -132,6 +138,8 @@ export interface Subject<C extends Held = Held> {
   readonly defaults?: Defaults;
   /** T */
   readonly positions: number;
+  /** seconds from one position to the next, where the data say */
+  readonly interval?: number;
   /** names and units of the D dimensions, and what they mean together */
   readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
   readonly parts: readonly Part[];
@@ -167,6 +175,8 @@ export interface Subject<C extends Held = Held> {
   /** (T, D) each: what a read-out that ignores the scene says, by name (`holdStill`, `datasetMean`) */
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>>;
   readonly controls: Readonly<Record<string, Control>>;
+  /** whether its states have `shuffled` */
+  readonly shufflesFrames?: boolean;
   /** (…, T, D) normalised → the data's units */
   toData(values: Float32Array, item: Item): Float32Array;
 }

@@ -12,14 +12,25 @@ export function checkSeed(seed: number): void {
 }
 
 /** 32-bit FNV-1a of a text. */
-function hash(text: string): number {
+export function hash(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return h >>> 0;
 }
 
-/** Uniform numbers in (0, 1) with 53 random bits: the sfc32 generator, warmed up. */
-function uniforms(key: string): () => number {
+/** A seed for one part of a whole that has a seed: equal for equal purposes, whatever else there is. */
+export function seedOf(purpose: string, seed: number): number {
+  checkSeed(seed);
+  return hash(`${purpose}#${seed}`);
+}
+
+/**
+ * Uniform numbers in (0, 1) with 53 random bits for a purpose and a seed: the sfc32 generator, warmed up.
+ * @throws UsageError unless `seed` is a whole number from 0 to 2³² − 1
+ */
+export function uniforms(purpose: string, seed: number): () => number {
+  checkSeed(seed);
+  const key = `${purpose}#${seed}`;
   let [a, b, c, d] = [hash(`${key}/a`), hash(`${key}/b`), hash(`${key}/c`), 1];
   const next = (): number => {
     const t = (((a + b) | 0) + d) | 0;
@@ -39,8 +50,7 @@ function uniforms(key: string): () => number {
  * @throws UsageError unless `seed` is a whole number from 0 to 2³² − 1
  */
 export function gaussian(purpose: string, seed: number, length: number): Float32Array<ArrayBuffer> {
-  checkSeed(seed);
-  const uniform = uniforms(`${purpose}#${seed}`);
+  const uniform = uniforms(purpose, seed);
   const values = new Float32Array(length);
   for (let i = 0; i < length; i += 2) {
     const radius = Math.sqrt(-2 * Math.log(uniform()));

@@ -38,6 +38,8 @@ export interface SampleState {
   readonly latents: Tensor;
   /** Evaluates the network here, once, and gives what it taps. */
   tapped(): Promise<readonly Tensor[]>;
+  /** Evaluates the network here once more, at what `latents` hold now; what `tapped` gave is overwritten. */
+  again(): Promise<readonly Tensor[]>;
 }
 
 /**
@@ -74,6 +76,11 @@ export async function* sample(
       yield {
         ...{ step: k, steps, time: times[k], nextTime: times.at(k + 1), latents: x },
         tapped: () => (looked ??= look()),
+        again: () => {
+          // The next step is one from the state itself.
+          looked = undefined;
+          return look();
+        },
       };
       if (k === last) return;
       for (let i = states[k]; i < states[k + 1]; i++) {

@@ -30,10 +30,17 @@ export interface ActOptions {
   readonly signal?: AbortSignal;
 }
 
+/** One of several questions that are answered together. */
+export interface Query {
+  readonly observation: Observation;
+  /** as in `ActOptions` */
+  readonly seed?: number;
+}
+
 export interface Acted {
   /** (T, D) in the data's units */
   readonly actions: Float32Array;
-  /** milliseconds by part */
+  /** milliseconds by part; of the whole batch, where several were asked together */
   readonly timing: Readonly<Record<string, number>>;
 }
 
@@ -67,6 +74,11 @@ export interface Policy {
   reset(): void;
   /** @throws UsageError when the observation or an option does not fit, naming it; the signal's reason when aborted */
   act(observation: Observation, options?: ActOptions): Promise<Acted>;
+  /**
+   * Several robots at once, each as `act` would answer it but for rounding, where batches are worth it and nothing is remembered between
+   * queries.
+   */
+  actMany?(queries: readonly Query[], options?: Omit<ActOptions, "seed">): Promise<readonly Acted[]>;
   /** Frees what the policy holds besides the model. */
   dispose(): void;
 }

@@ -76,7 +76,7 @@ export interface Opened {
    * @throws FormatError naming file, field, found and expected
    */
   subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject>;
-  /** A robot's side of the model, where it has one; each has a memory of its own. */
+  /** A robot's side of the model, where it has one; each has a memory of its own. It describes itself before `load`, and acts after. */
   policy?(): Promise<Policy>;
   /** Frees what was loaded, and closes files. */
   release(): Promise<void>;

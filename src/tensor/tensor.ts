@@ -197,6 +197,13 @@ export function releaseTensor(gpu: Gpu, tensor: Tensor): void {
   gpu.memory.release(tensor.storage);
 }
 
+/** Consecutive elements of one tensor, and where they go in another. */
+export interface CopiedPart {
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+}
+
 /**
  * Copies `count` elements from element `at.from` of one tensor to element `at.to` of another; all of them by default.
  * @throws UsageError when they do not fit, are parts of one storage, or are no whole words
@@ -207,25 +214,32 @@ export function copyTensor(
   to: Tensor,
   at: { readonly from?: number; readonly to?: number; readonly count?: number } = {},
 ): void {
-  const { from: start = 0, to: target = 0, count = from.size } = at;
-  if (start + count > from.size || target + count > to.size || from.dtype !== to.dtype) {
-    throw new UsageError(
-      `copy of ${count} elements: ${start} of ${showShape(from.shape)} to ${target} of ${showShape(to.shape)}`,
-    );
-  }
+  copyParts(gpu, from, to, [{ from: 0, to: 0, count: from.size, ...at }]);
+}
+
+/**
+ * Several such copies at once.
+ * @throws UsageError when one does not fit, both tensors are parts of one storage, or one is no whole words
+ */
+export function copyParts(gpu: Gpu, from: Tensor, to: Tensor, parts: readonly CopiedPart[]): void {
   const each = BYTES_PER_ELEMENT[from.dtype];
-  if (from.storage === to.storage || [start, target, count].some((n) => (n * each) % 4 !== 0)) {
-    throw new UsageError(
-      `copy of ${count} elements at ${start} of ${from.storage.label} to ${target} of ${to.storage.label}: WebGPU copies whole words between two buffers`,
-    );
+  for (const { from: start, to: target, count } of parts) {
+    if (start + count > from.size || target + count > to.size || from.dtype !== to.dtype) {
+      throw new UsageError(
+        `copy of ${count} elements: ${start} of ${showShape(from.shape)} to ${target} of ${showShape(to.shape)}`,
+      );
+    }
+    if (from.storage === to.storage || [start, target, count].some((n) => (n * each) % 4 !== 0)) {
+      throw new UsageError(
+        `copy of ${count} elements at ${start} of ${from.storage.label} to ${target} of ${to.storage.label}: WebGPU copies whole words between two buffers`,
+      );
+    }
   }
+  const [source, target] = [bufferOf(from, "copying"), bufferOf(to, "copying")];
   const encoder = gpu.device.createCommandEncoder();
-  encoder.copyBufferToBuffer(
-    bufferOf(from, "copying"),
-    from.offset + start * each,
-    bufferOf(to, "copying"),
-    to.offset + target * each,
-    count * each,
-  );
+  for (const part of parts) {
+    const [start, end] = [from.offset + part.from * each, to.offset + part.to * each];
+    encoder.copyBufferToBuffer(source, start, target, end, part.count * each);
+  }
   gpu.submit(encoder.finish(), `copy of ${from.storage.label}`, 0);
 }

@@ -16,7 +16,7 @@ import {
   writeTensor,
 } from "../../src/tensor/tensor.ts";
 import { compute, release, testGpu, upload } from "../support/gpu.ts";
-import { uniform } from "../support/numbers.ts";
+import { relativeError, uniform } from "../support/numbers.ts";
 
 describe("rows of a tensor", () => {
   it("are read, written and copied where they stand", async () => {
@@ -95,7 +95,8 @@ describe("rows of a tensor", () => {
       release(gpu, x);
       return y;
     };
-    expect(await product(true)).toEqual(await product(false));
+    // Fewer rows may run another program, which sums in another order.
+    expect(relativeError(await product(true), await product(false))).toBeLessThan(1e-6);
     const x = createTensor(small, [40, 64]);
     // What mixes rows cannot be split.
     await expect(record(small, "whole", () => permute(x, 1, 0))).rejects.toThrow(

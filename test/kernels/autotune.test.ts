@@ -178,7 +178,7 @@ describe("autotune", () => {
 
 // The naive variant of the smallest class: quick to build. A real GPU tries all in its first run.
 describe.each([
-  { ...linearTrials, classes: ["few", "some", "many"] },
+  { ...linearTrials, classes: ["few", "some", "many", "large"] },
   { ...attentionTrials, classes: ["few", "some", "long", "many"] },
 ])("trials of $kernel", ({ candidates, prepare, classes }) => {
   it("have operands and truth that fit together", async () => {

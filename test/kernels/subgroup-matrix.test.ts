@@ -59,7 +59,8 @@ describe.each(NAMES)("%s", (name) => {
     const [size, side] = [name === "subgroupMatrix" ? 2 : 4, name === "subgroupMatrix" ? 16 : 8];
     const depth = Number(/const DEPTH = (\d+)u/.exec(text)![1]);
     const pitch = depth + Number(/const PITCH = DEPTH \+ (\d+)u/.exec(text)![1]);
-    expect(2 * 128 * pitch * size + 8 * side * side * 4).toBe(needs!.workgroupBytes);
+    const subgroups = Number(/array<f32, (\d+)u \* SIDE/.exec(text)![1]);
+    expect(2 * 128 * pitch * size + subgroups * side * side * 4).toBe(needs!.workgroupBytes);
   });
 });
 

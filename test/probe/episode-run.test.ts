@@ -43,10 +43,12 @@ function expected(list: readonly number[], at: number, actionSeeds: readonly num
     ),
     zeroedContext: runs.map(([, action]) => 0.5 * action),
     otherContext: list.length > 1 ? last(other) : [],
+    shuffledContext: last(own).map((label) => label + 0.25),
   };
 }
 
-const numbers = ({ actions, zeroedContext, otherContext }: EpisodeMeasurement) => ({
+const numbers = ({ actions, zeroedContext, otherContext, shuffledContext }: EpisodeMeasurement) => ({
+  shuffledContext: [...shuffledContext!],
   actions: [...actions],
   zeroedContext: [...zeroedContext],
   otherContext: [...otherContext],
@@ -103,8 +105,8 @@ describe("episodes in turn", () => {
   it("follows every episode once, and reads in equal batches", async () => {
     const { watched } = await run(SETTINGS);
     expect([...watched.followed].sort()).toEqual([0, 1, 2, 3]);
-    // Three steps and two controls; the last episode's second control waits for the one before it.
-    expect(watched.batches).toEqual([5, 5, 5, 5, 1]);
+    // Three steps and three controls; the last episode's control with another's context waits for the one before it.
+    expect(watched.batches).toEqual([6, 6, 6, 6, 1]);
     const one = await run(SETTINGS, { budget: 1 });
     expect(new Set(one.watched.batches)).toEqual(new Set([1]));
   });

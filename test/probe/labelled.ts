@@ -20,7 +20,18 @@ export interface Watched {
   held: number;
 }
 
-/** Read-out = 100·episode + 10·seed + step of the tap; + 0.5 · own action seed; + 1/128 for each step that the schedule is shorter. */
+/** N tokens of C channels, of which the first number is the label. */
+export const TOKENS = 4;
+export const CHANNELS = 3;
+
+/** A tap of which only its first number is the label itself. */
+export const tapOf = (label: number): number[] =>
+  Array.from({ length: TOKENS * CHANNELS }, (_, i) => (i === 0 ? label : Math.sin(label + i * i)));
+
+/** Operations that are said to be done: of a call of the network, and of reading a tap from a noise. */
+export const FLOPS = { encode: 5, call: 70, reading: 11 } as const;
+
+/** Read-out = 100·episode + 10·seed + step of the tap, + 0.25 with frames shuffled; + 0.5 · own action seed; + 1/128 for each step that the schedule is shorter. */
 export function labelled(
   gpu: Gpu,
   watched: Watched,
@@ -28,6 +39,7 @@ export function labelled(
 ): Subject<Encoded> {
   const provide = (value: number): Noise => [Float32Array.of(value)];
   return {
+    ...{ shufflesFrames: true, interval: 0.5 },
     ...{ gpu, positions: 1, pairsSeeds: false, tapKinds: ["label"], mostCopies: options.mostCopies },
     readBudget: options.budget,
     dimensions: { names: ["label"], units: ["1"] },
@@ -44,27 +56,46 @@ export function labelled(
     readNoise: (_, seed) => provide(seed),
     encode: async ({ index }, copies) => {
       watched.held++;
+      gpu.counters.flops += FLOPS.encode * copies;
       return { index, copies, dispose: () => void watched.held-- };
     },
     async *denoise({ index, copies }, noise, { last = STEPS, steps = STEPS }) {
       if (steps === STEPS) watched.followed.push(index);
-      const state = createTensor(gpu, [copies, 1]);
+      const state = createTensor(gpu, [copies, TOKENS, CHANNELS]);
+      const latents = createTensor(gpu, [copies, 1]);
       for (let step = 0; step <= last; step++) {
         const shorter = (STEPS - steps) / 128;
         const labels = noise.map(([seed]) => 100 * index + 10 * seed[0] + step + shorter);
-        writeTensor(gpu, state, Float32Array.from(labels));
-        yield { step, time: 1 - step / STEPS, latents: state, tap: async () => [state] };
+        gpu.counters.flops += FLOPS.call * copies;
+        const write = (more: number): void =>
+          writeTensor(gpu, state, Float32Array.from(labels.flatMap((label) => tapOf(label + more))));
+        write(0);
+        writeTensor(
+          gpu,
+          latents,
+          Float32Array.from(labels, (label) => label ** 2),
+        );
+        yield {
+          ...{ step, time: 1 - step / STEPS, latents, tap: async () => [state] },
+          shuffled: async () => {
+            write(0.25);
+            return [state];
+          },
+        };
         // A tap that is looked at too late would show.
-        writeTensor(gpu, state, new Float32Array(copies).fill(-1));
+        writeTensor(gpu, state, new Float32Array(state.size).fill(-1));
       }
       releaseTensor(gpu, state);
+      releaseTensor(gpu, latents);
     },
     bytes: ({ copies }) => ({ tap: 4 * copies, readRow: 4 * copies }),
     read: async (taps, _, noises) => {
       watched.batches.push(taps.length);
       const readings: Reading[] = [];
       for (const { tap } of taps) {
-        const labels = await readTensor(gpu, tap[0]);
+        const numbers = await readTensor(gpu, tap[0]);
+        const labels = numbers.filter((_, i) => i % (TOKENS * CHANNELS) === 0);
+        gpu.counters.flops += FLOPS.reading * labels.length * noises.length;
         for (const perCopy of noises)
           readings.push({ values: labels.map((label, v) => label + 0.5 * perCopy[v][0][0]) });
       }

@@ -15,9 +15,11 @@ import { runCommand } from "../../src/commands/probe/command.node.ts";
 import { convergenceFigure, type Figure } from "../../src/probe/figure/figure.ts";
 import { figureToPng, figureToSvg, svgToPng } from "../../src/probe/figure/plot.node.ts";
 import { formatJson } from "../../src/probe/result/json.ts";
+import { runRecord } from "../../src/probe/result/run-record.ts";
 import { readResult } from "../../src/probe/result/read-result.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import { referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
+import { fullMeasurement } from "./report/cases.ts";
 
 let folder: string;
 let drawn: Figure[];
@@ -42,7 +44,7 @@ async function command(words: string[], drawPng?: (figure: Figure) => Promise<Ui
         drawn.push(figure);
         return new Uint8Array([1]);
       }),
-    writeReport: async (result) => `report of ${result.model.name}`,
+    writeReport: async (result, run) => `report of ${result.model.name} ${JSON.stringify(run ?? null)}`,
     stdout: { write: (text: string) => (stdout += text) },
     stderr: { write: (text: string) => (stderr += text) },
     signal: new AbortController().signal,
@@ -62,11 +64,25 @@ function changed(path: string, value: unknown, text = TEXT): string {
   return JSON.stringify(document);
 }
 
+/** What version 3 gained without another number: null in files that lack it, or what this measurement says anyway. */
+const GAINED = [
+  "arithmetic",
+  "control_differences",
+  "non_monotone",
+  "oracle_step",
+  "leave_one_out",
+  "exit_rules",
+  "pareto",
+];
+
+const LATER = ["tap_similarity", "signals", "by_part", "flops"];
+
 describe("a result that is read", () => {
   it.each([
     ["the toy", referenceMeasurement()],
     ["no inner steps", withoutInnerSteps()],
     ["one episode", referenceMeasurement({ episodes: 1 })],
+    ["all that can be measured", fullMeasurement()],
   ])("is what was written: %s", (_, measurement) => {
     const result = probeResult(measurement);
     expect(readResult(formatJson(result), "a.json")).toEqual(result);
@@ -107,10 +123,16 @@ describe("a result that is read", () => {
   });
 
   it("is refused with any key missing", () => {
-    for (const key of Object.keys(RESULT))
+    for (const key of Object.keys(RESULT).filter((one) => !GAINED.includes(one) && !LATER.includes(one)))
       expect(() => readResult(changed(key, undefined), "sent.json"), key).toThrow(
         new RegExp(`sent\\.json: .*${key}`),
       );
+  });
+
+  it("says nothing of what its version gained after it was written", () => {
+    for (const key of LATER) expect(readResult(changed(key, undefined), "sent.json")).toEqual(RESULT);
+    for (const key of GAINED)
+      expect(readResult(changed(key, undefined), "sent.json")).toEqual({ ...RESULT, [key]: null });
   });
 
   it("is refused where JSON holds what is not finite, a key twice, or no end", () => {
@@ -196,6 +218,22 @@ describe("plot", () => {
     const again = await command(["plot", folder, "--out", at("one")]);
     expect(again).toMatchObject({ code: 2 });
     expect(again.stderr).toMatch(/already holds a action_convergence\.png/);
+  });
+
+  it("tells the report when the run was and how long it took, but no command that somebody else wrote", async () => {
+    writeFileSync(at("probe.json"), TEXT);
+    const parts = [{ name: "trajectory", seconds: 3 }];
+    const timing = { phases: [], parts, resumedEpisodes: 0 };
+    const facts = { date: "2026-11-26T00:00:00Z", command: "rm -rf /", seconds: 4 };
+    writeFileSync(at("run.json"), formatJson(runRecord(timing, facts)));
+    await command(["plot", folder, "--out", at("one")]);
+    expect(JSON.parse(readFileSync(at("one/report.html"), "utf8").replace(/^[^{]*/, ""))).toEqual({
+      ...{ date: facts.date, seconds: 4, parts, resumed_episodes: 0 },
+    });
+    writeFileSync(at("run.json"), '{ "schema": "something" }');
+    const { code, stderr } = await command(["plot", folder, "--out", at("two")]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/run\.json: schema/);
   });
 
   it("shows markup and control characters as text", async () => {

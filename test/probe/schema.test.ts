@@ -6,6 +6,7 @@ import { formatJson } from "../../src/probe/result/json.ts";
 import { type ProbeResult, probeResult } from "../../src/probe/result/result.ts";
 import { resultJsonSchema } from "../../src/probe/result/result-shape.ts";
 import { referenceMeasurement, withoutInnerSteps } from "./fixture.ts";
+import { fullMeasurement } from "./report/cases.ts";
 
 const published = readFileSync(new URL("../../docs/probe.schema.json", import.meta.url), "utf8");
 
@@ -27,6 +28,7 @@ function cases(): [string, ProbeResult][] {
     ["the toy", probeResult(referenceMeasurement())],
     ["one episode without truth", probeResult(blind)],
     ["no inner steps, a recorded future", probeResult(oracle)],
+    ["all that can be measured", probeResult(fullMeasurement())],
   ];
 }
 

@@ -149,7 +149,8 @@ function interruptMessage(words: readonly string[], out: string, store: FolderSt
   return `Interrupted: ${done} of ${total} episodes saved; continue with\n  ${again}`;
 }
 
-const quoted = (word: string) =>
+/** A word as a shell takes it. */
+export const quoted = (word: string) =>
   /^[\w@%+=:,./|-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** Removes a folder only if it holds nothing. */
@@ -158,20 +159,21 @@ async function removeIfEmpty(folder: string): Promise<void> {
 }
 
 /** Local time as 20261122-063000: sorts by name and needs no quoting. */
-function timeStamp(date: Date): string {
+export function timeStamp(date: Date): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()].map(two).join("");
   return `${day}-${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join("")}`;
 }
 
 /** A path inside the package, relative to the working folder where that is shorter. The package is three folders up from here, in src as in dist. */
-function packagePath(inside: string): string {
+export function packagePath(inside: string): string {
   const absolute = fileURLToPath(new URL(`../../../${inside}`, import.meta.url));
   const near = relative(process.cwd(), absolute);
   return near.startsWith("..") ? absolute : near;
 }
 
-function projectVersion(): string {
+/** Of this project. */
+export function projectVersion(): string {
   const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { ProbeMeasurement } from "../../probe/experiment/measurement.ts";
 import { convergenceFigure, type Figure, type Reference } from "../../probe/figure/figure.ts";
+import type { ReportRun } from "../../probe/report/run.ts";
 import { escapeMarkup } from "../../probe/result/escape.ts";
 import { encodeActions, RESULT_FILES, writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
@@ -15,9 +16,9 @@ export interface Drawing {
   drawPng: (figure: Figure) => Promise<Uint8Array>;
   /**
    * The page of a result, where there is one.
-   * @param command that made it, where that is known
+   * @param run that made it, where that is known
    */
-  writeReport?: (result: ProbeResult, command?: string) => Promise<string>;
+  writeReport?: (result: ProbeResult, run?: ReportRun) => Promise<string>;
 }
 
 /** [what it is, path] of each file. */
@@ -39,7 +40,7 @@ export async function writeDocument(
   await writeAtomic(path("actions"), await encodeActions(measurement));
   await writeAtomic(path("run"), formatJson(run));
   await writeAtomic(path("result"), formatJson(result));
-  const drawn = await drawDocument(out, result, reference, drawing, run.command);
+  const drawn = await drawDocument(out, result, reference, drawing, run);
   const files: Written = [
     ...drawn,
     ["numbers", path("result")],
@@ -55,13 +56,13 @@ export async function drawDocument(
   result: ProbeResult,
   reference: Reference,
   { drawPng, writeReport }: Drawing,
-  command?: string,
+  run?: ReportRun,
 ): Promise<Written> {
   const figure = join(out, RESULT_FILES.figure);
   await writeAtomic(figure, await drawPng(convergenceFigure(escapeMarkup(result), reference)));
   if (!writeReport) return [["figure", figure]];
   const report = join(out, RESULT_FILES.report);
-  await writeAtomic(report, await writeReport(result, command));
+  await writeAtomic(report, await writeReport(result, run));
   return [
     ["figure", figure],
     ["report", report],

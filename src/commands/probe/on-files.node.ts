@@ -11,11 +11,13 @@ import { comparisonText } from "../../probe/comparison/text.ts";
 import { escapeMarkup } from "../../probe/result/escape.ts";
 import { prepareFolder, RESULT_FILES, refuseUsedFolder, writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
-import { readResultFile } from "../../probe/result/read-result.node.ts";
-import { mergedRecord, type RunFacts } from "../../probe/result/run-record.ts";
+import type { ReportRun } from "../../probe/report/run.ts";
+import { readResultFile, readText } from "../../probe/result/read-result.node.ts";
+import { mergedRecord, RUN_SHAPE, type RunFacts } from "../../probe/result/run-record.ts";
 import { mergeShards } from "../../probe/result/shard.node.ts";
 import { printable } from "../../probe/result/shape.ts";
 import { summaryText } from "../../probe/result/summary.ts";
+import { parseStrictJson } from "../../weights/strict-json.ts";
 import { type Drawing, drawDocument, writeDocument } from "./document.node.ts";
 import type { FileWords } from "./words.ts";
 
@@ -35,10 +37,12 @@ export async function plot(
   drawing: Drawing,
   { stdout }: Speaking,
 ): Promise<void> {
-  const result = await readResultFile(await resultPath(names[0]));
+  const path = await resultPath(names[0]);
+  const result = await readResultFile(path);
+  const run = await runBeside(path);
   await refuseToOverwrite(out, [RESULT_FILES.figure, ...(drawing.writeReport ? [RESULT_FILES.report] : [])]);
   await prepareFolder(out);
-  const files = await drawDocument(out, result, reference, drawing);
+  const files = await drawDocument(out, result, reference, drawing, run);
   if (!quiet) stdout.write(`${printable(summaryText(result, files, reference))}\n`);
 }
 
@@ -98,6 +102,23 @@ async function resultPath(name: string): Promise<string> {
 function runName(path: string): string {
   const file = basename(path);
   return file === RESULT_FILES.result ? basename(dirname(resolve(path))) : file.replace(/\.json$/, "");
+}
+
+/**
+ * When a run was and how long it took, from the record in the folder of its result. Its command is left out: it would stand in our report as one to
+ * run again, and somebody else may have written it.
+ */
+async function runBeside(path: string): Promise<ReportRun | undefined> {
+  const beside = join(dirname(path), RESULT_FILES.run);
+  if (basename(path) !== RESULT_FILES.result || !(await stat(beside).catch(() => undefined)))
+    return undefined;
+  const parsed = parseStrictJson(await readText(beside), beside, { maxDepth: 12 });
+  const { date, seconds, parts, resumed_episodes } = RUN_SHAPE.read(parsed, {
+    file: beside,
+    key: "",
+    sizes: {},
+  });
+  return { date, seconds, parts, resumed_episodes };
 }
 
 async function refuseToOverwrite(out: string, names: readonly string[]): Promise<void> {

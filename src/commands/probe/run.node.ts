@@ -94,7 +94,7 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 };
 
 /** What a system may need of this machine. */
-const HERE = { openFile: openArrays, cache: folderCache() };
+export const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
   const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
@@ -129,10 +129,24 @@ async function provenanceOf(
   files: ModelFiles,
   dataFiles: ModelFiles,
 ): Promise<ProbeProvenance> {
-  const { vendor, architecture, device, description: driver, software, origin } = gpu.adapter;
   const { noiseFile } = settings;
   const noiseHash = async (file: string): Promise<string> =>
     (await openModelFolder(path.dirname(file))).sha256([path.basename(file)]);
+  return {
+    ...(await modelProvenance(gpu, opened, system, files)),
+    data: { name: dataFiles.name, sha256: await dataFiles.sha256(["episodes.safetensors"]) },
+    noiseSha256: noiseFile === undefined ? null : await noiseHash(noiseFile),
+  };
+}
+
+/** Which model, on which device, by which versions. */
+export async function modelProvenance(
+  gpu: Gpu,
+  opened: Opened,
+  system: string,
+  files: ModelFiles,
+): Promise<Pick<ProbeProvenance, "model" | "device" | "dtype" | "versions">> {
+  const { vendor, architecture, device, description: driver, software, origin } = gpu.adapter;
   return {
     model: {
       name: opened.name,
@@ -142,8 +156,6 @@ async function provenanceOf(
       system,
       stamp: opened.stamp,
     },
-    data: { name: dataFiles.name, sha256: await dataFiles.sha256(["episodes.safetensors"]) },
-    noiseSha256: noiseFile === undefined ? null : await noiseHash(noiseFile),
     device: {
       name: gpu.name,
       driver: driver || origin,
@@ -164,7 +176,7 @@ async function provenanceOf(
  * adapter is the computer's.
  * @throws AdapterError when a software adapter would need more memory than there is
  */
-function checkMemory({ name, plan }: Opened, { adapter, name: device, maxBindingBytes }: Gpu): string {
+export function checkMemory({ name, plan }: Opened, { adapter, name: device, maxBindingBytes }: Gpu): string {
   if (adapter.software && plan.weights > totalmem()) {
     throw new AdapterError(
       `${name} needs ${formatBytes(plan.weights)} of GPU memory for its weights; ${device} is a software adapter on a computer ` +

@@ -94,14 +94,14 @@ function shard(text: string): Shard {
   return { index, count };
 }
 
-function positiveNumber(name: string, text: string): number {
+export function positiveNumber(name: string, text: string): number {
   const value = Number(text);
   if (!/^\d*\.?\d+(e[+-]?\d+)?$/i.test(text) || !(value > 0 && value < Number.POSITIVE_INFINITY))
     throw new UsageError(`--${name} ${text}: write a number above 0, such as 0.05.`);
   return value;
 }
 
-function gigabytes(text: string): number {
+export function gigabytes(text: string): number {
   const value = Number(text);
   if (!/^\d+(\.\d+)?$/.test(text) || value <= 0)
     throw new UsageError(`--gpu-memory ${text}: write a number of gigabytes, such as 12 or 7.5.`);
@@ -136,12 +136,12 @@ function countOrList(name: string, text: string): number[] {
   return list;
 }
 
-function wholeNumbers(name: string, text: string, least = 0): number[] {
+export function wholeNumbers(name: string, text: string, least = 0): number[] {
   return text.split(",").map((part) => wholeNumber(name, part.trim(), least, text));
 }
 
 // 2³² bounds seeds, and keeps a slip of the keyboard from asking for terabytes.
-function wholeNumber(name: string, part: string, least: number, text = part): number {
+export function wholeNumber(name: string, part: string, least: number, text = part): number {
   const value = Number(part);
   if (!/^[+-]?\d+$/.test(part) || value < least || value >= 2 ** 32)
     throw new UsageError(
@@ -150,7 +150,7 @@ function wholeNumber(name: string, part: string, least: number, text = part): nu
   return value;
 }
 
-function oneOf<const T extends string>(name: string, value: string, choices: readonly T[]): T {
+export function oneOf<const T extends string>(name: string, value: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === value);
   if (!found)
     throw new UsageError(`--${name} ${value}: use ${choices.join(", ").replace(/, ([^,]*)$/, " or $1")}.`);

@@ -7,7 +7,9 @@
  *
  * 25,600 bytes of workgroup memory: 8 KB `stage`, 17 KB `weights`, whose rows are padded from 16 to 17 so that neighbouring columns
  * write to different banks; for the same reason a column owns keys 16 apart. Outputs wider than 128 are split over workgroups.
- * Not timed on a real GPU yet. (On SwiftShader 5.0.0 it is right, but takes 10 s to build, 2026-11-22: never chosen there.)
+ * Registers are reached by constant indices, and what comes next is read while what is there is multiplied: 4608 queries and keys, 16 heads of 128,
+ * run at 16.5 TFLOP/s, 11.6 before the reading ahead (NVIDIA H100 and H200, driver 580.159.04, 2026-11-26).
+ * (On SwiftShader 5.0.0 it is right, but takes 10 s to build, 2026-11-22: never chosen there.)
  */
 import type { Arithmetic } from "../../gpu/gpu.ts";
 import { ADD_OUTER } from "../terms.ts";
@@ -21,6 +23,14 @@ const rows = (name: string, factor: string): string =>
 
 const TILE = 64;
 const WORKGROUP = 128;
+
+/** What an invocation brings next of q or k, four channels of four rows, and of v: asked for while what is there is multiplied. */
+const item = (c0: string): string => /* wgsl */ `
+    if (lane < 64u) { item = queries4(b, i0 + four * 4u, h, (${c0}) / 4u + lane % 4u); }
+    else { item = keys4(b, keys, g, (${c0}) / 4u + lane % 4u); }`;
+const value = (v0: string, i: number): string => /* wgsl */ `
+    { let at = lane + ${i * WORKGROUP}u; let j = min(j0 + ${v0} + at / WIDE, total - 1u);
+      value${i} = value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first + at % WIDE); }`;
 
 /** `per`: vec4s of a query's output that one invocation owns. */
 const text = (arithmetic: Arithmetic): AttentionText<{ readonly per: number }> => {
@@ -64,15 +74,12 @@ fn sum4(w: mat4x4f) -> vec4f {
 // Logits of queries i to i + 3, a row each, on four keys.
 fn biased4(logits: mat4x4f, b: u32, h: u32, i: u32, j: vec4u) -> mat4x4f {
   var all = logits;
-  for (var r = 0u; r < 4u; r++) {
-    for (var e = 0u; e < 4u; e++) { all[r][e] = biased(all[r][e], b, h, min(i + r, p.queries - 1u), j[e]); }
-  }
+${each(4, (r) => `  { let at = min(i + ${r}u, p.queries - 1u); ${each(4, (e) => `all[${r}][${e}] = biased(all[${r}][${e}], b, h, at, j[${e}]);`)} }`)}
   return all;
 }
 fn weights4(logits: mat4x4f, highest: vec4f, inside: vec4f) -> mat4x4f {
-  var all = logits;
-  for (var r = 0u; r < 4u; r++) { all[r] = exp4(all[r] - highest[r]) * inside; }
-  return all;
+  return mat4x4f(exp4(logits[0] - highest.x) * inside, exp4(logits[1] - highest.y) * inside,
+                 exp4(logits[2] - highest.z) * inside, exp4(logits[3] - highest.w) * inside);
 }
 // Four channels of four keys, 16 apart: column = channel, row = key. Keys past the end repeat the last one.
 fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
@@ -80,7 +87,9 @@ fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
   return transpose(mat4x4f(key4(j.x, elements(rowAt(b, j.x, p.kWidth) + at), n), key4(j.y, elements(rowAt(b, j.y, p.kWidth) + at), n),
                            key4(j.z, elements(rowAt(b, j.z, p.kWidth) + at), n), key4(j.w, elements(rowAt(b, j.w, p.kWidth) + at), n)));
 }`,
-    main: ({ per }) => /* wgsl */ `
+    main: ({ per }) => {
+      const values = (v0: string): string => each(2 * per, (i) => value(v0, i));
+      return /* wgsl */ `
   let across = (p.queries + TILE - 1u) / TILE;
   let i0 = group % across * TILE;
   let chunk = group / across % p.chunks;
@@ -95,25 +104,28 @@ fn keys4(b: u32, j: vec4u, g: u32, n: u32) -> mat4x4f {
   let total = keysEnd(outer);
   let apart = vec4u(0u, 16u, 32u, 48u);
 ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
+${each(2 * per, (i) => `  var value${i}: vec4f;`)}
   var nearHighest = vec4f(LOWEST); var farHighest = vec4f(LOWEST);
   var nearSum = vec4f(); var farSum = vec4f();
   for (var j0 = keysBegin(outer); j0 < total; j0 += TILE) {
     var nearLogits = mat4x4f(); var farLogits = mat4x4f();
+    let four = lane / 4u % 16u;
+    let keys = min(j0 + four + apart, vec4u(total - 1u));
+    var item: mat4x4f;
+    ${item("0u")}
+    let place = lane / 64u * 256u + lane % 4u * 64u + four;
     for (var c0 = 0u; c0 < p.dim; c0 += DEPTH) {
-      let four = lane / 4u % 16u;
-      let n = c0 / 4u + lane % 4u;
-      var item: mat4x4f;
-      if (lane < 64u) { item = queries4(b, i0 + four * 4u, h, n); }
-      else { item = keys4(b, min(j0 + four + apart, vec4u(total - 1u)), g, n); }
       workgroupBarrier();
-      for (var e = 0u; e < 4u; e++) { stage[lane / 64u * 256u + (lane % 4u * 4u + e) * 16u + four] = Operand(item[e]); }
+${each(4, (e) => `      stage[place + ${16 * e}u] = Operand(item[${e}]);`)}
       workgroupBarrier();
+      if (c0 + DEPTH < p.dim) { ${item("c0 + DEPTH")} }
       for (var e = 0u; e < DEPTH; e++) {
         let k4 = vec4f(stage[256u + e * 16u + column]);
         nearLogits = addOuter(nearLogits, vec4f(stage[e * 16u + row]), k4);
         farLogits = addOuter(farLogits, vec4f(stage[e * 16u + 8u + row]), k4);
       }
     }
+${values("0u")}
     let own = vec4u(j0 + column) + apart;
     if (hasMask() || hasBias() || isCausal()) {
       let j = min(own, vec4u(total - 1u));
@@ -138,17 +150,16 @@ ${each(per, (n) => `  var near${n} = mat4x4f(); var far${n} = mat4x4f();`)}
     farSum = farSum * farShrink + sum4(farWeights);
 ${each(per, (n) => `    near${n} = ${rows(`near${n}`, "nearShrink")}; far${n} = ${rows(`far${n}`, "farShrink")};`)}
     let nearByKey = transpose(nearWeights); let farByKey = transpose(farWeights);
-    for (var e = 0u; e < 4u; e++) {
-      weights[(column + 16u * e) * PITCH + row] = Operand(nearByKey[e]);
-      weights[(column + 16u * e) * PITCH + 8u + row] = Operand(farByKey[e]);
-    }
-    for (var v0 = 0u; v0 < min(TILE, total - j0); v0 += DEPTH) {
+    let corner = column * PITCH + row;
+${each(4, (e) => `    weights[corner + ${16 * e}u * PITCH] = Operand(nearByKey[${e}]); weights[corner + ${16 * e}u * PITCH + 8u] = Operand(farByKey[${e}]);`)}
+    let there = min(TILE, total - j0);
+    for (var v0 = 0u; v0 < there; v0 += DEPTH) {
       workgroupBarrier();
-      for (var item = lane; item < DEPTH * WIDE; item += WORKGROUP) {
-        let j = min(j0 + v0 + item / WIDE, total - 1u);
-        stage[item] = Operand(value4(j, elements(rowAt(b, j, p.vWidth) + p.vAt + g * p.dim), first + item % WIDE));
+${each(2 * per, (i) => `      stage[lane + ${i * WORKGROUP}u] = Operand(value${i});`)}
+      workgroupBarrier();
+      if (v0 + DEPTH < there) {
+${values("v0 + DEPTH")}
       }
-      workgroupBarrier();
       for (var e = 0u; e < DEPTH; e++) {
         let nearWeight = vec4f(weights[(v0 + e) * PITCH + row]); let farWeight = vec4f(weights[(v0 + e) * PITCH + 8u + row]);
 ${each(
@@ -170,7 +181,8 @@ ${each(
   }
   let i = i0 + 4u * row;
   let nearGate = gates4(b, i, h); let farGate = gates4(b, i + 32u, h);
-${each(per, (n) => `  storeRows(outer, i, h, first + column + ${16 * n}u, near${n}, nearHighest, nearSum, nearGate); storeRows(outer, i + 32u, h, first + column + ${16 * n}u, far${n}, farHighest, farSum, farGate);`)}`,
+${each(per, (n) => `  storeRows(outer, i, h, first + column + ${16 * n}u, near${n}, nearHighest, nearSum, nearGate); storeRows(outer, i + 32u, h, first + column + ${16 * n}u, far${n}, farHighest, farSum, farGate);`)}`;
+    },
   };
 };
 

@@ -188,6 +188,7 @@ fn store4(m: u32, n: u32, sum: vec4f, added: vec4f) {
 }
 fn storeTile(m: u32, n: u32, tile: mat4x4f) {
   let added = bias4(n);
-  for (var i = 0u; i < 4u; i++) { store4(m + i, n, tile[i], added); }
+  store4(m, n, tile[0], added); store4(m + 1u, n, tile[1], added);
+  store4(m + 2u, n, tile[2], added); store4(m + 3u, n, tile[3], added);
 }
 `;

@@ -60,6 +60,7 @@ function made(result: ProbeResult): Map<string, string> {
     ["data.noise_sha256", data.noise_sha256],
     ...nested("device", device),
     ["dtype", result.dtype],
+    ["arithmetic", result.arithmetic ?? "–"],
     ...nested("variants", variants),
     ...nested("versions", versions),
     ["video_steps", result.video_steps],

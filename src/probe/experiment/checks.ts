@@ -45,6 +45,10 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     // Empty where there is no such control.
     ["zeroedContext", episode.zeroedContext.length === 0 ? undefined : episode.zeroedContext, seeds * size],
     ["otherContext", episode.otherContext.length === 0 ? undefined : episode.otherContext, seeds * size],
+    ["shuffledContext", episode.shuffledContext, seeds * size],
+    ...(["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull"] as const).map(
+      (name): [string, Float32Array | undefined, number] => [name, episode[name], videoSeeds.length * K * K],
+    ),
   ];
   for (const [name, array, expected] of arrays) {
     if (!array) continue;

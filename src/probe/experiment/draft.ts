@@ -1,5 +1,6 @@
 /** An episode while it is measured: readings come tap by tap and find their place in its arrays. */
 import type { Held, Item, Reading, Subject } from "../subject.ts";
+import { ALONG, type Kept } from "./along.ts";
 import { type EpisodeMeasurement, type FullSettings, readSeeds } from "./measurement.ts";
 
 /** What can be read at several points. */
@@ -67,16 +68,37 @@ export class Draft {
     });
   }
 
-  /** Readings of a control. */
+  /** Readings of a control; that of shuffled frames has its place once it has been read. */
   putControl(name: string, seeds: readonly number[], readings: readonly Reading[]): void {
-    const { zeroedContext, otherContext } = this.measurement;
-    const into = { zeroed: zeroedContext, otherEpisode: otherContext }[name];
+    const { measurement } = this;
+    if (name === "framesShuffled")
+      measurement.shuffledContext ??= new Float32Array(
+        this.#videoSeeds.length * readings.length * (readings[0].values.length / seeds.length),
+      );
+    const { zeroedContext, otherContext, shuffledContext } = measurement;
+    const into = { zeroed: zeroedContext, otherEpisode: otherContext, framesShuffled: shuffledContext }[name];
     if (into) this.#each(seeds, readings, (run, _, own) => into.set(own, run * own.length));
+  }
+
+  /** What was kept along the trajectories with these video seeds. */
+  putAlong(seeds: readonly number[], { tapSample, ...kept }: Kept): void {
+    const { measurement } = this;
+    if (tapSample) measurement.tapSample = tapSample;
+    for (const name of ALONG) {
+      const values = kept[name];
+      if (!values) continue;
+      const each = values.length / seeds.length;
+      const all = (measurement[name] ??= new Float32Array(each * this.#videoSeeds.length));
+      seeds.forEach((seed, copy) =>
+        all.set(values.subarray(copy * each, (copy + 1) * each), this.#videoSeeds.indexOf(seed) * each),
+      );
+    }
   }
 
   get isFinite(): boolean {
     const { actions, iterates, zeroedContext, otherContext, budgetActions = [] } = this.measurement;
-    const all = [actions, iterates, zeroedContext, otherContext, budgetActions];
+    const { shuffledContext = [] } = this.measurement;
+    const all = [actions, iterates, zeroedContext, otherContext, budgetActions, shuffledContext];
     return all.every((values) => values.every(Number.isFinite));
   }
 

@@ -8,9 +8,17 @@ import { NonFiniteError } from "../../errors.ts";
 import { Pace } from "../../gpu/pace.ts";
 import { copyTensor, releaseTensor } from "../../tensor/tensor.ts";
 import type { Held, Item, Noise, Reading, State, Subject, Tap, TimedTap } from "../subject.ts";
+import { Along } from "./along.ts";
 import { checkEpisode } from "./checks.ts";
+import { Cost, type CostPart } from "./cost.ts";
 import { Draft, type Read } from "./draft.ts";
-import { type EpisodeMeasurement, type FullSettings, type ProbeHooks, readSeeds } from "./measurement.ts";
+import {
+  type EpisodeMeasurement,
+  type FlopCounts,
+  type FullSettings,
+  type ProbeHooks,
+  readSeeds,
+} from "./measurement.ts";
 import { batchSize, heldTap, TapReader } from "./reader.ts";
 import { seedBatches, type Share } from "./share.ts";
 
@@ -38,6 +46,9 @@ export class EpisodeRun<C extends Held> {
   readonly #lastTaps = new Map<number, Map<number, TimedTap>>();
   /** by the number of trajectories in a batch, which decides how many taps are read together */
   readonly #readers = new Map<number, TapReader<C>>();
+  /** by the number of trajectories in a batch */
+  readonly #alongs = new Map<number, Along>();
+  readonly cost: Cost;
   #done = 0;
   #total: number;
 
@@ -46,6 +57,7 @@ export class EpisodeRun<C extends Held> {
     this.#subject = subject;
     this.#settings = settings;
     this.#hooks = hooks;
+    this.cost = new Cost(subject.gpu);
     this.#batches = seedBatches(settings, subject.mostCopies);
     this.#measured = new Map(share.map(({ at, batches }) => [at, batches]));
     const open = share.map(({ at }) => at);
@@ -95,39 +107,56 @@ export class EpisodeRun<C extends Held> {
     // The last episode's control is read by itself, even where the tap is at hand.
     const others = at === this.#waiting ? undefined : this.#lastTaps.get(this.#before(at));
     const kept = new Map<number, TimedTap>();
-    await this.#eachBatch(item, this.#batchesOf(at), async (batch) => {
+    const { cost } = this;
+    const before = this.#counted();
+    await this.#eachBatch(item, this.#batchesOf(at), "trajectory", async (batch) => {
       const { encoded, seeds, noise } = batch;
       const reader = this.#readerFor(batch, item);
+      const along = this.#alongOf(batch);
       const put = (name: Read, point: number) => (readings: readonly Reading[]) =>
         draft.put(name, point, seeds, readings);
       for await (const state of this.#states(batch)) {
         const k = probeSteps.indexOf(state.step);
         if (k < 0) continue;
         const tap = await state.tap(subject.tapKinds[0]);
-        await reader.take(tap, state.time, (readings) => {
+        await cost.during("similarity", () => along.take(k, state, tap, seeds.length));
+        await reader.take("read-out", tap, state.time, (readings) => {
           put("actions", k)(readings);
           // The end of the longest schedule is a budget too.
           if (budgets && state.step === this.#lastStep) put("budgets", budgets.length - 1)(readings);
         });
         await this.#hooks.onState?.({ item, state, tap, encoded });
         if (state.step < this.#lastStep) continue;
-        await this.#readControls(reader, draft, batch, { tap, time: state.time }, others?.get(batch.index));
         if (this.#isNeeded(at)) kept.set(batch.index, { tap: this.#copy(tap), time: state.time });
+        await this.#readControls(reader, draft, batch, { tap, time: state.time }, others?.get(batch.index));
+        // Last, because the tap that stands is written over.
+        if (state.shuffled) await this.#readShuffled(reader, draft, batch, state);
       }
+      if (this.#shorter.length > 0) cost.enter("budgets");
       for (const [b, budget] of this.#shorter.entries()) {
         for await (const state of this.#states(batch, budget)) {
           if (state.step < budget) continue;
-          await reader.take(await state.tap(subject.tapKinds[0]), state.time, put("budgets", b));
+          await reader.take("budgets", await state.tap(subject.tapKinds[0]), state.time, put("budgets", b));
         }
       }
       await reader.flush();
+      draft.putAlong(seeds, await cost.during("similarity", () => along.finish()));
       if (!oracle || !subject.oracle) return;
+      cost.enter("oracle");
       for (const [k, step] of probeSteps.entries()) {
         const { tap, time } = await subject.oracle(encoded, step, noise, this.#denoising);
-        await reader.take(tap, time, put("oracle", k));
+        await reader.take("oracle", tap, time, put("oracle", k));
       }
       await reader.flush();
     });
+    const copies = settings.videoSeeds.length;
+    const after = this.#counted();
+    draft.measurement.flops = {
+      encode: (after.encode - before.encode) / copies,
+      trajectory: (after.trajectory - before.trajectory) / copies,
+      readOut: (after.readOut - before.readOut) / (copies * readSeeds(settings) * probeSteps.length),
+      similarity: (after.similarity - before.similarity) / copies,
+    };
     if (kept.size > 0) this.#keep(at, kept);
     return draft;
   }
@@ -135,7 +164,7 @@ export class EpisodeRun<C extends Held> {
   /** The control that had to wait for the last taps of another episode. */
   async #otherControl(at: number, draft: Draft): Promise<Draft> {
     const [own, others] = [this.#lastTaps.get(at)!, this.#lastTaps.get(this.#before(at))!];
-    await this.#eachBatch(draft.item, this.#batchesOf(at), async (batch) => {
+    await this.#eachBatch(draft.item, this.#batchesOf(at), "controls", async (batch) => {
       const reader = this.#readerFor(batch, draft.item);
       await this.#readControls(reader, draft, batch, own.get(batch.index)!, others.get(batch.index), true);
       await reader.flush();
@@ -154,8 +183,20 @@ export class EpisodeRun<C extends Held> {
     for (const [name, control] of Object.entries(this.#subject.controls)) {
       if (control.needsOther ? !other : onlyWithOther) continue;
       const write = (into: Tap): void => control.write(own.tap, other?.tap, into);
-      await reader.make(own.tap, own.time, write, (readings) => draft.putControl(name, seeds, readings));
+      await reader.make("controls", own.tap, own.time, write, (readings) =>
+        draft.putControl(name, seeds, readings),
+      );
     }
+  }
+
+  /** The control with the item's own frames in another order, which the item's number decides. */
+  async #readShuffled(reader: TapReader<C>, draft: Draft, { seeds }: Batch<C>, state: State): Promise<void> {
+    await this.cost.during("controls", async () => {
+      const tap = await state.shuffled!(draft.item.index);
+      await reader.take("controls", tap, state.time, (readings) =>
+        draft.putControl("framesShuffled", seeds, readings),
+      );
+    });
   }
 
   /** Follows an episode for those last taps of these batches that are not at hand. */
@@ -164,7 +205,7 @@ export class EpisodeRun<C extends Held> {
     if (missing.length === 0) return;
     const item = await this.#subject.items.read(this.#settings.episodes[at]);
     const kept = new Map<number, TimedTap>();
-    await this.#eachBatch(item, missing, async (batch) => {
+    await this.#eachBatch(item, missing, "followed", async (batch) => {
       for await (const state of this.#states(batch)) {
         if (state.step < this.#lastStep) continue;
         const tap = await state.tap(this.#subject.tapKinds[0]);
@@ -227,13 +268,18 @@ export class EpisodeRun<C extends Held> {
   async #eachBatch(
     item: Item,
     batches: readonly number[],
+    part: CostPart,
     body: (batch: Batch<C>) => Promise<void>,
   ): Promise<void> {
     for (const index of batches) {
       const seeds = this.#batches[index];
-      const encoded = await this.#subject.encode(item, seeds.length);
+      const [own, noise] = [
+        part === "trajectory" ? "encode" : part,
+        () => seeds.map((seed) => this.#subject.noise(item, seed)),
+      ] as const;
+      const encoded = await this.cost.during(own, () => this.#subject.encode(item, seeds.length));
       try {
-        await body({ encoded, seeds, index, noise: seeds.map((seed) => this.#subject.noise(item, seed)) });
+        await this.cost.during(part, () => body({ encoded, seeds, index, noise: noise() }));
       } finally {
         encoded.dispose();
       }
@@ -245,9 +291,10 @@ export class EpisodeRun<C extends Held> {
     const { actionSteps, actionSeeds, probeSteps } = this.#settings;
     let reader = this.#readers.get(seeds.length);
     if (!reader) {
-      const rows = probeSteps.length + Object.keys(subject.controls).length + this.#shorter.length;
+      const shuffled = subject.shufflesFrames ? 1 : 0;
+      const rows = probeSteps.length + Object.keys(subject.controls).length + shuffled + this.#shorter.length;
       const batch = batchSize(rows, subject.readBudget, subject.bytes(encoded));
-      reader = new TapReader(subject, batch);
+      reader = new TapReader(subject, batch, (parts, body) => this.cost.during(parts, body));
       this.#readers.set(seeds.length, reader);
       const alike = [...this.#measured.values()]
         .flat()
@@ -263,9 +310,26 @@ export class EpisodeRun<C extends Held> {
     return reader;
   }
 
+  #alongOf({ seeds }: Batch<C>): Along {
+    let along = this.#alongs.get(seeds.length);
+    if (!along) {
+      along = new Along(this.#subject, this.#settings.probeSteps.length, this.#batches[0].length);
+      this.#alongs.set(seeds.length, along);
+    }
+    return along;
+  }
+
+  /** Operations so far. */
+  #counted(): FlopCounts {
+    const { cost } = this;
+    const [encode, trajectory] = [cost.flops("encode"), cost.flops("trajectory")];
+    return { encode, trajectory, readOut: cost.flops("read-out"), similarity: cost.flops("similarity") };
+  }
+
   #releaseReaders(): void {
-    for (const reader of this.#readers.values()) reader.release();
+    for (const held of [...this.#readers.values(), ...this.#alongs.values()]) held.release();
     this.#readers.clear();
+    this.#alongs.clear();
   }
 
   #copy(tap: Tap): Tap {

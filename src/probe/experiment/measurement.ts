@@ -9,7 +9,7 @@
  */
 
 import type { WeightDtype } from "../../tensor/matrix.ts";
-import type { Item, State, Tap, TrainedOn } from "../subject.ts";
+import type { Item, Part, State, Tap, TrainedOn } from "../subject.ts";
 
 /** A part of a run that is split among machines. */
 export interface Shard {
@@ -128,6 +128,42 @@ export interface EpisodeMeasurement {
   zeroedContext: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with another episode's hidden states of that step; empty when there is only one episode. */
   otherContext: Float32Array;
+  /** (V, S, T, D) the decode at the last probe step with the hidden states of its frames in another order; absent where there are no frames. */
+  shuffledContext?: Float32Array;
+  /** (V, K, K) centred cosine of the taps of two probe steps, on sampled tokens; absent, as the next five, where a tap is no rows of tokens. */
+  tapCosine?: Float32Array;
+  /** (V, K, K) the same with the tokens of one of them shuffled. */
+  tapCosineNull?: Float32Array;
+  /** (V, K, K) linear centred kernel alignment of the taps of two probe steps. */
+  tapCka?: Float32Array;
+  /** (V, K, K) the same with the tokens of one of them shuffled. */
+  tapCkaNull?: Float32Array;
+  /** (V, K) ‖h_k − h_j‖ / ‖h_k‖ from the probe step j before k; infinite at the first, where nothing can be said. */
+  tapDrift?: Float32Array;
+  /** What of the taps was compared. */
+  tapSample?: TapSample;
+  /** (V, K) ‖u_k − u_j‖ / ‖u_k‖ of the mean velocities u between consecutive probe steps; infinite at the first two. */
+  velocityChange?: Float32Array;
+  /** Operations counted. */
+  flops?: FlopCounts;
+}
+
+/** Of each tensor of a tap: how many of its tokens were compared. */
+export interface TapSample {
+  rows: readonly number[];
+  tokens: readonly number[];
+}
+
+/** Additions and multiplications of matrix products, attention and convolutions, of one trajectory. */
+export interface FlopCounts {
+  /** Encoding the item. */
+  encode: number;
+  /** All calls of the network until the last probe step. */
+  trajectory: number;
+  /** Reading one tap from one noise. */
+  readOut: number;
+  /** Comparing the taps of all probe steps. */
+  similarity: number;
 }
 
 /** Where the numbers come from. Equal provenance and settings mean byte-equal numbers. */
@@ -175,6 +211,8 @@ export interface ProbeTiming {
   resumedEpisodes: number;
   /** Peak of GPU memory held by the allocator, bytes. */
   peakGpuBytes?: number;
+  /** Seconds of the episodes by what was done. */
+  parts?: { name: string; seconds: number }[];
 }
 
 /** All that a run brings back. */
@@ -197,6 +235,10 @@ export interface ProbeMeasurement {
   budgetCalls?: number[];
   /** T, positions in a chunk. */
   chunkLength: number;
+  /** What the dimensions mean together; undefined: nobody said. */
+  parts?: readonly Part[];
+  /** Seconds from one position to the next, where that is known. */
+  interval?: number;
   /** Those of the settings, in their order; of a part of a run those that it measured. */
   episodes: EpisodeMeasurement[];
   timing: ProbeTiming;

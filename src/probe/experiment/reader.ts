@@ -4,6 +4,7 @@
  */
 import { copyTensor, createTensor, releaseTensor } from "../../tensor/tensor.ts";
 import type { Held, Noise, Reading, ReadOptions, Subject, Tap } from "../subject.ts";
+import type { CostPart } from "./cost.ts";
 
 /** More in one batch brings nothing even on small models, and memory grows with it. */
 const MOST_HELD = 8;
@@ -11,7 +12,11 @@ const MOST_HELD = 8;
 /** What is done with the readings of a tap, one for each noise. */
 export type Receive = (readings: readonly Reading[]) => void;
 
+/** Does what `body` says, on account of parts of the experiment, one for each tap. */
+export type Account = <T>(parts: readonly CostPart[], body: () => Promise<T>) => Promise<T>;
+
 interface Waiting {
+  readonly part: CostPart;
   readonly tap: Tap;
   readonly time: number;
   readonly receive: Receive;
@@ -34,12 +39,14 @@ export class TapReader<C extends Held> {
   readonly #slots: Tap[] = [];
   #waiting: Waiting[] = [];
   #read: (taps: readonly Waiting[]) => Promise<readonly Reading[]> = () => Promise.resolve([]);
+  readonly #account: Account;
   #noises = 0;
 
   /** @param batch R */
-  constructor(subject: Subject<C>, batch: number) {
+  constructor(subject: Subject<C>, batch: number, account: Account) {
     this.#subject = subject;
     this.#batch = batch;
+    this.#account = account;
   }
 
   /** From now on taps belong to this item; `noises` is (S, V). */
@@ -50,22 +57,33 @@ export class TapReader<C extends Held> {
     options: ReadOptions,
   ): void {
     this.#noises = noises.length;
-    this.#read = (taps) => this.#subject.read(taps, encoded, noises, innerSteps, options);
+    this.#read = async (taps) => {
+      // What was begun before is over, so that a reading's seconds are its own.
+      await this.#subject.gpu.idle();
+      const parts = taps.map(({ part }) => part);
+      return this.#account(parts, () => this.#subject.read(taps, encoded, noises, innerSteps, options));
+    };
   }
 
   /** Takes a tap, which is read before the next state if nothing may be held. */
-  async take(tap: Tap, time: number, receive: Receive): Promise<void> {
-    if (this.#batch === 1) return receive(await this.#read([{ tap, time, receive }]));
+  async take(part: CostPart, tap: Tap, time: number, receive: Receive): Promise<void> {
+    if (this.#batch === 1) return receive(await this.#read([{ part, tap, time, receive }]));
     const slot = this.#slot(tap);
     tap.forEach((x, i) => copyTensor(this.#subject.gpu, x, slot[i]));
-    await this.#add({ tap: slot, time, receive });
+    await this.#add({ part, tap: slot, time, receive });
   }
 
   /** The same for a tap that `write` makes, shaped as `like`. */
-  async make(like: Tap, time: number, write: (into: Tap) => void, receive: Receive): Promise<void> {
+  async make(
+    part: CostPart,
+    like: Tap,
+    time: number,
+    write: (into: Tap) => void,
+    receive: Receive,
+  ): Promise<void> {
     const slot = this.#slot(like);
     write(slot);
-    await this.#add({ tap: slot, time, receive });
+    await this.#add({ part, tap: slot, time, receive });
   }
 
   /** Reads what still waits. A last batch is filled up, so that one recording serves all; a single tap has its own. */
@@ -74,7 +92,8 @@ export class TapReader<C extends Held> {
     if (waiting.length === 0) return;
     this.#waiting = [];
     const filled = [...waiting];
-    while (filled.length > 1 && filled.length < this.#batch) filled.push(waiting[waiting.length - 1]);
+    while (filled.length > 1 && filled.length < this.#batch)
+      filled.push({ ...waiting[waiting.length - 1], part: "padding" });
     const readings = await this.#read(filled);
     waiting.forEach(({ receive }, r) => receive(readings.slice(r * this.#noises, (r + 1) * this.#noises)));
   }

@@ -76,10 +76,13 @@ export async function runProbe<C extends Held>(
     stopCalls: probeSteps.map((k) => calls?.[k] ?? k + 1),
     budgetCalls: settings.budgets?.map(callsOfBudget),
     chunkLength: subject.positions,
+    parts: subject.parts,
+    interval: subject.interval,
     episodes: share.map(({ at }) => measured.get(at)!),
     timing: {
       phases: [{ name: "episodes", seconds: (performance.now() - started) / 1000 }],
       resumedEpisodes: resumed,
+      parts: run.cost.seconds,
       peakGpuBytes: subject.gpu.memory.usage.peak,
     },
   };

@@ -74,6 +74,13 @@ const HAS_SEEDS: Readonly<Record<ArrayName, boolean>> = {
   dataBudgetActions: true,
   zeroedContext: true,
   otherContext: true,
+  shuffledContext: true,
+  tapCosine: true,
+  tapCosineNull: true,
+  tapCka: true,
+  tapCkaNull: true,
+  tapDrift: true,
+  velocityChange: true,
 };
 
 /**

@@ -27,6 +27,7 @@ export function levelsOf({ floors, controls }: ProbeResult, shown: ShownReferenc
       color: COLOUR.other,
       dash: "dashdot",
     },
+    { name: "shuffled frames", level: controls.frames_shuffled, color: COLOUR.shuffled, dash: "dot" },
   ];
   return all.flatMap(({ name, level, ...look }) => {
     const value = (shown.truth ? level?.to_truth : level?.to_last)?.mean;

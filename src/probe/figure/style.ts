@@ -28,6 +28,7 @@ export const COLOUR = {
   datasetMean: "#8A8A8A",
   zeroed: "#CC79A7",
   other: "#009E73",
+  shuffled: "#7B4FB5",
   nullCurve: "#000000",
   mark: "#B8860B",
   grid: "#E6E6E6",

@@ -2,11 +2,13 @@
 import { levelsOf } from "../figure/levels.ts";
 import { bandsOf } from "../figure/panel.ts";
 import { COLOUR } from "../figure/style.ts";
-import type { ProbeResult } from "../result/result.ts";
+import type { BudgetResult, ProbeResult } from "../result/result.ts";
 import { AXIS_NAME, AXIS_TITLE, lastStep, roundIndices } from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
 import { short } from "../result/words.ts";
+import { stepsOfCost } from "../figure/video.ts";
 import type { Interval } from "../statistics/bootstrap.ts";
+import type { Estimate } from "../statistics/estimate.ts";
 import { type Chart, type ChartCurve, type ChartLevel, type Table, withInterval } from "./chart.ts";
 
 export const ERROR_TITLE = "mean squared error (normalised action units²)";
@@ -33,6 +35,7 @@ const knowsTruth = ({ video_axis }: ProbeResult): boolean => video_axis.mse_to_t
 export function videoChart(result: ProbeResult): Chart {
   const { probe_steps: steps, video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
   const last = lastStep(result);
+  const budget = result.budget_axis;
   const curve = (
     name: string,
     y: number[] | null | undefined,
@@ -49,9 +52,15 @@ export function videoChart(result: ProbeResult): Chart {
     alt: `Error of the decoded actions by ${AXIS_NAME} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
     notes: [
       `Horizontal lines are floors and controls, measured to the ${to}: what a policy scores that ignores the scene. ${bandsWords(result)}`,
+      ...(budget
+        ? [
+            "Dotted: whole schedules of fewer steps, each run to its end, where stopping the longest costs as many calls of the network. Their bands are left out; the table has them.",
+          ]
+        : []),
     ],
     x: stepAxis(result),
     y: { title: ERROR_TITLE, log: true },
+    ...(budget ? { table: videoTable(result) } : {}),
     curves: [
       ...curve("to the true actions", video_axis.mse_to_truth, video_axis_interval.mse_to_truth, truth),
       ...curve(
@@ -72,11 +81,72 @@ export function videoChart(result: ProbeResult): Chart {
         oracle_axis_interval?.mse_to_last,
         { color: COLOUR.last, symbol: "square-open", dash: "dash" },
       ),
+      ...(budget ? budgetCurves(result, budget) : []),
     ],
     levels,
     height: 340,
   };
 }
+
+/** Whole schedules where stopping the longest one costs as much. */
+function budgetCurves(result: ProbeResult, budget: BudgetResult): ChartCurve[] {
+  const x = stepsOfCost(budget.calls, budget.stop_calls, result.probe_steps);
+  const look = { dash: "dot", width: 2 };
+  const { mse_to_truth: truth, mse_to_last: own } = budget;
+  return [
+    ...(truth
+      ? [
+          {
+            ...{ name: "whole schedules, to the true actions", x, y: truth },
+            ...{ ...look, color: COLOUR.truth, symbol: "circle-open" },
+          },
+        ]
+      : []),
+    {
+      ...{ name: `whole schedules, to the decode at step ${lastStep(result)}`, x, y: own },
+      ...{ ...look, color: COLOUR.last, symbol: "square-open" },
+    },
+  ];
+}
+
+/** Every way to spend a number of calls of the network: a row a stop or a schedule. */
+function videoTable(result: ProbeResult): Table {
+  const { probe_steps, video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
+  const budget = result.budget_axis!;
+  const cell = (axis: ProbeResult["video_axis"] | null, ends: AxisIntervals | null, key: Key, i: number) =>
+    axis?.[key] ? withInterval(axis[key][i], ends?.[key]?.[i]) : "–";
+  const keys: Key[] = ["mse_to_truth", "mse_to_last"];
+  const rows = [
+    ...probe_steps.map((step, k) => ({
+      calls: budget.stop_calls[k],
+      row: [`stopped after ${step} of ${result.video_steps}`, String(budget.stop_calls[k])].concat(
+        keys.map((key) => cell(video_axis, video_axis_interval, key, k)),
+        oracle_axis ? keys.map((key) => cell(oracle_axis, oracle_axis_interval, key, k)) : [],
+      ),
+    })),
+    ...budget.steps.map((steps, b) => ({
+      calls: budget.calls[b],
+      row: [`whole schedule of ${steps}`, String(budget.calls[b])].concat(
+        keys.map((key) => cell(budget, budget.interval, key, b)),
+        oracle_axis ? ["–", "–"] : [],
+      ),
+    })),
+  ].sort((a, b) => a.calls - b.calls);
+  const to = ["to the true actions", `to the decode at step ${lastStep(result)}`];
+  return {
+    caption: `${AXIS_TITLE} axis and whole schedules by cost: ${ERROR_TITLE}`,
+    head: [
+      "way",
+      "network calls",
+      ...to,
+      ...(oracle_axis ? to.map((words) => `recorded future, ${words}`) : []),
+    ],
+    rows: rows.map(({ row }) => row),
+  };
+}
+
+type Key = keyof ProbeResult["video_axis"];
+type AxisIntervals = ProbeResult["video_axis_interval"];
 
 /** What decides: each step against the last. Null without a truth. */
 export function differenceChart(result: ProbeResult): Chart | null {
@@ -173,7 +243,7 @@ const bandsWords = (result: ProbeResult): string =>
 
 /** Every floor and control to both references. */
 export function levelsTable(result: ProbeResult): Table {
-  const { floors, controls } = result;
+  const { floors, controls, control_differences } = result;
   const cell = (level: { mean: number; interval: Interval | null } | null | undefined) =>
     level ? withInterval(level.mean, level.interval) : "not known";
   const all = [
@@ -181,10 +251,22 @@ export function levelsTable(result: ProbeResult): Table {
     ["dataset mean", floors.dataset_mean],
     ["zeroed context", controls.zeroed_context],
     ["another episode's context", controls.other_episode_context],
+    ["shuffled frames", controls.frames_shuffled],
   ] as const;
+  const paired: Partial<Record<string, Estimate | null>> = {
+    "zeroed context": control_differences?.zeroed_context,
+    "another episode's context": control_differences?.other_episode_context,
+    "shuffled frames": control_differences?.frames_shuffled,
+  };
   return {
     caption: `Floors and controls: ${ERROR_TITLE}`,
-    head: ["floor or control", "to the true actions", `to the decode at step ${lastStep(result)}`],
-    rows: all.map(([name, level]) => [name, cell(level?.to_truth), cell(level?.to_last)]),
+    head: [
+      ...["floor or control", "to the true actions", `to the decode at step ${lastStep(result)}`],
+      "to the true actions, less that with its own context",
+    ],
+    rows: all.map(([name, level]) => [
+      ...[name, cell(level?.to_truth), cell(level?.to_last)],
+      paired[name] ? cell(paired[name]) : "–",
+    ]),
   };
 }

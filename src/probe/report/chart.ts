@@ -19,6 +19,8 @@ export interface ChartCurve {
   readonly width?: number;
   /** one of many: neither in the legend nor in the table */
   readonly quiet?: boolean;
+  /** marks without a line between them */
+  readonly points?: boolean;
 }
 
 /** A horizontal line: a floor, a control, a null. */
@@ -46,6 +48,8 @@ export interface Chart {
   readonly y: { readonly title: string; readonly log: boolean };
   readonly curves: readonly ChartCurve[];
   readonly levels: readonly ChartLevel[];
+  /** the numbers, where a row a place is not how they are read */
+  readonly table?: Table;
   /** everything below is within the margin */
   readonly margin?: number;
   /** pixels */
@@ -101,10 +105,11 @@ export function drawingOf(chart: Chart): Drawing {
       ),
     ];
   });
-  const lines = curves.map(({ name, x: at, y: values, quiet, color, dash, symbol, width }) =>
+  const lines = curves.map(({ name, x: at, y: values, quiet, points, color, dash, symbol, width }) =>
     line(PLACE, plotText(name), [...at], y.log ? positive([...values]) : [...values], {
       ...{ color, dash, symbol, width },
       ...(quiet ? { opacity: 0.55 } : {}),
+      ...(points ? { mode: "markers" } : {}),
     }),
   );
   const across = levels.map(({ name, value, color, dash }) =>
@@ -164,6 +169,7 @@ function linearRange({ curves, levels, margin }: Chart): [number, number] {
 
 /** The same numbers as text: a row a place, a column a curve. */
 export function tableOf(chart: Chart): Table {
+  if (chart.table) return chart.table;
   const shown = chart.curves.filter(({ quiet }) => !quiet);
   const cell = ({ x, y, interval }: ChartCurve, at: number) => {
     const i = x.indexOf(at);

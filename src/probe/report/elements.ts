@@ -28,7 +28,7 @@ export function chartFigure(chart: Chart, drawing: Drawing, tables: readonly Tab
   </figure>`;
 }
 
-export function heatFigure({ id, title, alt, notes, scale, drawing, table }: HeatMap): Html {
+export function heatFigure({ id, title, alt, notes, scale, across, drawing, table }: HeatMap): Html {
   return markup`<figure aria-labelledby="${id}-title">
     <h3 id="${id}-title">${title}</h3>
     <p class="scale">${short(scale[0])}<span aria-hidden="true"></span>${short(scale[1])}</p>
@@ -40,7 +40,7 @@ export function heatFigure({ id, title, alt, notes, scale, drawing, table }: Hea
       aria-label="${alt}"
       style="min-height:${drawing.layout.height as number}px"
     >${stillImage(drawing)}</div>
-    <p class="axis across">action step n</p>
+    <p class="axis across">${across}</p>
     <figcaption>${notes.map((note) => markup`<p>${note}</p>`)}</figcaption>
     ${tableDetails(table)}
   </figure>`;
@@ -52,17 +52,27 @@ const cutNote = ({ data }: Drawing): string =>
 
 /** An entry of a legend: a piece of the curve, and its name. */
 function key(name: string, look: Plain): Html {
-  const { color, dash = "solid", symbol, width = 2.5 } = look as Record<string, string | undefined> & Plain;
+  const {
+    color,
+    dash = "solid",
+    symbol,
+    width = 2.5,
+    points,
+  } = look as Record<string, string | undefined> & Plain;
   const [colour, opacity] = paint(color!);
   const dashes = dashesOf(dash);
   return markup`<li>
     <svg viewBox="0 0 30 10" aria-hidden="true" style="color:${colour};opacity:${opacity}">
-      <path
-        d="M0 5H30"
-        stroke="currentColor"
-        stroke-width="${width}"
-        ${dashes ? markup` stroke-dasharray="${dashes}"` : null}
-      />
+      ${
+        points
+          ? null
+          : markup`<path
+              d="M0 5H30"
+              stroke="currentColor"
+              stroke-width="${width}"
+              ${dashes ? markup` stroke-dasharray="${dashes}"` : null}
+            />`
+      }
       ${symbol === undefined ? null : marker(symbol)}</svg
     ><bdi>${name}</bdi>
   </li>`;

@@ -5,7 +5,6 @@
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ProbeResult } from "../result/result.ts";
 import {
-  AXIS_NAME,
   AXIS_TITLE,
   coverageSentence,
   lastStep,
@@ -15,6 +14,9 @@ import {
 } from "../result/sentences.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
+import { ambiguity, byPart, controls, hiddenStates, seeds } from "./findings-states.ts";
+import { exitRules, oneEpisode, oracle, shorterSchedules, singleRuns } from "./findings-stopping.ts";
+import { portion } from "./words.ts";
 
 export interface Finding {
   readonly about: string;
@@ -27,20 +29,22 @@ export function findings(result: ProbeResult): Finding[] {
     ["Steps against the last", comparedSteps(result)],
     ["Regret", regret(result)],
     ["Size of the error", size(result)],
+    ["By what dimensions mean", byPart(result)],
     ["Does the action use the context", controls(result)],
     ["Change and chance", seeds(result)],
+    ["Ambiguous prompts", ambiguity(result)],
+    ["Single runs", singleRuns(result)],
+    ["Does one episode decide", oneEpisode(result)],
+    ["Oracle step", oracle(result)],
+    ["Stopping by a signal", exitRules(result)],
+    ["Shorter schedules", shorterSchedules(result)],
+    ["Hidden states", hiddenStates(result)],
     ["Inside the action", insideAction(result)],
     ["Recorded future", recordedFuture(result)],
     ["Intervals", intervals(result)],
     ["What does not follow", limits(result)],
   ];
   return all.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
-}
-
-/** "26 % of", "3.4 times". */
-function portion(part: number, whole: number): string {
-  const ratio = part / whole;
-  return ratio < 2 ? `${Number((100 * ratio).toPrecision(2))} % of` : `${short(ratio)} times`;
 }
 
 function comparedSteps({ probe_steps: steps, verdict }: ProbeResult): string | null {
@@ -117,56 +121,6 @@ function size(result: ProbeResult): string | null {
     `Decodes at step ${probe_steps[k]} miss the true actions by ${withInterval(error, video_axis_interval.mse_to_truth?.[k])}, mean squared, in normalised units`,
     known.length > 0 ? `: ${known.join(" and ")}.` : "; no floor is known to compare it with.",
   ].join("");
-}
-
-function controls(result: ProbeResult): string {
-  const { video_axis, video_axis_interval, controls: known, probe_steps } = result;
-  const k = probe_steps.length - 1;
-  const toTruth = video_axis.mse_to_truth;
-  const own = toTruth?.[k];
-  const ownEnds = video_axis_interval.mse_to_truth?.[k];
-  const all = [
-    ["a zeroed context", known.zeroed_context],
-    ["another episode's context", known.other_episode_context],
-  ] as const;
-  const parts = all.map(([name, level]) => {
-    if (!level) return `The control with ${name} was not measured.`;
-    if (own === undefined || !level.to_truth)
-      return `With ${name} the action moves by ${withInterval(level.to_last.mean, level.to_last.interval)} (mean squared).`;
-    const { mean, interval } = level.to_truth;
-    const head = `With ${name} the error is ${withInterval(mean, interval)}`;
-    if (mean <= own) return `${head}, no larger than with its own: nothing shows that the action uses it.`;
-    const doubt =
-      !interval || !ownEnds
-        ? "; without intervals this is a hint at most"
-        : interval.low > ownEnds.high
-          ? ""
-          : "; the intervals overlap, so this is a hint at most";
-    return `${head}, ${portion(mean, own)} that with its own${doubt}.`;
-  });
-  return parts.join(" ");
-}
-
-function seeds(result: ProbeResult): string | null {
-  const { between_seeds, video_axis, probe_steps: steps, video_seeds } = result;
-  const { video, action } = between_seeds;
-  const last = steps.length - 1;
-  if (video === null && action === null)
-    return `One ${AXIS_NAME} seed and one action seed were run, so it is not known how far apart equally good answers lie.`;
-  const parts: string[] = [];
-  if (video !== null) {
-    // The earliest step from which on every probed one is nearer to the last than seeds are to each other.
-    let from = last;
-    while (from > 0 && video_axis.mse_to_last[from - 1] < video) from--;
-    parts.push(
-      `The last decodes of two of the ${video_seeds.length} ${AXIS_NAME} seeds differ by ${short(video)} (mean squared).`,
-      from < last
-        ? `From step ${steps[from]} on, decodes are nearer to their last than that (${short(video_axis.mse_to_last[from])} at ${steps[from]}): what later steps change is less than what chance changes.`
-        : "The decode of every earlier probed step is farther from its last than that.",
-    );
-  }
-  if (action !== null) parts.push(`Two action seeds differ by ${short(action)}.`);
-  return parts.join(" ");
 }
 
 function insideAction(result: ProbeResult): string | null {

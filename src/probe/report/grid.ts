@@ -16,6 +16,8 @@ export interface HeatMap {
   readonly notes: readonly string[];
   /** values of the palest and the darkest cell */
   readonly scale: readonly [number, number];
+  /** what its columns are */
+  readonly across: string;
   readonly drawing: Drawing;
   readonly table: Table;
 }
@@ -71,30 +73,47 @@ interface Cells {
   readonly values: readonly (readonly (number | null)[])[];
   readonly notes: string;
   readonly floor?: number;
+  /** a scale of values that may be 0 or below */
+  readonly linear?: boolean;
+  /** names of the columns; default 0, 1, … */
+  readonly columns?: readonly number[];
+  readonly table?: Table;
 }
 
-function heatMap(result: ProbeResult, { id, title, values, notes, floor }: Cells): HeatMap {
+/** Probed steps by probed steps, on a linear scale. */
+export const similarityMap = (result: ProbeResult, cells: Omit<Cells, "linear" | "columns">): HeatMap =>
+  heatMap(result, { ...cells, linear: true, columns: result.probe_steps });
+
+function heatMap(result: ProbeResult, cells: Cells): HeatMap {
+  const { id, title, values, notes, floor, linear = false } = cells;
   const { probe_steps: steps } = result;
+  const nameOf = (n: number): number => cells.columns?.[n] ?? n;
+  const across = cells.columns ? `${AXIS_NAME} step` : "action step";
   const all = Array.from({ length: values[0].length }, (_, n) => n);
   const rows = roundIndices(steps, MOST);
-  const columns = roundIndices(all, MOST);
+  const columns = roundIndices(all.map(nameOf), MOST);
   const whole = rows.length === steps.length && columns.length === all.length;
-  const cells = rows.flatMap((k, y) => columns.map((n, x) => ({ x, y, k, n, value: values[k][n] })));
-  const known = cells.map(({ value }) => value).filter((value) => value !== null && value > 0) as number[];
-  const logs = known.map(Math.log10);
-  const [low, high] = logs.length > 0 ? [Math.min(...logs), Math.max(...logs)] : [0, 1];
+  const placed = rows.flatMap((k, y) => columns.map((n, x) => ({ x, y, k, n, value: values[k][n] })));
+  const known = placed
+    .map(({ value }) => value)
+    .filter((value) => value !== null && (linear || value > 0)) as number[];
+  const [scaled, unscaled] = linear
+    ? [(value: number) => value, (value: number) => value]
+    : [(value: number) => (value > 0 ? Math.log10(value) : Number.NEGATIVE_INFINITY), (x: number) => 10 ** x];
+  const ends = known.map(scaled);
+  const [low, high] = ends.length > 0 ? [Math.min(...ends), Math.max(...ends)] : [0, 1];
   // A map of one colour where all is equal, not of rounding errors.
   const room = Math.max(0, 0.02 - (high - low)) / 2;
   const [cmin, cmax] = [low - room, high + room];
   // Three decimals are more than an eye can tell, and a third of the bytes.
   const shade = (value: number) =>
-    Number((((value > 0 ? Math.log10(value) : cmin) - cmin) / (cmax - cmin)).toFixed(3));
-  const drawn = cells.filter(({ value }) => value !== null);
+    Number(((Math.max(scaled(value), cmin) - cmin) / (cmax - cmin)).toFixed(3));
+  const drawn = placed.filter(({ value }) => value !== null);
   const up = roundIndices(
     rows.map((k) => steps[k]),
     12,
   );
-  const across = roundIndices(columns, 9);
+  const along = roundIndices(columns.map(nameOf), 9);
   const trace: Plain = {
     type: "bar",
     x: drawn.map(({ x }) => x),
@@ -103,7 +122,7 @@ function heatMap(result: ProbeResult, { id, title, values, notes, floor }: Cells
     width: 1,
     hovertext: drawn.map(
       ({ k, n, value }) =>
-        `step ${steps[k]}, action step ${n}: ${short(value!)}` +
+        `step ${steps[k]}, ${across} ${nameOf(n)}: ${short(value!)}` +
         (floor ? ` (${short(value! / floor)} × hold still)` : ""),
     ),
     hoverinfo: "text",
@@ -115,11 +134,12 @@ function heatMap(result: ProbeResult, { id, title, values, notes, floor }: Cells
   return {
     id,
     title,
-    alt: `Colours of ${rows.length} ${AXIS_NAME} steps by ${columns.length} action steps. The numbers are in the table below.`,
+    alt: `Colours of ${rows.length} ${AXIS_NAME} steps by ${columns.length} ${across}s. The numbers are in the table below.`,
+    across,
     notes: [
-      `The scale is logarithmic. ${notes}${whole ? "" : " Some steps are left out; probe.json has all."}`,
+      `The scale is ${linear ? "linear" : "logarithmic"}. ${notes}${whole ? "" : " Some steps are left out; probe.json has all."}`,
     ],
-    scale: [10 ** cmin, 10 ** cmax],
+    scale: [unscaled(cmin), unscaled(cmax)],
     drawing: {
       id,
       data: [trace],
@@ -131,8 +151,8 @@ function heatMap(result: ProbeResult, { id, title, values, notes, floor }: Cells
         showlegend: false,
         xaxis: {
           range: [-0.5, columns.length - 0.5],
-          tickvals: across,
-          ticktext: across.map((x) => String(columns[x])),
+          tickvals: along,
+          ticktext: along.map((x) => String(nameOf(columns[x]))),
           showgrid: false,
         },
         yaxis: {
@@ -143,9 +163,9 @@ function heatMap(result: ProbeResult, { id, title, values, notes, floor }: Cells
         },
       },
     },
-    table: {
+    table: cells.table ?? {
       caption: title,
-      head: [`${AXIS_NAME} step \\ action step`, ...columns.map(String)],
+      head: [`${AXIS_NAME} step \\ ${across}`, ...columns.map(String)],
       rows: rows.map((k) => [
         String(steps[k]),
         ...columns.map((n) => {

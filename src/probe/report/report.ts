@@ -14,12 +14,17 @@ import { type Chart, type Drawing, drawingOf, type Table, tableOf } from "./char
 import { drawFigures } from "./draw.ts";
 import { chartFigure, factsTable, heatFigure, tableDetails } from "./elements.ts";
 import { findings } from "./findings.ts";
-import { heatMaps } from "./grid.ts";
+import { type HeatMap, heatMaps } from "./grid.ts";
 import { Html, markup, scriptJson, scriptText } from "./markup.ts";
-import { composedCommand, provenanceRows, type ReportRun, settingRows } from "./settings.ts";
+import { partCharts, partsTable } from "./parts.ts";
+import { costRows, type ReportRun, secondsOf } from "./run.ts";
+import { spreadCharts } from "./seeds.ts";
+import { composedCommand, provenanceRows, settingRows } from "./settings.ts";
+import { similarityChart, similarityMaps } from "./states.ts";
+import { costChart, exitRulesTables, exitRulesWords } from "./stopping.ts";
 import { STYLE, VARIABLES } from "./style.ts";
 
-export type { ReportRun } from "./settings.ts";
+export type { ReportRun } from "./run.ts";
 
 export interface ReportOptions extends ReportRun {
   /** source of the plot library, which defines `Plotly` where it runs as a script: plotly.js-basic-dist-min */
@@ -77,6 +82,17 @@ function pageBody(
 ): Html {
   const run: ReportRun = options;
   const coverage = coverageSentence(result);
+  const maps = (found: readonly HeatMap[]): Html[] =>
+    found.map((map) => {
+      drawings.push(map.drawing);
+      return heatFigure(map);
+    });
+  const rules = exitRulesTables(result);
+  const cost = costChart(result, secondsOf(result, run));
+  const parts = partsTable(result);
+  const spreads = spreadCharts(result);
+  const similarity = similarityChart(result);
+  const costs = costRows(result, run);
   return markup`<header>
       <p class="small">
         After how many denoising steps does the action stop changing? <bdi>${result.model.name}</bdi>
@@ -98,22 +114,40 @@ function pageBody(
             </div> `,
         )}
       </dl>
+      ${
+        (cost || rules.length > 0) &&
+        markup`<h2>Stopping early, and what it costs</h2>
+          ${figure(cost)} ${rules.length > 0 && markup`<p class="small">${exitRulesWords(result)}</p>`}
+          ${rules.map((table) => tableDetails(table, true))}`
+      }
       <h2>By episode, dimension and position</h2>
       ${figure(episodeChart(result), episodeTable(result))}
       ${figure(dimensionChart(result), dataUnitsTable(result))} ${figure(positionChart(result))}
       ${
+        parts &&
+        markup`<h2>In degrees, moments and the data's units</h2>
+          ${partCharts(result).map((chart) => figure(chart))} ${tableDetails(parts, true)}`
+      }
+      ${
         result.action_steps > 0 &&
         markup`<h2>Inside the action</h2>
-          ${figure(actionChart(result))}
-          ${heatMaps(result).map((map) => {
-            drawings.push(map.drawing);
-            return heatFigure(map);
-          })}`
+          ${figure(actionChart(result))} ${maps(heatMaps(result))}`
+      }
+      ${
+        spreads.length > 0 &&
+        markup`<h2>Seeds against each other</h2>
+          ${spreads.map((chart) => figure(chart))}`
+      }
+      ${
+        similarity &&
+        markup`<h2>Hidden states from step to step</h2>
+          ${figure(similarity)} ${maps(similarityMaps(result))}`
       }
       <h2>Floors and controls</h2>
       ${tableDetails(levelsTable(result), true)}
       <h2>Settings</h2>
       ${factsTable("How it was measured", settingRows(result))}
+      ${costs.length > 0 && factsTable("What it took", costs)}
       <h2>Provenance</h2>
       ${factsTable("Where the numbers come from", provenanceRows(result, run))}
       <h2>Again</h2>
@@ -121,7 +155,7 @@ function pageBody(
         ${
           run.command
             ? "The command, as it was typed."
-            : "A command of the same settings; folders may have other names here."
+            : "A command of the same settings. Folders may have other names here, and files are called by the beginning of their hashes."
         }
         Read a command of others before it runs.
       </p>

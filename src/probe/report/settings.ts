@@ -1,16 +1,8 @@
 /** What a run was made with and of, as rows of a table, and a command that makes it again. */
 import type { ProbeResult } from "../result/result.ts";
+import type { ReportRun } from "./run.ts";
 import { AXIS_NAME, sampleSentence, short } from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
-
-/** What differs between runs of equal settings; nothing of it is needed. */
-export interface ReportRun {
-  /** as it was typed */
-  readonly command?: string;
-  /** ISO 8601 */
-  readonly date?: string;
-  readonly seconds?: number;
-}
 
 type Row = readonly [name: string, value: string];
 
@@ -54,6 +46,7 @@ export function provenanceRows(result: ProbeResult, run: ReportRun): Row[] {
     ["driver", device.driver],
     ["adapter", device.adapter],
     ["weights kept as", result.dtype],
+    ...(result.arithmetic ? [["products in", result.arithmetic] as Row] : []),
     ...(variants
       ? [
           [
@@ -76,21 +69,32 @@ export function provenanceRows(result: ProbeResult, run: ReportRun): Row[] {
   ];
 }
 
-/** The settings as a command line; folders of model and data are as they were named. */
+/**
+ * The settings as a command line. Folders of model and data are as they were named; of a file only the hash is known, so it is called by the
+ * beginning of that.
+ */
 export function composedCommand(result: ProbeResult): string {
-  const { model, data, verdict, action_seeds } = result;
+  const { model, data, verdict, action_seeds, budget_axis } = result;
+  const known = (name: string, value: string | null | undefined): Row[] => (value ? [[name, value]] : []);
+  const file = (name: string, hash: string | null | undefined): Row[] =>
+    known(name, hash && `${name}-${hash.slice(0, 12)}.safetensors`);
   const list = (numbers: readonly number[]) => (numbers.length === 1 ? `${numbers[0]},` : numbers.join(","));
   const revision = model.revision === "unversioned" ? "" : `@${model.revision}`;
   const options: Row[] = [
     ["model", `${model.name}${revision}`],
+    ...known("policy", model.stamp.policy),
     ["data", data.name],
+    ...file("noise", data.noise_sha256),
+    ...file("text", model.stamp.text),
     ["episodes", list(result.episodes.map(({ index }) => index))],
     ["video-steps", String(result.video_steps)],
     ["probe-steps", result.probe_steps.join(",")],
+    ...known("budgets", budget_axis && list(budget_axis.steps)),
     ...(result.action_steps > 0 ? [["action-steps", String(result.action_steps)] as Row] : []),
     ["video-seeds", list(result.video_seeds)],
     ["action-seeds", action_seeds === "same" ? "same" : list(action_seeds)],
     ["dtype", result.dtype],
+    ...known("arithmetic", result.arithmetic),
     ...(verdict.margin_source === "option" && verdict.margin !== null
       ? [["margin", String(verdict.margin)] as Row]
       : []),

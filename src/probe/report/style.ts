@@ -9,6 +9,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   [COLOUR.datasetMean]: "--mean",
   [COLOUR.zeroed]: "--zeroed",
   [COLOUR.other]: "--other",
+  [COLOUR.shuffled]: "--shuffled",
   [COLOUR.mark]: "--mark",
 };
 
@@ -17,13 +18,13 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --card: #f6f6f4; --ink: #1c1c1a; --soft: #5a5955; --line: #e6e5e1; --edge: #8a8983;
-  --truth: #0068a3; --model: #c04f00; --null: #1c1c1a; --mean: #77716a; --zeroed: #a8487f; --other: #00785a;
+  --truth: #0068a3; --model: #c04f00; --null: #1c1c1a; --mean: #77716a; --zeroed: #a8487f; --other: #00785a; --shuffled: #6a3fa8;
   --mark: #8a6500; --note: #fff4d9; --note-ink: #553f00; --low: #eef5fa; --high: #004c78;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #16171a; --card: #1f2125; --ink: #ebe9e4; --soft: #aaa8a2; --line: #303238; --edge: #7a7d86;
-    --truth: #62b5ee; --model: #ff9442; --null: #ebe9e4; --mean: #a29d95; --zeroed: #e39cc6; --other: #3fc79f;
+    --truth: #62b5ee; --model: #ff9442; --null: #ebe9e4; --mean: #a29d95; --zeroed: #e39cc6; --other: #3fc79f; --shuffled: #bda3f2;
     --mark: #d9ad3c; --note: #332d1c; --note-ink: #f1d88e; --low: #20262c; --high: #8fd0ff;
   }
 }
@@ -72,7 +73,8 @@ table { border-collapse: collapse; width: 100%; overflow-wrap: normal; font-vari
 caption { text-align: left; padding: 8px 12px; font-size: 13px; }
 th, td { padding: 4px 12px; text-align: right; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; }
-th.words, td.words { text-align: left; white-space: normal; min-width: 7em; }
+th.words, td.words { text-align: left; white-space: normal; min-width: 11em; }
+table.facts + table.facts { margin-top: 24px; }
 table.facts th, table.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.facts th { width: 11em; overflow-wrap: normal; font-weight: 400; color: var(--soft); }
 pre {
@@ -87,6 +89,7 @@ a, summary { text-underline-offset: 2px; }
   h1 { font-size: 24px; }
   table.facts th { width: 7.5em; }
   th, td { padding: 4px 8px; }
+  th.words, td.words { min-width: 7em; }
 }
 @media print {
   .scroll { max-height: none; overflow: visible; border: 0; }

@@ -10,6 +10,7 @@ import type { ProbeResult } from "./result.ts";
 import { RESULT_SCHEMA, RESULT_VERSION } from "./result.ts";
 import { RESULT_SHAPE } from "./result-shape.ts";
 import { refuse, type Sizes } from "./shape.ts";
+import { STOPPING_SHAPES } from "./stopping.ts";
 
 /** Longest axes: more points than a figure has pixels, and bounds on what is allocated. */
 const LONGEST = { E: 100_000, K: 10_000, M: 10_000, T: 10_000, D: 10_000 } as const;
@@ -50,6 +51,7 @@ export function readResult(text: string, file: string): ProbeResult {
     current.set("spread_by_label", []);
     current.set("budget_axis", null);
   }
+  withLater(current);
   const result = RESULT_SHAPE.read(current, { file, key: "", sizes });
   checkSteps(result, file);
   return result;
@@ -77,6 +79,7 @@ function sizesOf(document: Document, file: string): Sizes & { readonly E: number
     ...(Array.isArray(B) ? { B: B.length } : {}),
     E: length("episodes", LONGEST.E),
     K: length("probe_steps", LONGEST.K),
+    V: length("video_seeds", LONGEST.K),
     ...{ M, "M + 1": M + 1 },
     T: whole("chunk_length", 1, LONGEST.T),
     D: length("action_names", LONGEST.D),
@@ -100,6 +103,22 @@ function checkSteps({ probe_steps: steps, video_steps, verdict }: ProbeResult, f
     refuse(place("verdict.status"), `is "${verdict.status}" while verdict.step is ${step}`);
   if (verdict.margin !== null && verdict.margin_source === null)
     refuse(place("verdict.margin_source"), "is missing while there is a margin");
+}
+
+/** What version 3 gained without another number: a file that does not say it did not measure it. */
+function withLater(document: Map<string, Json>): void {
+  const later: Record<string, Json> = {
+    ...{ tap_similarity: null, by_part: [], flops: null, control_differences: null, arithmetic: null },
+    ...Object.fromEntries(Object.keys(STOPPING_SHAPES).map((key) => [key, null])),
+    signals: new Map<string, Json>([
+      ["tap_drift", null],
+      ["velocity_change", null],
+    ]),
+  };
+  for (const [key, value] of Object.entries(later)) if (!document.has(key)) document.set(key, value);
+  const controls = document.get("controls");
+  if (controls instanceof Map && !controls.has("frames_shuffled"))
+    document.set("controls", new Map([...controls, ["frames_shuffled", null]]));
 }
 
 /** What version 1 did not know, as far as it can be said; what it said otherwise, in today's words. */

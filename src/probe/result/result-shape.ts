@@ -5,13 +5,17 @@
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ExpectedCoverage } from "../statistics/coverage.ts";
 import type { Regret } from "../statistics/regret.ts";
+import type { EventCounts, PartErrors } from "../parts/by-part.ts";
+import type { TapSimilarity } from "../taps/similarity.ts";
 import type {
   ActionAxis,
   BudgetResult,
+  FlopsResult,
   GridTables,
   Level,
   Levels,
   ProbeResult,
+  SignalsResult,
   VideoAxis,
 } from "./result.ts";
 import { RESULT_SCHEMA, RESULT_VERSION } from "./result.ts";
@@ -29,6 +33,7 @@ import {
   type Size,
   text,
 } from "./shape.ts";
+import { ESTIMATE, STOPPING_SHAPES } from "./stopping.ts";
 import type { VerdictResult } from "./verdict.ts";
 
 const count = (least = 0): Shape<number> => number({ least, most: 2 ** 32, whole: true });
@@ -131,6 +136,61 @@ const budget = object<BudgetResult>({
   ),
 });
 
+const correlations = list(list(number({ least: -1.001, most: 1.001 }), "K"), "K");
+
+const tapSimilarity = object<TapSimilarity>({
+  rows: about("Tokens compared, of each tensor of the tap.", list(count(2))),
+  tokens: about("Tokens that it has.", list(count(2))),
+  shuffles: about("Permutations of the rows that the nulls are means of.", count(1)),
+  cosine: about("Cosine of the taps of two probed steps, their means over tokens subtracted.", correlations),
+  cosine_null: about("With the tokens of one shuffled.", correlations),
+  cka: about("Linear centred kernel alignment.", correlations),
+  cka_null: correlations,
+});
+
+const signal = (description: string) =>
+  about(description, nullable(list(list(list(nullable(error), "K"), "V"), "E")));
+const signals = object<SignalsResult>({
+  tap_drift: signal("(E, V, K) relative change of the tap since the probed step before; null at the first."),
+  velocity_change: signal(
+    "(E, V, K) relative change of the mean velocity between consecutive probed steps; null at the first two.",
+  ),
+});
+
+const events = object<EventCounts>({
+  switches: about("Of a reference's chunk.", error),
+  timed: about("Share of chunks in which both switch.", list(number({ least: 0, most: 1 }), "K")),
+  missing: about("Switches a chunk that the reference has more.", list(error, "K")),
+  extra: about("Switches a chunk that the reference does not have.", list(error, "K")),
+});
+
+const partErrors = object<PartErrors>({
+  name: text(),
+  kind: oneOf("squared", "rotation6d", "rotvec", "event", "logits"),
+  ...{ from: count(), to: count(1) },
+  unit: about("What the error is counted in.", text()),
+  seconds_per_position: nullable(error),
+  mse: about("Mean squared, normalised units.", videoAxis(list(error, "K"))),
+  error: about(
+    "Mean distance in the data's units, angle, time between switches in positions where both switch, or share of other classes; by the part's kind.",
+    videoAxis(list(nullable(error), "K")),
+  ),
+  error_interval: videoAxis(list(nullable(interval), "K")),
+  events: nullable(
+    object<NonNullable<PartErrors["events"]>>({ to_last: events, to_truth: nullable(events) }),
+  ),
+});
+
+const flops = object<FlopsResult>({
+  encode: error,
+  trajectory: error,
+  calls: count(1),
+  network_call: error,
+  read_out: error,
+  grid_share: about("All probed steps read from one noise, over the trajectory.", error),
+  similarity: error,
+});
+
 export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   schema: oneOf(RESULT_SCHEMA),
   version: oneOf(RESULT_VERSION),
@@ -146,6 +206,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   data: object<ProbeResult["data"]>({ name: text(), sha256, noise_sha256: nullable(sha256) }),
   device: object<ProbeResult["device"]>({ name: text(), driver: text(), adapter: text(), software: boolean }),
   dtype: text(),
+  arithmetic: about("In what products are computed.", nullable(oneOf("f32", "f16"))),
   variants: about("Programs that ran, by kernel.", nullable(record(list(text())))),
   versions: record(text()),
   video_steps: about("N, steps of the schedule.", count(1)),
@@ -212,7 +273,21 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   ),
   controls: about(
     "The decode at the last step with a context that knows nothing of the episode.",
-    object<ProbeResult["controls"]>({ zeroed_context: levels, other_episode_context: levels }),
+    object<ProbeResult["controls"]>({
+      zeroed_context: levels,
+      other_episode_context: levels,
+      frames_shuffled: levels,
+    }),
+  ),
+  control_differences: about(
+    "MSE(control) − MSE(own) to the truth at the last step, paired by episode; null in files that are older.",
+    nullable(
+      object<NonNullable<ProbeResult["control_differences"]>>({
+        zeroed_context: nullable(ESTIMATE),
+        other_episode_context: nullable(ESTIMATE),
+        frames_shuffled: nullable(ESTIMATE),
+      }),
+    ),
   ),
   oracle_axis: about("Decodes from the recorded future.", nullable(videoAxis(list(error, "K")))),
   oracle_axis_interval: nullable(videoAxis(nullable(list(interval, "K")))),
@@ -224,6 +299,14 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
   spread_by_label: about("Spread over seeds by those labels.", list(spread)),
   budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
+  ...STOPPING_SHAPES,
+  tap_similarity: about("(K, K) how alike the taps of two probed steps are.", nullable(tapSimilarity)),
+  signals: about("What can be seen without the truth while a trajectory runs.", signals),
+  by_part: about("Errors by what the dimensions mean.", list(partErrors)),
+  flops: about(
+    "Additions and multiplications of matrix products, attention and convolutions, of one trajectory.",
+    nullable(flops),
+  ),
 });
 
 /** docs/probe.schema.json. */
@@ -233,7 +316,7 @@ export function resultJsonSchema(): object {
     $id: `urn:${RESULT_SCHEMA}:${RESULT_VERSION}`,
     title: `probe.json, version ${RESULT_VERSION}`,
     description:
-      "Axes: E episodes, K probed steps, B budgets, M action steps, T positions of a chunk, D action dimensions; lengths are given as (letter). " +
+      "Axes: E episodes, V video seeds, K probed steps, B budgets, M action steps, T positions of a chunk, D action dimensions; lengths are given as (letter). " +
       "Keys may be added within a version; a key that changes its meaning or goes away raises it.",
     ...RESULT_SHAPE.schema,
   };

@@ -8,13 +8,18 @@
  * Names of references: `last` is the decode at the last video step, `final` the end of the same decode (the two agree
  * at the last video step), `truth` the recorded actions. What is not known is null, never absent.
  */
-import { type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
+import { clusterBootstrap, type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
+import type { Estimate } from "../statistics/estimate.ts";
 import type { GridReadOut } from "../statistics/grid.ts";
-import type { ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
+import type { FlopCounts, ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
 import type { TrainedOn } from "../subject.ts";
 import { type ExpectedCoverage, expectedCoverage } from "../statistics/coverage.ts";
+import { errorsByPart, type PartErrors } from "../parts/by-part.ts";
+import { signalOf, type TapSimilarity, tapSimilarity } from "../taps/similarity.ts";
+import { independentClusters } from "../statistics/independent.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
+import { type StoppingResult, stoppingResult } from "./stopping.ts";
 import { type VerdictResult, verdictResult } from "./verdict.ts";
 
 export const RESULT_SCHEMA = "mimic-video-probe";
@@ -56,7 +61,7 @@ export interface GridTables {
 }
 
 /** The whole result; see the head of this file. */
-export interface ProbeResult {
+export interface ProbeResult extends StoppingResult {
   schema: typeof RESULT_SCHEMA;
   version: typeof RESULT_VERSION;
   /** One sentence on what the weights are and what must not be concluded; never empty. */
@@ -73,6 +78,8 @@ export interface ProbeResult {
   data: { name: string; sha256: string; noise_sha256: string | null };
   device: { name: string; driver: string; adapter: string; software: boolean };
   dtype: string;
+  /** In what products are computed; null in older files. */
+  arithmetic: "f32" | "f16" | null;
   /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
   variants: Record<string, string[]> | null;
   /** Project, node, webgpu. */
@@ -143,7 +150,18 @@ export interface ProbeResult {
     dataset_mean: Levels | null;
   };
   /** The decode at the last video step with a context that knows nothing of this episode. */
-  controls: { zeroed_context: Levels | null; other_episode_context: Levels | null };
+  controls: {
+    zeroed_context: Levels | null;
+    other_episode_context: Levels | null;
+    /** Hidden states of its own frames, looked at in another order. */
+    frames_shuffled: Levels | null;
+  };
+  /** MSE(control) − MSE(own) to the truth at the last step, paired by episode; null in older files. */
+  control_differences: {
+    zeroed_context: Estimate | null;
+    other_episode_context: Estimate | null;
+    frames_shuffled: Estimate | null;
+  } | null;
   /** (K) decodes from the recorded future, noised as at each probe step; null where that was not asked. */
   oracle_axis: VideoAxis<number[]> | null;
   oracle_axis_interval: VideoAxis<Interval[] | null> | null;
@@ -164,6 +182,46 @@ export interface ProbeResult {
   }[];
   /** Whole schedules, each read at its end; null where none were asked. */
   budget_axis: BudgetResult | null;
+  /** How alike the taps of two probed steps are; null where a tap is no rows of tokens. See taps/similarity.ts. */
+  tap_similarity: TapSimilarity | null;
+  /** What can be seen without the truth while a trajectory runs, by which it could be stopped. */
+  signals: SignalsResult;
+  /** Errors by what the dimensions mean; empty where nobody says. See parts/by-part.ts. */
+  by_part: PartErrors[];
+  /** Null where nobody counted. */
+  flops: FlopsResult | null;
+}
+
+/** (E, V, K) of each trajectory at each probed step; null at the steps where there is nothing before to compare with. */
+export interface SignalsResult {
+  /** ‖h_k − h_j‖ / ‖h_k‖ of the tap (its sampled tokens) since the probed step j before; null where a tap is no rows of tokens. */
+  tap_drift: (number | null)[][][] | null;
+  /**
+   * ‖u_k − u_j‖ / ‖u_k‖, where u_k = (x_k − x_j) / (τ_k − τ_j) is the mean velocity since the probed step j before: what the network said on
+   * the way, averaged.
+   */
+  velocity_change: (number | null)[][][] | null;
+}
+
+/**
+ * Additions and multiplications of matrix products, attention and convolutions, of one trajectory in the mean over episodes; what is done element by
+ * element is not counted.
+ */
+export interface FlopsResult {
+  /** Encoding frames and prompt. */
+  encode: number;
+  /** All calls of the network until the last probed step. */
+  trajectory: number;
+  /** Their number. */
+  calls: number;
+  /** One call in the mean. */
+  network_call: number;
+  /** Reading one tap from one noise: all inner steps, and keys and values of the tap. */
+  read_out: number;
+  /** All probed steps from one noise over the trajectory: what the grid adds. */
+  grid_share: number;
+  /** Comparing the taps of all probed steps. */
+  similarity: number;
 }
 
 /** B whole schedules; errors as along the video axis, against the same last decode. */
@@ -218,6 +276,13 @@ export function probeResult(
     measurement.provenance;
   const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, verdict, interval } = statistics;
   const { budget } = statistics;
+  const { level, resamples, seed } = interval;
+  const { weights } = clusterBootstrap(
+    independentClusters(measurement.episodes, measurement.actionNames.length),
+    {
+      resamples: 1,
+    },
+  );
 
   const axisOf = <T>(axis: TwoReferences, view: (curve: Curve) => T): VideoAxis<T> => ({
     mse_to_last: view(axis.toLast),
@@ -252,6 +317,7 @@ export function probeResult(
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
     dtype,
+    arithmetic: settings.arithmetic ?? "f32",
     variants: variants ?? null,
     versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
@@ -296,6 +362,12 @@ export function probeResult(
     controls: {
       zeroed_context: levelsOf(controls.zeroedContext),
       other_episode_context: levelsOf(controls.otherEpisode),
+      frames_shuffled: levelsOf(controls.framesShuffled),
+    },
+    control_differences: {
+      zeroed_context: statistics.controlDifferences.zeroedContext,
+      other_episode_context: statistics.controlDifferences.otherEpisode,
+      frames_shuffled: statistics.controlDifferences.framesShuffled,
     },
     oracle_axis: oracle && axisOf(oracle, (curve) => curve.mean),
     oracle_axis_interval: oracle && axisOf(oracle, (curve) => curve.interval),
@@ -312,5 +384,32 @@ export function probeResult(
       per_position: axisOf(budget, (curve) => curve.perPosition),
       equal_cost: budget.equalCost,
     },
+    ...stoppingResult(statistics.stopping, settings.probeSteps),
+    tap_similarity: tapSimilarity(measurement.episodes, weights, settings.probeSteps.length),
+    signals: {
+      tap_drift: signalOf(measurement.episodes, "tapDrift", settings.probeSteps.length),
+      velocity_change: signalOf(measurement.episodes, "velocityChange", settings.probeSteps.length),
+    },
+    by_part: errorsByPart(measurement, { level, resamples, seed }),
+    flops: flopsOf(measurement, weights),
+  };
+}
+
+/** The mean over episodes, whose prompts may be of different lengths; to 12 digits, so that the order of adding them does not show. */
+function flopsOf(
+  { episodes, stopCalls, settings: { probeSteps } }: ProbeMeasurement,
+  weights: ArrayLike<number>,
+): FlopsResult | null {
+  if (episodes.some(({ flops }) => !flops || flops.trajectory === 0)) return null;
+  const mean = (of: (counts: FlopCounts) => number): number =>
+    Number(episodes.reduce((sum, { flops }, e) => sum + weights[e] * of(flops!), 0).toPrecision(12));
+  const [trajectory, readOut] = [mean((f) => f.trajectory), mean((f) => f.readOut)];
+  const calls = stopCalls?.at(-1) ?? probeSteps[probeSteps.length - 1] + 1;
+  const to12 = (value: number): number => Number(value.toPrecision(12));
+  return {
+    encode: mean((f) => f.encode),
+    ...{ trajectory, calls, network_call: to12(trajectory / calls), read_out: readOut },
+    grid_share: to12((probeSteps.length * readOut) / trajectory),
+    similarity: mean((f) => f.similarity),
   };
 }

@@ -25,6 +25,8 @@ export interface RunRecord {
   /** Wall seconds of the whole run and of its phases. */
   seconds: number;
   phases: { name: string; seconds: number }[];
+  /** Seconds of the phase of the episodes by what was done; empty where nobody looked. */
+  parts: { name: string; seconds: number }[];
   /** Episodes taken from an earlier run instead of computed. */
   resumed_episodes: number;
   /** Peak of GPU memory held by the allocator; null where nobody counted. */
@@ -41,6 +43,7 @@ export function runRecord(timing: ProbeTiming, facts: RunFacts, shard: Shard | n
     ...{ schema: RUN_SCHEMA, version: RUN_VERSION },
     ...{ date: facts.date, command: facts.command, seconds: facts.seconds },
     phases: timing.phases,
+    parts: timing.parts ?? [],
     resumed_episodes: timing.resumedEpisodes,
     peak_gpu_bytes: timing.peakGpuBytes ?? null,
     shard,
@@ -60,6 +63,8 @@ export const SHARD_SHAPE: Shape<Shard> = object<Shard>({
   count: number({ least: 1, whole: true }),
 });
 
+const laps = list(object<{ name: string; seconds: number }>({ name: text(), seconds: duration }));
+
 /** Of one run; parts of parts do not exist. */
 export const RUN_SHAPE: Shape<RunRecord> = object<RunRecord>({
   schema: oneOf(RUN_SCHEMA),
@@ -67,7 +72,9 @@ export const RUN_SHAPE: Shape<RunRecord> = object<RunRecord>({
   date: text(),
   command: text(),
   seconds: duration,
-  phases: list(object<{ name: string; seconds: number }>({ name: text(), seconds: duration })),
+  phases: laps,
+  // Records from before they were kept have none.
+  parts: { ...laps, read: (value, place) => (value === undefined ? [] : laps.read(value, place)) },
   resumed_episodes: number({ least: 0, whole: true }),
   peak_gpu_bytes: nullable(number({ least: 0, whole: true })),
   shard: nullable(SHARD_SHAPE),

@@ -16,6 +16,7 @@ import {
   type Shard,
 } from "../experiment/measurement.ts";
 import { joinParts, mergedVariants } from "../experiment/share.ts";
+import type { Part } from "../subject.ts";
 import type { Reference } from "../figure/style.ts";
 import { RESULT_FILES, writeAtomic } from "./files.node.ts";
 import { formatJson } from "./json.ts";
@@ -25,7 +26,7 @@ import { boolean, either, list, nullable, number, object, oneOf, record, type Sh
 import { folderStore } from "./unit-store.node.ts";
 
 const SHARD_SCHEMA = "mimic-video-probe-shard";
-const SHARD_VERSION = 1;
+const SHARD_VERSION = 2;
 
 /** How a result is shown: the same for all parts, as it belongs to the one result. */
 export interface Presentation {
@@ -74,6 +75,14 @@ interface ShardDocument {
   budget_calls: number[] | null;
   action_times: number[];
   chunk_length: number;
+  parts: PartDocument[] | null;
+  /** Seconds from one position to the next. */
+  interval: number | null;
+}
+
+/** A part of the read-out; `states` null where it has none. */
+interface PartDocument extends Omit<Part, "states"> {
+  states: number[] | null;
 }
 
 type ProvenanceDocument = Omit<ProbeProvenance, "variants">;
@@ -126,6 +135,18 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   budget_calls: nullable(list(whole)),
   action_times: list(number()),
   chunk_length: whole,
+  parts: nullable(
+    list(
+      object<PartDocument>({
+        name: text(),
+        ...{ from: whole, to: whole },
+        kind: oneOf("squared", "rotation6d", "rotvec", "event", "logits"),
+        units: text(),
+        states: nullable(list(number())),
+      }),
+    ),
+  ),
+  interval: nullable(number({ least: 0 })),
 });
 
 /** Says that a part is whole, and what it was. */
@@ -162,6 +183,9 @@ export async function writeShard(
     budget_calls: measurement.budgetCalls ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
+    parts:
+      measurement.parts?.map((part) => ({ ...part, states: part.states ? [...part.states] : null })) ?? null,
+    interval: measurement.interval ?? null,
   };
   await writeAtomic(join(out, RESULT_FILES.shard), formatJson(document));
 }
@@ -216,6 +240,8 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       budgetCalls: document.budget_calls ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,
+      parts: document.parts?.map(partOf),
+      interval: document.interval ?? undefined,
       episodes,
       timing: { phases: [], resumedEpisodes: 0 },
     },
@@ -224,7 +250,10 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
   };
 }
 
-interface Part {
+const partOf = ({ states, ...part }: PartDocument): Part =>
+  states ? { ...part, states: [states[0], states[1]] } : part;
+
+interface ShardFolder {
   folder: string;
   document: ShardDocument;
 }
@@ -250,7 +279,7 @@ async function readShard(folder: string): Promise<ShardDocument> {
   return SHARD_DOCUMENT.read(json, { file: path, key: "", sizes: {} });
 }
 
-function refuseIncomplete(parts: readonly Part[]): void {
+function refuseIncomplete(parts: readonly ShardFolder[]): void {
   if (parts.length === 0) throw new UsageError("merge needs the folders of all parts. Name them.");
   const { folder, document } = parts[0];
   const { count } = document.shard;

@@ -1,7 +1,8 @@
 /** The result for a terminal: what was measured, the two axes, floors and controls, the answer, and what it is not. */
 import type { Interval } from "../statistics/bootstrap.ts";
+import type { Estimate } from "../statistics/estimate.ts";
 import type { Reference } from "../figure/style.ts";
-import type { ProbeResult } from "./result.ts";
+import type { Levels, ProbeResult } from "./result.ts";
 import {
   AXIS_NAME,
   AXIS_TITLE,
@@ -15,6 +16,7 @@ import {
   wrap,
 } from "./sentences.ts";
 import { spreadSentences } from "./spread.ts";
+import { stoppingSentences } from "./stopping-words.ts";
 
 const WIDTH = 110;
 
@@ -58,6 +60,7 @@ export function summaryText(
     ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
     ...spreadSentences(result).flatMap(wrapped),
+    ...(truth ? stoppingSentences(result).flatMap(wrapped) : []),
     "",
     ...wrap(`Do not conclude more. ${result.statement}`, WIDTH),
     "",
@@ -175,16 +178,40 @@ function actionTable(result: ProbeResult, truth: boolean, last: boolean): string
   ];
 }
 
-function levelTable({ floors, controls }: ProbeResult, truth: boolean): string[] {
-  const all = [
+function levelTable({ floors, controls, control_differences }: ProbeResult, truth: boolean): string[] {
+  const all: { name: string; level: Levels | null; paired?: Estimate | null }[] = [
     { name: "hold still", level: floors.hold_still },
     { name: "dataset mean", level: floors.dataset_mean },
-    { name: "zeroed context", level: controls.zeroed_context },
-    { name: "another episode's context", level: controls.other_episode_context },
+    {
+      ...{ name: "zeroed context", level: controls.zeroed_context },
+      paired: control_differences?.zeroed_context,
+    },
+    {
+      ...{ name: "another episode's context", level: controls.other_episode_context },
+      paired: control_differences?.other_episode_context,
+    },
+    // Not every system has frames to shuffle.
+    ...(controls.frames_shuffled
+      ? [
+          {
+            ...{ name: "shuffled frames", level: controls.frames_shuffled },
+            paired: control_differences?.frames_shuffled,
+          },
+        ]
+      : []),
   ];
-  return all.map(({ name, level }) => {
+  return all.map(({ name, level, paired }) => {
     const shown = truth ? level?.to_truth : level?.to_last;
-    return `  ${name.padEnd(26)}${shown ? withInterval(shown.mean, shown.interval) : "not known"}`;
+    const value = shown ? withInterval(shown.mean, shown.interval) : "not known";
+    if (!truth || !paired) return `  ${name.padEnd(26)}${value}`;
+    const words = !paired.interval
+      ? "than its own by"
+      : paired.interval.low > 0
+        ? "worse than its own by"
+        : paired.interval.high < 0
+          ? "better than its own by"
+          : "not shown to be worse or better: by";
+    return `  ${name.padEnd(26)}${value.padEnd(24)}  ${words} ${withInterval(paired.mean, paired.interval)}`;
   });
 }
 

@@ -11,7 +11,7 @@ import { joined, RESULT_FILES, writeAtomic } from "./files.node.ts";
 import type { EpisodeMeasurement, Fingerprint, UnitStore } from "../experiment/measurement.ts";
 
 /** Raised when the layout of a unit changes, so that older units are refused and not misread. */
-const UNIT_VERSION = "2";
+const UNIT_VERSION = "3";
 
 const ARRAYS = [
   "actions",
@@ -27,11 +27,19 @@ const ARRAYS = [
   "dataOracle",
   "budgetActions",
   "dataBudgetActions",
+  "shuffledContext",
+  "tapCosine",
+  "tapCosineNull",
+  "tapCka",
+  "tapCkaNull",
+  "tapDrift",
+  "velocityChange",
 ] as const;
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
 const OPTIONAL: readonly string[] = [
   ...["truth", "dataTruth", "holdStill", "oracle", "dataOracle"],
-  ...["budgetActions", "dataBudgetActions"],
+  ...["budgetActions", "dataBudgetActions", "shuffledContext"],
+  ...["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull", "tapDrift", "velocityChange"],
 ];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */
@@ -90,10 +98,10 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
     const array = measurement[name];
     return array ? [{ name, dtype: "F32" as const, shape: [array.length], data: joined([array]) }] : [];
   });
-  const { episode, id, prompt, labels, variants, videoSeeds } = measurement;
+  const { episode, id, prompt, labels, variants, videoSeeds, tapSample, flops } = measurement;
   return encodeSafetensors(tensors, {
     version: UNIT_VERSION,
-    unit: JSON.stringify({ episode, id, prompt, labels, variants, videoSeeds }),
+    unit: JSON.stringify({ episode, id, prompt, labels, variants, videoSeeds, tapSample, flops }),
     fingerprint: JSON.stringify(fingerprint),
   });
 }
@@ -119,7 +127,7 @@ async function readUnit(
         arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
     const header = JSON.parse(unit) as Pick<
       EpisodeMeasurement,
-      "episode" | "id" | "prompt" | "labels" | "variants" | "videoSeeds"
+      "episode" | "id" | "prompt" | "labels" | "variants" | "videoSeeds" | "tapSample" | "flops"
     >;
     const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
     return { measurement, metadata: { fingerprint } };

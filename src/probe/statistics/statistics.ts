@@ -10,12 +10,14 @@ import { type BootstrapOptions, clusterBootstrap } from "./bootstrap.ts";
 import { type BudgetAxis, budgetAxis } from "./budget.ts";
 import { checkEpisode } from "../experiment/checks.ts";
 import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredError } from "./curve.ts";
+import { type Estimate, estimateOf } from "./estimate.ts";
 import { type ErrorGrid, errorGrid } from "./grid.ts";
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
 import { independentClusters } from "./independent.ts";
 import { type LabelSpread, labelSpreads } from "./label-spread.ts";
 import type { Floor, FloorName } from "./margin.ts";
+import { type Stopping, stoppingStatistics } from "./stopping.ts";
 import { sufficientStep, type Verdict } from "./sufficient.ts";
 
 /** An error against both references; null where the reference is not known. */
@@ -59,7 +61,11 @@ export interface ProbeStatistics {
   /** One-point curves; null where the data or the model define no such chunk. */
   floors: { holdStill: TwoReferences | null; datasetMean: TwoReferences | null };
   /** One-point curves at the last video step; `otherEpisode` is null with one episode. */
-  controls: { zeroedContext: TwoReferences | null; otherEpisode: TwoReferences | null };
+  controls: {
+    zeroedContext: TwoReferences | null;
+    otherEpisode: TwoReferences | null;
+    framesShuffled: TwoReferences | null;
+  };
   /** K points of decodes from the recorded future; null where there are none. */
   oracle: TwoReferences | null;
   /** Mean squared difference between two seeds' last actions: how far apart equally good answers lie; null with one seed. */
@@ -69,6 +75,10 @@ export interface ProbeStatistics {
   /** Whole schedules read at their ends; null where none were asked. */
   budget: BudgetAxis | null;
   verdict: Verdict;
+  /** MSE(control) − MSE(own) to the truth at the last step, paired by episode; null where either is not known. */
+  controlDifferences: Readonly<Record<keyof ProbeStatistics["controls"], Estimate | null>>;
+  /** What else is known of stopping early. */
+  stopping: Stopping;
   /** How intervals were made; `clusters` counts episodes that are no copies of one another. */
   interval: { level: number; resamples: number; seed: number; clusters: number };
 }
@@ -146,9 +156,9 @@ export function probeStatistics(
     : null;
   const mean = measurement.datasetMean;
   const datasetMean = mean ? twoReferences(1, () => () => ({ data: mean, offset: 0 })) : null;
-  const control = (name: "zeroedContext" | "otherContext"): TwoReferences | null =>
-    episodes.every((episode) => episode[name].length > 0)
-      ? twoReferences(1, () => (episode, run) => ({ data: episode[name], offset: run * size }))
+  const control = (name: "zeroedContext" | "otherContext" | "shuffledContext"): TwoReferences | null =>
+    episodes.every((episode) => (episode[name]?.length ?? 0) > 0)
+      ? twoReferences(1, () => (episode, run) => ({ data: episode[name]!, offset: run * size }))
       : null;
   const oracle = episodes.every((episode) => episode.oracle)
     ? twoReferences(K, (k) => (episode, run) => ({ data: episode.oracle!, offset: (run * K + k) * size }))
@@ -211,7 +221,11 @@ export function probeStatistics(
       { steps: probeSteps, toTruth: videoAxis.toTruth },
       bootstrap,
     );
-  const controls = { zeroedContext: control("zeroedContext"), otherEpisode: control("otherContext") };
+  const controls = {
+    zeroedContext: control("zeroedContext"),
+    otherEpisode: control("otherContext"),
+    framesShuffled: control("shuffledContext"),
+  };
 
   /** (K, D) errors of the decodes as they are in the data's units. */
   const inDataUnits = (reference: (e: EpisodeMeasurement, run: number) => Chunk): number[][] =>
@@ -221,8 +235,28 @@ export function probeStatistics(
         yield [{ data, offset: (run * K + k) * size }, reference(episodes[e], run)];
     }).perDimension;
 
-  const floorOf = (name: FloorName, level: TwoReferences | null): Floor[] =>
-    level?.toTruth ? [{ name, error: level.toTruth.mean[0] }] : [];
+  const floorOf = (name: FloorName, level: TwoReferences | null) =>
+    level?.toTruth ? [{ name, perEpisode: level.toTruth.perEpisode.map(([error]) => error) }] : [];
+  const known = [
+    ...floorOf("hold_still", holdStill),
+    ...floorOf("dataset_mean", datasetMean),
+    ...floorOf("zeroed_context", controls.zeroedContext),
+  ];
+  const truthScale = truthKnown ? scaleOfTruth(episodes, last, V * S, size) : null;
+  const verdict = sufficientStep({
+    ...{ steps: probeSteps, toTruth: videoAxis.toTruth, truthScale, margin, bootstrap },
+    floors: known.map(({ name, perEpisode }): Floor => ({ name, error: bootstrap.mean(perEpisode) })),
+  });
+  const against = (level: TwoReferences | null): Estimate | null => {
+    const own = videoAxis.toTruth?.perEpisode;
+    const rows = level?.toTruth?.perEpisode;
+    return own && rows
+      ? estimateOf(
+          rows.map(([error], e) => error - own[e][K - 1]),
+          bootstrap,
+        )
+      : null;
+  };
 
   return {
     videoAxis,
@@ -244,17 +278,16 @@ export function probeStatistics(
     betweenSeeds: { video: atLast(spread.video), action: atLast(spread.action) },
     spreadByLabel,
     budget: budget ?? null,
-    verdict: sufficientStep({
-      steps: probeSteps,
-      toTruth: videoAxis.toTruth,
-      truthScale: truthKnown ? scaleOfTruth(episodes, last, V * S, size) : null,
-      floors: [
-        ...floorOf("hold_still", holdStill),
-        ...floorOf("dataset_mean", datasetMean),
-        ...floorOf("zeroed_context", controls.zeroedContext),
-      ],
-      margin,
-      bootstrap,
+    verdict,
+    controlDifferences: {
+      zeroedContext: against(controls.zeroedContext),
+      otherEpisode: against(controls.otherEpisode),
+      framesShuffled: against(controls.framesShuffled),
+    },
+    stopping: stoppingStatistics({
+      ...{ measurement, sizes: { V, S, K, size }, bootstrap, clusters, verdict, truthScale, margin },
+      ...{ toTruth: videoAxis.toTruth, budget: budget ?? null, floors: known },
+      options: { level, resamples, seed },
     }),
     interval: { level, resamples, seed, clusters: bootstrap.clusters },
   };

@@ -31,6 +31,8 @@ export interface Evidence {
   /** Margin that was asked for, squared normalised units. */
   margin?: number;
   bootstrap: ClusterBootstrap;
+  /** Fewest independent episodes for a verdict; default FEWEST_EPISODES. */
+  fewest?: number;
 }
 
 /** Why there is no verdict. */
@@ -85,8 +87,7 @@ export function sufficientStep(evidence: Evidence): Verdict {
   const { interval } = verdict;
   if (verdict.doubts.length > 0 || !rows || !interval || !toTruth || !margin) return verdict;
 
-  let sufficient = last;
-  while (sufficient > 0 && interval[sufficient - 1].high <= margin.value) sufficient--;
+  const sufficient = walkBack(last, margin, (k) => interval[k]);
   const earlier = rows.slice(0, last);
   const named = (found: (k: number) => boolean) => steps.slice(0, last).filter((_, k) => found(k));
   const better = holm(earlier.map(bootstrap.pBelow), bootstrap.tail);
@@ -108,8 +109,26 @@ export function sufficientStep(evidence: Evidence): Verdict {
   };
 }
 
+/** The step of `sufficientStep` alone, which costs a fraction of the whole verdict. */
+export function determinedStep(evidence: Evidence): number | null {
+  const { steps, toTruth, floors, bootstrap } = evidence;
+  const margin = marginOf(evidence.margin, floors);
+  if (doubtsOf(evidence, margin).length > 0 || !toTruth || !margin) return null;
+  const last = steps.length - 1;
+  const rowOf = (k: number) => toTruth.perEpisode.map((row) => row[k] - row[last]);
+  return steps[walkBack(last, margin, (k) => bootstrap(rowOf(k)))];
+}
+
+/** Back from the last, as long as the step before is not worse. */
+function walkBack(last: number, margin: Margin, interval: (k: number) => Interval | null): number {
+  const isWorse = (k: number) => !((interval(k)?.high ?? Number.POSITIVE_INFINITY) <= margin.value);
+  let sufficient = last;
+  while (sufficient > 0 && !isWorse(sufficient - 1)) sufficient--;
+  return sufficient;
+}
+
 function doubtsOf(
-  { steps, toTruth, truthScale, floors, bootstrap }: Evidence,
+  { steps, toTruth, truthScale, floors, bootstrap, fewest = FEWEST_EPISODES }: Evidence,
   margin: Margin | null,
 ): Doubt[] {
   if (!toTruth) return [{ kind: "no truth" }];
@@ -117,7 +136,7 @@ function doubtsOf(
   if (truthScale !== null && !(truthScale <= LARGEST_SCALE))
     doubts.push({ kind: "truth out of scale", times: truthScale });
   if (steps.length < 2) doubts.push({ kind: "one step" });
-  if (bootstrap.clusters < FEWEST_EPISODES)
+  if (bootstrap.clusters < fewest)
     doubts.push({
       kind: "few episodes",
       independent: bootstrap.clusters,

@@ -36,8 +36,11 @@ const READ_BUDGET = 2 ** 30;
 /** More taps in one batch of readings bring nothing. */
 const MOST_HELD = 8;
 
-/** Taps that the probe keeps besides the one that stands: a control's, and the last of two episodes. */
-const KEPT_TAPS = 3;
+/**
+ * Taps that the probe keeps besides the one that stands: a control's, the last of two episodes, and as much for tokens of all of them that are compared,
+ * states and velocities.
+ */
+const KEPT_TAPS = 4;
 
 const KEPT: Readonly<Record<ContextStorage, string>> = {
   float32: "kept from step to step",

@@ -25,7 +25,7 @@ import { sample } from "../../sampling/sample.ts";
 import { RECTIFIED_FLOW } from "../../sampling/schedulers.ts";
 import { constant, copyTensor, createTensor, releaseTensor, sizeOf } from "../../tensor/tensor.ts";
 import { joined } from "../arrays.ts";
-import { contextControls } from "../controls.ts";
+import { contextControls, framesShuffled } from "../controls.ts";
 import { bfloat16 } from "../../weights/rounded.ts";
 import { ACTION_STEPS, actionScheduler } from "./action-denoiser.ts";
 import { CONTEXT_LATENTS } from "./clip.ts";
@@ -60,6 +60,10 @@ export interface SubjectOptions {
 }
 
 const UNITS: Readonly<Record<Family, string>> = { bridge: "m", libero: "environment units" };
+/** What the gripper says when it is closed and open, or open and closed. */
+const GRIPPER: Readonly<Record<Family, readonly [number, number]>> = { bridge: [0, 1], libero: [-1, 1] };
+/** Seconds between two actions: the robots are driven at 5 and at 20 Hz. */
+const INTERVAL: Readonly<Record<Family, number>> = { bridge: 1 / 5, libero: 1 / 20 };
 const ROWS = [1, 2].flatMap((row) => [1, 2, 3].map((column) => `r${row}${column}`));
 
 export class ReleaseSubject implements Subject<Encoded> {
@@ -75,6 +79,8 @@ export class ReleaseSubject implements Subject<Encoded> {
     inner: (steps = ACTION_STEPS) => ({ steps, times: actionScheduler(steps).times }),
   };
   readonly positions: number;
+  readonly interval: number;
+  readonly shufflesFrames = true;
   readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
   readonly parts: readonly Part[];
   readonly tapKinds = ["hidden"];
@@ -114,8 +120,9 @@ export class ReleaseSubject implements Subject<Encoded> {
     this.parts = [
       { name: "position", from: 0, to: 3, kind: "squared", units },
       { name: "rotation", from: 3, to: 9, kind: "rotation6d", units: "rad" },
-      { name: "gripper", from: 9, to: 10, kind: "squared", units: "" },
+      { name: "gripper", from: 9, to: 10, kind: "event", units: "", states: GRIPPER[statistics.family] },
     ];
+    this.interval = INTERVAL[statistics.family];
     this.mostCopies = options.plan.mostCopies;
     this.readBudget = options.plan.readBudget;
     this.controls = contextControls(gpu);
@@ -154,8 +161,18 @@ export class ReleaseSubject implements Subject<Encoded> {
     try {
       const scheduler = videoScheduler(steps);
       const constrain = denoiser.constrain.bind(denoiser);
+      // The given frames stand for the first latents, whatever these hold.
+      const frames = [
+        { latents: c.latents, from: 0, to: CONTEXT_LATENTS },
+        { latents, from: CONTEXT_LATENTS, to: latentShape[1] },
+      ];
       for await (const state of sample(gpu, denoiser, latents, { scheduler, last, constrain, signal }))
-        yield { step: state.step, time: times[state.step], latents, tap: () => state.tapped() };
+        yield {
+          ...{ step: state.step, time: times[state.step], latents, tap: () => state.tapped() },
+          // x = v + σ·ε is the straight path's (1 − τ)·v + τ·ε times 1 + σ.
+          scale: 1 - times[state.step],
+          shuffled: (seed) => framesShuffled(gpu, frames, seed, () => state.again()),
+        };
     } finally {
       denoiser.dispose();
       releaseTensor(gpu, latents);

@@ -73,6 +73,8 @@ export interface ActionStep {
 }
 
 export interface ActionRunOptions {
+  /** whether the video is that of the run before, whose keys and values are kept; default false */
+  readonly sameVideo?: boolean;
   /** returning false stops the run */
   readonly onStep?: (state: ActionStep) => void | boolean | Promise<void | boolean>;
   readonly signal?: AbortSignal;
@@ -230,14 +232,17 @@ export class ActionSampler {
    * Samples one batch.
    * @throws UsageError when an input is missing, superfluous or of the wrong size; the signal's reason when aborted
    */
-  async run(inputs: ActionSampleInputs, { onStep, signal }: ActionRunOptions = {}): Promise<ActionSamples> {
+  async run(
+    inputs: ActionSampleInputs,
+    { onStep, signal, sameVideo = false }: ActionRunOptions = {},
+  ): Promise<ActionSamples> {
     const { gpu } = this;
     const { steps } = this.options;
     const { x, step: stepTensor, iterates, oneJump } = this.#buffers;
     const { begin, context, steps: replays, end } = this.#replays;
     this.#write(inputs);
     await begin.run();
-    await context.run();
+    if (!sameVideo) await context.run();
     let taken = 0;
     while (taken < steps) {
       signal?.throwIfAborted();

@@ -30,6 +30,8 @@ export interface ModelDescription {
     readonly units: readonly string[];
     /** what each dimension of a robot that does not move is, in the data's units: a number, or an entry of the robot's state */
     readonly holdStill?: readonly HoldStill[];
+    /** dimensions of two states, such as a gripper, and the states in the data's units */
+    readonly events?: Readonly<Record<string, readonly [number, number]>>;
     /** (n, A) the training set's mean chunk, where it is known */
     readonly mean?: Float32Array<ArrayBuffer>;
   };
@@ -72,7 +74,7 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
   );
   c.only("trained_on", "random", "toy", "pretrained");
   const action = new ConfigReader((json as { action?: unknown }).action, `${name}/model.json, action`);
-  action.known("names", "units", "hold_still", "mean", "rate", ...WORDS);
+  action.known("names", "units", "hold_still", "events", "mean", "rate", ...WORDS);
   const names = strings(action, json, "names");
   return {
     name: c.text("name", name),
@@ -96,6 +98,7 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       names,
       units: strings(action, json, "units", names.length),
       holdStill: holdStill(json, names.length, name),
+      events: events(json, names, name),
       mean: meanChunk(json, names.length, name),
     },
   };
@@ -134,6 +137,27 @@ function holdStill(json: unknown, width: number, name: string): HoldStill[] | un
     );
   }
   return list as HoldStill[];
+}
+
+function events(
+  json: unknown,
+  names: readonly string[],
+  name: string,
+): Record<string, [number, number]> | undefined {
+  const { events: given } = (json as { action: { events?: unknown } }).action;
+  if (given === undefined || given === null) return undefined;
+  const fits = ([dimension, states]: [string, unknown]): boolean =>
+    names.includes(dimension) &&
+    Array.isArray(states) &&
+    states.length === 2 &&
+    states.every((state) => typeof state === "number" && Number.isFinite(state)) &&
+    states[0] !== states[1];
+  if (typeof given !== "object" || !Object.entries(given).every(fits)) {
+    throw new FormatError(
+      `${name}/model.json: action.events is ${JSON.stringify(given)}, expected two different numbers for some of ${names.join(", ")}`,
+    );
+  }
+  return given as Record<string, [number, number]>;
 }
 
 function meanChunk(json: unknown, width: number, name: string): Float32Array<ArrayBuffer> | undefined {

@@ -4,7 +4,7 @@ import { record, type Replay, scope } from "../../gpu/recording.ts";
 import { expand } from "../../kernels/copy.ts";
 import { FormatError } from "../../errors.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
-import { createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
+import { createTensor, releaseTensor, sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import { type LoaderOptions, type LoadOptions, WeightLoader } from "../../weights/loader.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import type { TensorSource } from "../../weights/source.ts";
@@ -190,26 +190,58 @@ export class MimicVideo {
    * Encodes a prompt and context frames (3, frames, rows, columns) in [0, 1] for `copies` trajectories that share them.
    */
   async prepare(prompt: string, frames: Float32Array<ArrayBuffer>, copies: number): Promise<Prepared> {
-    const { contextFrames, frameSize } = this.description;
+    const text = await this.encodePrompt(prompt, copies);
+    try {
+      const context = await this.encodeContext(frames, copies);
+      return {
+        ...{ context: context.outputs, text: text.outputs },
+        dispose: () => {
+          context.dispose();
+          text.dispose();
+        },
+      };
+    } catch (error) {
+      text.dispose();
+      throw error;
+    }
+  }
+
+  /** Keys and values of a prompt for `copies` trajectories; they live as long as the replay, which has run. */
+  async encodePrompt(prompt: string, copies = 1): Promise<Replay<TextContext>> {
     const ids = this.tokenizer.encode(prompt, (tokens) => this.#onNote?.(cutNote(prompt, tokens)));
     const idTensor = createTensor(this.gpu, [1, ids.length], Uint32Array.from(ids), "token ids");
-    const video = createTensor(this.gpu, [1, 3, contextFrames, ...frameSize], frames, "context frames");
-    const replay: Replay<{ context: Tensor; text: TextContext }> = await record(
-      this.gpu,
-      "encode prompt and context",
-      () => {
-        const features = scope("text_encoder", () => this.textEncoder.forward(idTensor)); // (1, S, d)
-        const text = scope("transformer", () =>
-          this.tower.transformer.textContext(expand(features, copies, ...features.shape.slice(1))),
-        );
-        const context = scope("vae", () => this.tower.encode(video)); // (1, C, T, H, W)
-        return { context: expand(context, copies, ...context.shape.slice(1)), text };
-      },
-    );
-    await replay.run();
-    releaseTensor(this.gpu, idTensor);
-    releaseTensor(this.gpu, video);
-    return { ...replay.outputs, dispose: () => replay.dispose() };
+    return this.#once(idTensor, "encode the prompt", () => {
+      const features = scope("text_encoder", () => this.textEncoder.forward(idTensor)); // (1, S, d)
+      return scope("transformer", () =>
+        this.tower.transformer.textContext(expand(features, copies, ...features.shape.slice(1))),
+      );
+    });
+  }
+
+  /**
+   * Context frames (B, 3, frames, rows, columns) in [0, 1] as latents (B · copies, C, T, H, W), where B is 1 or `copies` is; they live as
+   * long as the replay, which has run.
+   */
+  async encodeContext(frames: Float32Array<ArrayBuffer>, copies = 1): Promise<Replay<Tensor>> {
+    const { contextFrames, frameSize } = this.description;
+    const one = [3, contextFrames, ...frameSize];
+    const batch = frames.length / sizeOf(one);
+    const video = createTensor(this.gpu, [batch, ...one], frames, "context frames");
+    return this.#once(video, "encode the context", () => {
+      const context = scope("vae", () => this.tower.encode(video)); // (B, C, T, H, W)
+      return expand(context, batch * copies, ...context.shape.slice(1));
+    });
+  }
+
+  /** Runs what is recorded on an input that is needed no longer. */
+  async #once<T>(input: Tensor, label: string, body: () => T): Promise<Replay<T>> {
+    try {
+      const replay = await record(this.gpu, label, body);
+      await replay.run();
+      return replay;
+    } finally {
+      releaseTensor(this.gpu, input);
+    }
   }
 
   /** Frees the weights. */

@@ -19,18 +19,15 @@ import type {
   TimedTap,
 } from "../../probe/subject.ts";
 import { linspace, videoGrid } from "../../sampling/grid.ts";
-import { gaussian } from "../../sampling/noise.ts";
-import { sample } from "../../sampling/sample.ts";
-import { euler } from "../../sampling/schedulers.ts";
-import { copyTensor, createTensor, releaseTensor, sizeOf } from "../../tensor/tensor.ts";
+import { copyTensor, sizeOf } from "../../tensor/tensor.ts";
 import { joined, repeated } from "../arrays.ts";
 import { contextControls } from "../controls.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
 import type { ModelDescription } from "./description.ts";
 import { type Episode, type EpisodeData, GivenNoise } from "./episodes.ts";
+import { actionNoise, imagine, shufflesFrames, VIDEO_STEPS, videoNoise } from "./imagine.ts";
 import type { MimicVideo, Prepared } from "./model.ts";
-import { VideoFlow } from "./video-flow.ts";
 
 /** An episode's prompt and context, encoded for V trajectories. */
 export interface Encoded extends Prepared {
@@ -49,7 +46,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly gpu;
   readonly items: { readonly count: number; read(index: number): Promise<Episode> };
   readonly axes = {
-    stop: (steps = 50) => ({ steps, times: videoGrid(steps) }),
+    stop: (steps = VIDEO_STEPS) => ({ steps, times: videoGrid(steps) }),
     budget: [1, 2, 5, 10, 50],
     inner: (steps = this.#model.description.actionSteps) => ({ steps, times: linspace(0, 1, steps) }),
   };
@@ -63,6 +60,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
   readonly mostCopies = Number.POSITIVE_INFINITY;
   readonly readBudget = READ_BUDGET;
   readonly controls: Readonly<Record<string, Control>>;
+  readonly shufflesFrames: boolean;
   readonly #model: MimicVideo;
   readonly #data: Episodes;
   readonly #noise: GivenNoise | undefined;
@@ -85,8 +83,9 @@ export class MimicVideoSubject implements Subject<Encoded> {
     };
     this.positions = model.chunkShape[0];
     this.dimensions = { names, units };
-    this.parts = names.map((name, d) => ({ name, from: d, to: d + 1, kind: "squared", units: units[d] }));
+    this.parts = partsOf(model.description);
     this.controls = contextControls(model.gpu);
+    this.shufflesFrames = shufflesFrames(model);
   }
 
   /**
@@ -98,14 +97,14 @@ export class MimicVideoSubject implements Subject<Encoded> {
     return new MimicVideoSubject(model, data, given);
   }
 
-  noise({ index, id }: Item, seed: number): Noise {
-    if (this.#noise) return [Float32Array.from(this.#noise.video(index, seed))];
-    return [gaussian(`video/${id}/${index}`, seed, sizeOf(this.#model.futureShape))];
+  noise(item: Item, seed: number): Noise {
+    if (this.#noise) return [Float32Array.from(this.#noise.video(item.index, seed))];
+    return [videoNoise(this.#model, item, seed)];
   }
 
-  readNoise({ index, id }: Item, seed: number): Noise {
-    if (this.#noise) return [Float32Array.from(this.#noise.action(index, seed))];
-    return [gaussian(`action/${id}/${index}`, seed, sizeOf(this.#model.chunkShape))];
+  readNoise(item: Item, seed: number): Noise {
+    if (this.#noise) return [Float32Array.from(this.#noise.action(item.index, seed))];
+    return [actionNoise(this.#model, item, seed)];
   }
 
   async encode(item: Item, copies: number): Promise<Encoded> {
@@ -114,19 +113,8 @@ export class MimicVideoSubject implements Subject<Encoded> {
     return { ...prepared, episode, copies };
   }
 
-  async *denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
-    const { gpu, tower, futureShape } = this.#model;
-    const { steps, last, signal } = options;
-    const latents = createTensor(gpu, [c.copies, ...futureShape], joined(noise.flat()), "future latents");
-    const flow = new VideoFlow(gpu, tower, c.text, c.context);
-    const scheduler = euler(this.axes.stop(steps).times);
-    try {
-      for await (const state of sample(gpu, flow, latents, { scheduler, last, signal }))
-        yield { step: state.step, time: state.time, latents, tap: () => state.tapped() };
-    } finally {
-      flow.dispose();
-      releaseTensor(gpu, latents);
-    }
+  denoise(c: Encoded, noise: readonly Noise[], options: DenoiseOptions): AsyncGenerator<State> {
+    return imagine(this.#model, c, joined(noise.flat()), options);
   }
 
   bytes({ context }: Encoded): { tap: number; readRow: number } {
@@ -166,6 +154,7 @@ export class MimicVideoSubject implements Subject<Encoded> {
         },
         {
           signal,
+          sameVideo: runs.length > 0,
           onStep: async () => {
             await pace.step();
             onStep?.();
@@ -226,6 +215,14 @@ export class MimicVideoSubject implements Subject<Encoded> {
     this.#samplers.set(key, sampler);
     return sampler;
   }
+}
+
+/** Every dimension by itself; one that counts as open or closed is an event. */
+function partsOf({ action: { names, units, events = {} } }: ModelDescription): Part[] {
+  return names.map((name, d): Part => {
+    const part = { name, from: d, to: d + 1, units: units[d] };
+    return name in events ? { ...part, kind: "event", states: events[name] } : { ...part, kind: "squared" };
+  });
 }
 
 /** The chunk of a robot that does not move, in the data's units, where the model says what that is. */

@@ -8,6 +8,7 @@ import type { System, SystemOptions } from "../system.ts";
 import { readModelDescription } from "./description.ts";
 import { EpisodeData } from "./episodes.ts";
 import { MimicVideo } from "./model.ts";
+import { Policies } from "./policy.ts";
 import { MimicVideoSubject } from "./subject.ts";
 
 export const mimicVideo: System = {
@@ -45,6 +46,7 @@ export const mimicVideo: System = {
       );
     }
     const { description } = model;
+    const policies = new Policies(model);
     return {
       name: description.name,
       trainedOn: description.trainedOn,
@@ -69,6 +71,7 @@ export const mimicVideo: System = {
           throw error;
         }
       },
+      policy: () => Promise.resolve(policies.policy()),
       release: async () => {
         model.release();
         await plan.close();

@@ -116,7 +116,7 @@ test("a run takes what its plan says", { timeout: 120_000 }, async () => {
   const { reading } = await walkMemory(model, V, "float32", false);
   await model.close();
   again.destroy();
-  // The plan has three taps more, which a whole run keeps.
+  // The plan has four taps more, which a whole run keeps.
   expect(peak).toBeLessThanOrEqual(reading);
   expect(peak).toBeGreaterThan(0.9 * reading);
   expect(reading).toBeLessThan(opened.plan.peak);

@@ -1,0 +1,193 @@
+/**
+ * `rollout.json`: how trials went at each depth, beside the offline error of the same depths, and everything needed to believe or repeat
+ * it. Two runs with equal settings on the same adapter write the same bytes; what differs is in `run.json`.
+ */
+import type { ProbeProvenance } from "../probe/experiment/measurement.ts";
+import { statementOf } from "../probe/result/result.ts";
+import { clusterBootstrap, INTERVAL_METHOD, type Interval } from "../probe/statistics/bootstrap.ts";
+import { SHARE_METHOD, shareInterval } from "../probe/statistics/share.ts";
+import type { TrainedOn } from "../probe/subject.ts";
+import type { Measure, World } from "../worlds/world.ts";
+import type { Trial } from "./trial.ts";
+
+export const ROLLOUT_SCHEMA = "mimic-video-rollout";
+/** Raised whenever a key changes its meaning or goes away. */
+export const ROLLOUT_VERSION = 1;
+
+/** What was measured at one stop. */
+export interface AtStop {
+  stop: number;
+  /** trials that the measure applies to */
+  trials: number;
+  /** null where there are none */
+  mean: number | null;
+  /** 95 %; null where there is too little to say it */
+  interval: Interval | null;
+  /** mean less that of the last stop on the same scenes, with its interval (null where all scenes differ alike); null at the last */
+  minus_last: { mean: number; interval: Interval | null } | null;
+}
+
+export interface MeasureResult {
+  name: string;
+  title: string;
+  kind: Measure["kind"];
+  /** null for shares */
+  units: string | null;
+  stops: AtStop[];
+}
+
+export interface OfflineResult {
+  /** what the error is of, in words */
+  source: string;
+  units: string;
+  stops: Omit<AtStop, "minus_last">[];
+}
+
+export interface RolloutResult {
+  schema: typeof ROLLOUT_SCHEMA;
+  version: typeof ROLLOUT_VERSION;
+  /** One sentence on what the weights are and what must not be concluded; never empty. */
+  statement: string;
+  model: {
+    name: string;
+    revision: string;
+    weights_sha256: string;
+    trained_on: TrainedOn;
+    system: string;
+    stamp: Readonly<Record<string, string>>;
+  };
+  device: { name: string; driver: string; adapter: string; software: boolean };
+  dtype: string;
+  versions: Record<string, string>;
+  world: { name: string; actions_per_query: number; queries: number };
+  /** of scenes and noise, see trial.ts */
+  seed: number;
+  episodes: number;
+  stops: number[];
+  interval: { level: number; shares: string; amounts: string; resamples: number; seed: number };
+  measures: MeasureResult[];
+  offline: OfflineResult | null;
+  /** Stops ascending, scenes within. */
+  trials: (Omit<Trial, "labels"> & { labels: Record<string, string> })[];
+}
+
+/** What a rollout is asked. */
+export interface RolloutSettings {
+  /** ascending */
+  readonly stops: readonly number[];
+  readonly episodes: number;
+  readonly seed: number;
+}
+
+export type RolloutProvenance = Pick<ProbeProvenance, "model" | "device" | "dtype" | "versions">;
+
+const BOOTSTRAP = { level: 0.95, resamples: 10_000, seed: 0 };
+
+/**
+ * Counts trials.
+ * @param offline what stands beside them; default: the error of the first chunks against the expert's, where that is known
+ */
+export function rolloutResult(
+  trials: readonly Trial[],
+  world: World,
+  settings: RolloutSettings,
+  { model, device, dtype, versions }: RolloutProvenance,
+  offline: OfflineResult | null = firstChunks(trials, settings),
+): RolloutResult {
+  return {
+    schema: ROLLOUT_SCHEMA,
+    version: ROLLOUT_VERSION,
+    statement: statementOf(model.trainedOn),
+    model: {
+      name: model.name,
+      revision: model.revision,
+      weights_sha256: model.weightsSha256,
+      trained_on: model.trainedOn,
+      system: model.system,
+      stamp: model.stamp,
+    },
+    device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
+    dtype,
+    versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
+    world: { name: world.name, actions_per_query: world.actionsPerQuery, queries: world.queries },
+    seed: settings.seed,
+    episodes: settings.episodes,
+    stops: [...settings.stops],
+    interval: { ...BOOTSTRAP, shares: SHARE_METHOD, amounts: INTERVAL_METHOD },
+    measures: world.measures.map((measure) => measureResult(measure, trials, settings)),
+    offline,
+    trials: [...trials]
+      .sort((a, b) => a.stop - b.stop || a.scene - b.scene)
+      .map((trial) => ({ ...trial, labels: { ...trial.labels } })),
+  };
+}
+
+function measureResult(
+  { name, title, kind, units }: Measure,
+  trials: readonly Trial[],
+  { stops }: RolloutSettings,
+): MeasureResult {
+  const valuesAt = (stop: number): Map<number, number> =>
+    new Map(
+      trials.flatMap(({ scene, stop: at, scores }) => {
+        const value = scores[name];
+        return at === stop && value !== null && value !== undefined ? [[scene, value] as const] : [];
+      }),
+    );
+  const last = valuesAt(stops[stops.length - 1]);
+  return {
+    ...{ name, title, kind, units: units ?? null },
+    stops: stops.map((stop, k): AtStop => {
+      const values = valuesAt(stop);
+      const differences = [...values].flatMap(([scene, value]) =>
+        last.has(scene) ? [value - last.get(scene)!] : [],
+      );
+      const beside = k < stops.length - 1 && differences.length > 0;
+      return {
+        ...{ stop, ...summary([...values.values()], kind) },
+        minus_last: beside
+          ? { mean: clusterMean(differences), interval: differenceInterval(differences) }
+          : null,
+      };
+    }),
+  };
+}
+
+function summary(values: readonly number[], kind: Measure["kind"]): Omit<AtStop, "stop" | "minus_last"> {
+  const n = values.length;
+  if (n === 0) return { trials: 0, mean: null, interval: null };
+  const interval =
+    kind === "share"
+      ? shareInterval(
+          values.reduce((a, b) => a + b, 0),
+          n,
+        )
+      : amountInterval(values);
+  return { trials: n, mean: clusterMean(values), interval };
+}
+
+const clusterMean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+const clusterInterval = (values: readonly number[]): Interval | null =>
+  clusterBootstrap(values.length, BOOTSTRAP)(values);
+
+/** Scenes that all differ alike, such as those of which none turned out otherwise, do not tell how far others may. */
+const differenceInterval = (values: readonly number[]): Interval | null =>
+  values.every((value) => value === values[0]) ? null : clusterInterval(values);
+
+/** Amounts are never below 0, and neither are their means. */
+function amountInterval(values: readonly number[]): Interval | null {
+  const found = clusterInterval(values);
+  return found && { low: Math.max(0, found.low), high: found.high };
+}
+
+/** The error of the first chunks: the probe's question on the same scenes with the same noise. */
+function firstChunks(trials: readonly Trial[], { stops }: RolloutSettings): OfflineResult | null {
+  const at = (stop: number): number[] =>
+    trials.flatMap((trial) => (trial.stop === stop && trial.offline !== null ? [trial.offline] : []));
+  if (stops.every((stop) => at(stop).length === 0)) return null;
+  return {
+    source: "each trial's first chunk against the expert's from there",
+    units: "squared units of the actions",
+    stops: stops.map((stop) => ({ stop, ...summary(at(stop), "amount") })),
+  };
+}
