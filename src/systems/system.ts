@@ -9,7 +9,7 @@ import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import type { Cache } from "./cache.ts";
-import type { Policy } from "./policy.ts";
+import type { Policy, Recordings } from "./policy.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -78,6 +78,8 @@ export interface Opened {
   subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject>;
   /** A robot's side of the model, where it has one; each has a memory of its own. It describes itself before `load`, and acts after. */
   policy?(): Promise<Policy>;
+  /** Recorded episodes that its policy can be taken through. @throws FormatError for data that do not fit */
+  recordings?(data: ModelFiles): Promise<Recordings>;
   /** Frees what was loaded, and closes files. */
   release(): Promise<void>;
 }

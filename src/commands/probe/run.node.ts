@@ -1,6 +1,5 @@
 /** Opening everything a run needs in Node: model, device, items, noise, and where they come from. */
 import { readFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { totalmem } from "node:os";
 import path from "node:path";
 import { createRequire } from "node:module";
@@ -9,7 +8,6 @@ import { openGpu } from "../../gpu/open.node.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { autotuneHere } from "../../kernels/autotune.node.ts";
 import type {
-  ProbeHooks,
   ProbeMeasurement,
   ProbeProvenance,
   ProbeSettings,
@@ -17,6 +15,7 @@ import type {
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
 import { checkSettings, DEFAULTS } from "../../probe/experiment/settings.ts";
+import { otherModels } from "../other-models.node.ts";
 import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { Opened, SystemOptions } from "../../systems/system.ts";
@@ -32,7 +31,9 @@ import { openWeights } from "../../weights/open.node.ts";
 export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeasurement> => {
   const { onProgress, onNote, signal } = hooks;
   const clock = phases();
-  const openModel = otherModels(settings, hooks);
+  const openModel = otherModels(settings.modelDir, settings.frozen, ({ bytes, totalBytes }) =>
+    onProgress?.({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
+  );
   const options = { ...systemOptions(settings), openModel, onNote };
   const { adapter, variants, arithmetic } = settings;
   let gpu: Gpu | undefined;
@@ -101,24 +102,6 @@ function systemOptions(settings: ProbeSettings): SystemOptions {
   // What is not asked for is the house's habit (experiment/settings.ts).
   const trajectories = videoSeeds?.length ?? DEFAULTS.videoSeeds.length;
   return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, trajectories, ...HERE };
-}
-
-/** Opens a folder or repository that the checkpoint names: where the person says, beside the checkpoint, or on the Hub. */
-function otherModels(
-  { modelDir, frozen }: ProbeSettings,
-  { onProgress }: ProbeHooks,
-): SystemOptions["openModel"] {
-  return async (name, choose) => {
-    // owner/name lies beside owner/name.
-    const beside = path.join(path.resolve(modelDir), "..", "..", name);
-    const isBeside = (await stat(beside).catch(() => undefined))?.isDirectory();
-    const folder = await resolveModel(frozen ?? (isBeside ? beside : name), {
-      choose,
-      onProgress: ({ bytes, totalBytes }) =>
-        onProgress?.({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
-    });
-    return openModelFolder(folder, /snapshots[\\/]([0-9a-f]{40})/.exec(folder)?.[1]);
-  };
 }
 
 async function provenanceOf(

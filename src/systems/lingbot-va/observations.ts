@@ -6,6 +6,7 @@
  */
 
 import { UsageError } from "../../errors.ts";
+import type { Picture } from "../policy.ts";
 import type { LingbotModel } from "./model.ts";
 
 export interface Preparation {
@@ -62,5 +63,22 @@ export function keyframeStep({ config, vae }: LingbotModel): number {
   if (Number.isInteger(step)) return step;
   throw new UsageError(
     `LingBot-VA: ${config.actionsPerFrame} actions of a latent frame do not divide among the ${perLatent} pictures that it is made of`,
+  );
+}
+
+/** Bytes (V, T, 3, H, W) as pictures by camera. */
+export function picturesOf(
+  bytes: Uint8Array,
+  [, T, , height, width]: readonly number[],
+  cameras: readonly string[],
+): Readonly<Record<string, readonly Picture[]>> {
+  const area = height * width;
+  const picture = (at: number): Picture => {
+    const rgb = new Uint8Array(3 * area);
+    for (let c = 0; c < 3; c++) for (let i = 0; i < area; i++) rgb[3 * i + c] = bytes[at + c * area + i];
+    return { width, height, rgb };
+  };
+  return Object.fromEntries(
+    cameras.map((name, v) => [name, Array.from({ length: T }, (_, t) => picture((v * T + t) * 3 * area))]),
   );
 }

@@ -88,7 +88,7 @@ export class LingbotPolicy implements Policy {
     clock("text");
     await this.#takeIn(observation, text);
     clock("observation");
-    const number = seed + SEED_STEP * this.#chunks;
+    const number = (seed + SEED_STEP * this.#chunks) >>> 0;
     const draw = (shape: readonly number[]): Float32Array =>
       new RandomState(number).standardNormal(sizeOf(shape)).map(bfloat16);
     const noises = [draw(model.latentShape), actionTokens(model, draw(model.actionShape))] as const;

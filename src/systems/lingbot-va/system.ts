@@ -12,11 +12,12 @@ import { mapKeys } from "../../weights/key-map.ts";
 import { type LoadOptions, WeightLoader } from "../../weights/loader.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import type { TensorSource } from "../../weights/source.ts";
-import type { Policy } from "../policy.ts";
+import type { Policy, Recordings } from "../policy.ts";
 import type { BoundSubject, Opened, Recognition, System, SystemOptions } from "../system.ts";
 import { type PolicyConfig, readPolicyConfig, readPolicyTransformer } from "./config.ts";
 import { RecordedEpisodes } from "./episodes.ts";
 import { LingbotModel } from "./model.ts";
+import { picturesOf } from "./observations.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { LingbotPolicy } from "./policy.ts";
 import { processorFiles, type Processors, readProcessors } from "./processors.ts";
@@ -247,6 +248,26 @@ class OpenedLingbot implements Opened {
       await episodes.close();
       throw error;
     }
+  }
+
+  async recordings(data: ModelFiles): Promise<Recordings> {
+    const { config } = this.#model;
+    const episodes = await RecordedEpisodes.open(data, {
+      ...{
+        cameras: config.cameras,
+        renamed: this.#processors.renamed,
+        dimensions: config.usedChannels.length,
+      },
+    });
+    return {
+      ...{ count: episodes.list.length, steps: episodes.steps },
+      read: async (index) => {
+        const steps = Array.from({ length: episodes.steps }, (_, step) => step);
+        const { bytes, shape } = await episodes.frames(index, steps);
+        const actions = await episodes.actions(index, 0, episodes.steps);
+        return { ...episodes.list[index], frames: picturesOf(bytes, shape, config.cameras), actions };
+      },
+    };
   }
 
   /** Its weights must have been loaded when it is first asked. */
