@@ -36,6 +36,12 @@ export { ActionSampler, type ActionSamples, sampleActions } from "./systems/mimi
 export { sampleSteered } from "./systems/mimic-video/steering.ts";
 export { type Denoiser, type Guidance, guided, type Window, windowed } from "./sampling/denoiser.ts";
 export { type FlowCallback, type FlowState, sampleFlow } from "./sampling/flow.ts";
+export { dataFilesOf, type DataFiles } from "./data/lerobot/files.ts";
+export { hubDataFiles, parseDataRef } from "./data/lerobot/hub.ts";
+export { type FloatPicture, type Picture, resize, toRgb } from "./data/lerobot/pixels.ts";
+export { type Choices, Recordings } from "./data/lerobot/recordings.ts";
+export { LeRobotSet, type LeRobotOptions } from "./data/lerobot/set.ts";
+export { type Window as RecordedWindow, Windows, type WindowShape } from "./data/lerobot/windows.ts";
 export { linspace, videoGrid } from "./sampling/grid.ts";
 export { gaussian } from "./sampling/noise.ts";
 export { VideoFlow } from "./systems/mimic-video/video-flow.ts";

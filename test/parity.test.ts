@@ -8,8 +8,8 @@ import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const golden = join(root, "test/golden");
-// Rows of test/golden, -official, -wan and -lingbot.
-const ALL = /^353 passed, 0 failed$/m;
+// Rows of test/golden, -diffusion-policy, -lingbot, -official and -wan.
+const ALL = /^405 passed, 0 failed$/m;
 
 interface Run {
   code: number;
@@ -59,6 +59,7 @@ describe("parity with the PyTorch reference", () => {
     ["linear=split,attention=tile,historyPool=fused,gru=naive", "action-forward-small"],
     ["linear=tile,conv3d=tile,wideAttention=naive", "vae-wan-small"],
     ["linear=split,attention=flash", "../golden-official/official-action-forward"],
+    ["linear=naive,conv3d=naive", "../golden-diffusion-policy/dp-policy-two-cameras"],
   ])("and with %s on %s", { timeout: 120_000 }, async (variants, name) => {
     const { code, text } = await parity("--variants", variants, join(golden, name));
     expect(text).toMatch(/^\d+ passed, 0 failed$/m);

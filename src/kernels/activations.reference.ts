@@ -40,5 +40,7 @@ export function activate(x: number, name: Activation): number {
       return geluTanh(x);
     case "tanh":
       return Math.tanh(x);
+    case "mish":
+      return x * Math.tanh(Math.log1p(Math.exp(x)));
   }
 }

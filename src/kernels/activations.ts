@@ -1,9 +1,9 @@
 /** Activations as WGSL, for the kernels that apply one to their result, and as float64 for the references. */
-import { GELU, GELU_TANH, SIGMOID, TANH } from "./math.ts";
+import { GELU, GELU_TANH, MISH, SIGMOID, TANH } from "./math.ts";
 import { isBelow } from "./nan.ts";
 
 /** `gelu` is the exact one, `geluTanh` its approximation by a hyperbolic tangent. */
-export type Activation = "identity" | "relu" | "silu" | "gelu" | "geluTanh" | "tanh";
+export type Activation = "identity" | "relu" | "silu" | "gelu" | "geluTanh" | "tanh" | "mish";
 
 /** Each text defines `activate`. */
 export const ACTIVATIONS: Readonly<Record<Activation, string>> = {
@@ -13,4 +13,5 @@ export const ACTIVATIONS: Readonly<Record<Activation, string>> = {
   gelu: /* wgsl */ `${GELU} fn activate(x: f32) -> f32 { return gelu(x); }`,
   geluTanh: /* wgsl */ `${SIGMOID}${GELU_TANH} fn activate(x: f32) -> f32 { return geluTanh(x); }`,
   tanh: /* wgsl */ `${SIGMOID}${TANH} fn activate(x: f32) -> f32 { return tanh_(x); }`,
+  mish: /* wgsl */ `${MISH} fn activate(x: f32) -> f32 { return mish(x); }`,
 };

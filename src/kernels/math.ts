@@ -40,6 +40,18 @@ fn tanh_(x: f32) -> f32 {
 `;
 
 /**
+ * mish(x) = x · tanh(ln(1 + eˣ)) = x · (u² + 2u) / (u² + 2u + 2) with u = eˣ; above 20 the factor is 1 in float32. NaN passes through
+ * the factor x.
+ */
+export const MISH = /* wgsl */ `${EXP}
+fn mish(x: f32) -> f32 {
+  let u = exp_(select(x, 20.0, ${isAbove("x", 20)}));
+  let w = u * (u + 2.0);
+  return x * (w / (w + 2.0));
+}
+`;
+
+/**
  * erf(x) = x · P(x²) / Q(x²) on |x| ≤ 3.95, ±1 beyond. P and Q are a minimax fit of ours (relative error 2.1e-8 in
  * exact arithmetic, at most 4e-7 in float32; 2026-11-22).
  */

@@ -3,6 +3,7 @@ import type { CaseRunner } from "./case.ts";
 import { kinds as cosmos } from "./cosmos.ts";
 import { kinds as lingbot } from "./lingbot.ts";
 import { kinds as lingbotSamples } from "./lingbot-samples.ts";
+import { kinds as diffusionPolicy } from "./diffusion-policy.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
 import { kinds as official } from "./official.ts";
 import { kinds as officialSamples } from "./official-samples.ts";
@@ -22,4 +23,5 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...wan,
   ...lingbot,
   ...lingbotSamples,
+  ...diffusionPolicy,
 };

@@ -24,9 +24,11 @@ export interface Item {
   readonly prompt: string;
   /** (T, D) what really happened, where that is known */
   readonly truth?: Float32Array<ArrayBuffer>;
+  /** positions of the truth that were recorded, from the first on: behind the end of an episode there are none; default all T */
+  readonly truthPositions?: number;
   /** (T, D) the same in the data's units */
   readonly dataTruth?: Float32Array<ArrayBuffer>;
-  /** what the data say of it, by name: `ambiguity`, `task` */
+  /** what the data say of it, by name: `ambiguity`, `task`; windows of one `recording` are no evidence of their own */
   readonly labels?: Readonly<Record<string, string>>;
 }
 

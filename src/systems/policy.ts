@@ -94,7 +94,7 @@ export interface Recording {
 }
 
 /** Recorded episodes of a policy. */
-export interface Recordings {
+export interface RecordedTrials {
   readonly count: number;
   /** of the longest */
   readonly steps: number;

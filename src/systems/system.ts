@@ -2,6 +2,7 @@
  * A system: a composition of networks that can be opened from a checkpoint and asked the probe's question. How one is added stands
  * in docs/add-a-system.md.
  */
+import type { Recordings } from "../data/lerobot/recordings.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Subject, TrainedOn } from "../probe/subject.ts";
 import type { WeightDtype } from "../tensor/matrix.ts";
@@ -9,7 +10,7 @@ import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import type { Cache } from "./cache.ts";
-import type { Policy, Recordings } from "./policy.ts";
+import type { Policy, RecordedTrials } from "./policy.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -72,14 +73,15 @@ export interface Opened {
   load(options: LoadOptions): Promise<void>;
   /**
    * Binds data to the model; may be called before `load`, so that data that do not fit are refused first.
+   * @param data a folder of the system's own episodes, or windows of a recorded data set, which is closed with the subject
    * @param noise tensors to be used instead of noise drawn from seeds, which then number its rows
-   * @throws FormatError naming file, field, found and expected
+   * @throws FormatError naming file, field, found and expected; UsageError when a recorded set does not fit, saying what it has
    */
-  subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject>;
+  subject(data: ModelFiles | Recordings, noise?: TensorSource): Promise<BoundSubject>;
   /** A robot's side of the model, where it has one; each has a memory of its own. It describes itself before `load`, and acts after. */
   policy?(): Promise<Policy>;
   /** Recorded episodes that its policy can be taken through. @throws FormatError for data that do not fit */
-  recordings?(data: ModelFiles): Promise<Recordings>;
+  recordedTrials?(data: ModelFiles): Promise<RecordedTrials>;
   /** Frees what was loaded, and closes files. */
   release(): Promise<void>;
 }
@@ -87,12 +89,18 @@ export interface Opened {
 /** A subject whose data are closed by whoever asked for it. */
 // The probe hands an encoded item back to the subject that made it, and never looks inside.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type BoundSubject = Subject<any> & { close(): Promise<void> };
+export type BoundSubject = Subject<any> & {
+  close(): Promise<void>;
+  /** files whose bytes are the data, for the provenance stamp; default episodes.safetensors */
+  readonly dataFiles?: readonly string[];
+};
 
 export interface System {
   readonly name: string;
   /** Where the model's own items lie, relative to its folder. */
   items(files: ModelFiles): Promise<string>;
+  /** A data set on the Hub that the model was trained on, where its files say: the default of a model that comes from the Hub. */
+  dataSet?(files: ModelFiles): Promise<string | undefined>;
   /** From names, JSON and headers alone. */
   recognise(files: ModelFiles): Promise<Recognition>;
   /** Which of `files.paths` a run needs, before anything is downloaded. */

@@ -150,6 +150,29 @@ export class WeightLoader {
     return this.#packed(key, out, terms, shape, order);
   }
 
+  /** A transposed convolution's kernel (I, O, taps…) as the matrix (taps · O, I) of its taps, tap-major; read whole. */
+  transposedConvolution(key: string, shape: Shape): Matrix {
+    const { gpu } = this;
+    const [inner, out, ...taps] = shape;
+    const count = sizeOf(taps);
+    const weight = this.#weight(key, count * out, inner, this.#kept([key]));
+    // Where the term of row κ·O + o and column i is stored: (i, o, κ).
+    const order = Int32Array.from({ length: count * out * inner }, (_, at) => {
+      const [row, i] = [Math.floor(at / inner), at % inner];
+      return (i * out + (row % out)) * count + Math.floor(row / out);
+    });
+    this.#request(key, shape, {
+      unit: order.length,
+      write: (bytes, dtype) => {
+        const values = asKept(bytes, dtype, weight.dtype);
+        const rows = reorder(values.bytes, BYTES_PER_ELEMENT[weight.dtype], order.length, order);
+        weight.write(gpu, 0, rows);
+        return { bytes: rows.byteLength, saturated: values.saturated };
+      },
+    });
+    return weight;
+  }
+
   /** The matrices (out, in) of several linear maps of one input, stacked in this order: one product for all. */
   stacked(parts: readonly { readonly key: string; readonly out: number }[], inner: number): Matrix {
     const rows = parts.reduce((n, { out }) => n + out, 0);

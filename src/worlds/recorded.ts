@@ -5,14 +5,14 @@
  * Axes: t actions of a query, D values of an action.
  */
 import { UsageError } from "../errors.ts";
-import type { PolicyDescription, Recording, Recordings } from "../systems/policy.ts";
+import type { PolicyDescription, Recording, RecordedTrials } from "../systems/policy.ts";
 import type { Scene, World } from "./world.ts";
 
 /**
  * @param description of the policy, which sees the pictures of its cameras that followed its last query
  * @throws UsageError for no recordings
  */
-export function recordedWorld(recordings: Recordings, description: PolicyDescription): World {
+export function recordedWorld(recordings: RecordedTrials, description: PolicyDescription): World {
   if (recordings.count === 0) throw new UsageError("there is no recorded episode to act in");
   const { positions, names } = description.actions;
   return {

@@ -6,6 +6,7 @@ import { readCosmosTransformerConfig } from "../../src/networks/cosmos/config.ts
 import { readCosmosOriginalConfig } from "../../src/networks/cosmos/original-config.ts";
 import { readCosmosVaeConfig } from "../../src/networks/cosmos-vae/config.ts";
 import { readActionConfig } from "../../src/networks/lucidrains-action/config.ts";
+import { readDiffusionPolicyConfig } from "../../src/networks/diffusion-policy/config.ts";
 import { readT5Config } from "../../src/networks/t5/encoder.ts";
 import { readLingbotConfig } from "../../src/networks/lingbot/config.ts";
 import { readTextEncoderConfig, readUmt5OriginalConfig } from "../../src/networks/t5/umt5.ts";
@@ -15,6 +16,7 @@ import {
 } from "../../src/networks/wan/config.ts";
 import { readWanOriginalConfig, readWanVaeConfig } from "../../src/networks/wan-vae/config.ts";
 import { readModelDescription } from "../../src/systems/mimic-video/description.ts";
+import { readPlanSchedule } from "../../src/systems/diffusion-policy/schedule.ts";
 import { clipOf } from "../../src/systems/mimic-video-release/clip.ts";
 
 const json = (path: string) => JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
@@ -51,6 +53,7 @@ const READERS: Readonly<Record<string, [Record<string, unknown>, (config: unknow
     golden("golden/action-state-tokens").state_autoencoder as Record<string, unknown>,
     (c) => readActionConfig({ ...golden("golden/action-state-tokens"), state_autoencoder: c }),
   ],
+  "Diffusion Policy": [json("test/pusht-mini/published/config.json"), (c) => readDiffusionPolicyConfig(c)],
   "model.json": [json(`${toy}/model.json`), (c) => readModelDescription(c, "toy")],
   "model.json, action": [
     json(`${toy}/model.json`).action as Record<string, unknown>,
@@ -91,6 +94,18 @@ test.each<[string, Record<string, unknown>, RegExp]>([
   ["LingBot-VA's transformer", { patch_size: [2, 2, 2] }, /patch_size/],
   ["action decoder", { _class_name: "World2Action" }, /_class_name/],
   ["action decoder", { sample_time_fn: "cosine" }, /sample_time_fn/],
+  ["Diffusion Policy", { type: "act" }, /type = "act"/],
+  ["Diffusion Policy", { resize_shape: [96, 96] }, /resize_shape/],
+  ["Diffusion Policy", { crop_ratio: 0.9 }, /crop_ratio = 0\.9/],
+  ["Diffusion Policy", { vision_backbone: "vit_b_16" }, /vision_backbone = "vit_b_16"/],
+  [
+    "Diffusion Policy",
+    { normalization_mapping: { VISUAL: "QUANTILES" } },
+    /normalization_mapping\.VISUAL = "QUANTILES" is not supported/,
+  ],
+  ["Diffusion Policy", { kernel_size: 4 }, /kernel_size 4 is even/],
+  ["Diffusion Policy", { horizon: 12 }, /horizon 12 is no multiple of 8/],
+  ["Diffusion Policy", { n_groups: 5 }, /n_groups 5 does not divide/],
   ["model.json", { trained_on: "earth" }, /trained_on/],
   ["clip.json", { trained_on: "earth" }, /trained_on/],
 ])("%s with %j", (reader, change, message) => {
@@ -105,6 +120,19 @@ test("an action normaliser is means and deviations of every dimension", () => {
   expect(with_([row, row])).not.toThrow();
   for (const wrong of [true, [row], [row, [1, 2]], [row, ["a", 1, 2]]])
     expect(with_(wrong)).toThrow(FormatError);
+});
+
+test("the schedule of a Diffusion Policy is read whole", () => {
+  const [config] = READERS["Diffusion Policy"];
+  const with_ = (change: Record<string, unknown>) => () => readPlanSchedule({ ...config, ...change });
+  expect(with_({})()).toMatchObject({ evaluations: 100, schedule: { kind: "DDPM", trained: 100, clip: 1 } });
+  expect(with_({ clip_sample: false })().schedule.clip).toBeUndefined();
+  expect(with_({ num_inference_steps: 10 })().evaluations).toBe(10);
+  expect(with_({ num_inference_steps: 101 })).toThrow(/101 is more than the 100 noise levels/);
+  expect(with_({ noise_scheduler_type: "DPM" })).toThrow(/noise_scheduler_type = "DPM" is not supported/);
+  expect(with_({ beta_schedule: "sigmoid" })).toThrow(/beta_schedule = "sigmoid"/);
+  expect(with_({ prediction_type: "v_prediction" })).toThrow(/prediction_type = "v_prediction"/);
+  expect(with_({ num_train_timesteps: undefined })).toThrow(/"num_train_timesteps" is missing/);
 });
 
 test("factors that repeat what the levels of a Wan VAE do", () => {

@@ -56,7 +56,8 @@ export function labelled(
     readNoise: (_, seed) => provide(seed),
     encode: async ({ index }, copies) => {
       watched.held++;
-      gpu.counters.flops += FLOPS.encode * copies;
+      // Once for all copies, as a prompt is encoded.
+      gpu.counters.flops += FLOPS.encode;
       return { index, copies, dispose: () => void watched.held-- };
     },
     async *denoise({ index, copies }, noise, { last = STEPS, steps = STEPS }) {

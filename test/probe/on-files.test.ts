@@ -75,7 +75,7 @@ const GAINED = [
   "pareto",
 ];
 
-const LATER = ["tap_similarity", "signals", "by_part", "flops"];
+const LATER = ["iterate_axis", "tap_similarity", "signals", "by_part", "flops"];
 
 describe("a result that is read", () => {
   it.each([

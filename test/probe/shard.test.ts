@@ -7,8 +7,9 @@ import { runCommand } from "../../src/commands/probe/command.node.ts";
 import type { RunProbe } from "../../src/probe/experiment/measurement.ts";
 import { runProbe } from "../../src/probe/experiment/run.ts";
 import { shareOf } from "../../src/probe/experiment/share.ts";
+import type { ProbeResult } from "../../src/probe/result/result.ts";
 import { testGpu } from "../support/gpu.ts";
-import { labelled, PROVENANCE, type Watched } from "./labelled.ts";
+import { FLOPS, labelled, PROVENANCE, type Watched } from "./labelled.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -101,6 +102,31 @@ describe("a split run", () => {
     expect(run.shards).toMatchObject(
       Array.from({ length: n }, (_, index) => ({ shard: { index, count: n } })),
     );
+  });
+
+  it("into batches of unequal size: the bytes of the whole", async () => {
+    const words = [
+      "--probe-steps",
+      "0,2",
+      "--video-seeds",
+      "5,3,2",
+      "--budgets",
+      "1,2",
+      "--episodes",
+      "all",
+      "--quiet",
+    ];
+    const played = { mostCopies: 2 };
+    expect((await probe([...words, "--out", at("whole")], played)).code).toBe(0);
+    const { flops } = JSON.parse(readFileSync(join(at("whole"), "probe.json"), "utf8")) as ProbeResult;
+    // Two encodings of three trajectories.
+    expect(flops!.encode).toBeCloseTo((2 * FLOPS.encode) / 3, 10);
+    for (const i of [0, 1, 2, 3, 4])
+      await probe([...words, "--shard", `${i}/5`, "--out", part(i, 5)], played);
+    const folders = [0, 1, 2, 3, 4].map((i) => part(i, 5));
+    const { code, stderr } = await probe(["merge", ...folders, "--out", at("merged"), "--quiet"]);
+    expect(code, stderr).toBe(0);
+    expectEqual(at("merged"), at("whole"));
   });
 
   it("has each unit once, and follows one episode more than it measures", async () => {

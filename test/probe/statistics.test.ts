@@ -114,6 +114,39 @@ describe("by hand", () => {
     });
   });
 
+  it("a curve whose second episode knows the first of two positions", () => {
+    const chunk = (...values: number[]) => ({ data: Float32Array.from(values), offset: 0 });
+    const context = { episodes: 2, positions: 2, dimensions: 1, bootstrap: clusterBootstrap(2) };
+    const zero = chunk(0, 0);
+    const of = (known: number) =>
+      errorCurve(context, 1, (e) =>
+        e === 0 ? [[chunk(1, 3), zero]] : [[chunk(2, 100), { ...zero, known }]],
+      );
+    const { mean, perEpisode, perDimension, perPosition } = of(1);
+    expect([perEpisode, mean]).toEqual([[[5], [4]], [4.5]]);
+    expect(perDimension).toEqual([[4.5]]);
+    expect(perPosition).toEqual([[2.5, 9]]);
+    const none = () => errorCurve(context, 1, () => [[chunk(1, 3), { ...zero, known: 1 }]]);
+    expect(none).toThrow("No episode knows position 2 of the 2");
+  });
+
+  it("nothing is measured against a truth behind the end of a recording", () => {
+    const whole = referenceMeasurement();
+    const cut = (change: (truth: Float32Array) => Float32Array, known?: number) =>
+      probeStatistics({
+        ...whole,
+        episodes: whole.episodes.map((e, i) =>
+          i === 3 ? { ...e, truth: change(e.truth!), truthPositions: known } : e,
+        ),
+      });
+    const same = (truth: Float32Array): Float32Array => truth;
+    expect(cut(same, 24)).toEqual(cut(same));
+    const padded = cut((truth) => truth.map((x, i) => (i < 10 * 3 ? x : truth[9 * 3 + (i % 3)])), 10);
+    expect(padded).toEqual(cut((truth) => truth.map((x, i) => (i < 10 * 3 ? x : 7)), 10));
+    expect(padded.videoAxis.toTruth!.mean).not.toEqual(cut(same).videoAxis.toTruth!.mean);
+    expect(padded.videoAxis.toLast).toEqual(cut(same).videoAxis.toLast);
+  });
+
   it("null curves", () => {
     expect(fractions([1, 0.5, 0])).toEqual([0, 0.5, 1]);
     expect(nullToFinal(4, [0, 0.5, 1])).toEqual([4, 1, 0]);

@@ -251,7 +251,7 @@ describe("exit rules", () => {
 
 describe("signals of the decodes", () => {
   const measurement = referenceMeasurement({ episodes: 2 });
-  const sizes = { V: 2, S: 1, K: 7, size: 72 };
+  const sizes = { V: 2, S: 1, K: 7, D: 3, size: 72 };
 
   it("are changes since the probed step before, and distances of seeds", () => {
     const changes = actionChanges(measurement.episodes, sizes);

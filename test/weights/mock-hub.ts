@@ -19,6 +19,8 @@ export interface MockFile {
 export interface MockRepo {
   readonly commit: string;
   readonly files: Map<string, MockFile>;
+  /** further names of the commit */
+  tags?: readonly string[];
   /** requests need this token: without it the repository does not exist, as on the Hub */
   token?: string;
   /** requests get 403 until the terms are accepted */
@@ -138,8 +140,9 @@ export class MockHub {
 
   async #answer(url: URL, response: ServerResponse, request: LoggedRequest, fault?: Fault): Promise<void> {
     const path = decodeURIComponent(url.pathname);
-    const api = /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/(.+)$/.exec(path);
-    const resolve = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
+    // A data set's name begins with its kind, here as in addresses; a model's does not.
+    const api = /^\/api\/(?:models\/)?((?:datasets\/)?[^/]+\/[^/]+)\/(revision|tree)\/(.+)$/.exec(path);
+    const resolve = /^\/((?:datasets\/)?[^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const repo = this.repos.get((api ?? resolve)?.[1] ?? "");
     if (
       repo === undefined ||
@@ -151,11 +154,12 @@ export class MockHub {
       return void response.writeHead(403, { "x-error-code": "GatedRepo" }).end();
     }
     const revision = (api ? api[3] : resolve![2]).replace(/^([0-9a-f]{40})\/.*/, "$1");
-    if (revision !== "main" && revision !== "refs/pr/1" && revision !== repo.commit) {
+    if (!["main", "refs/pr/1", repo.commit, ...(repo.tags ?? [])].includes(revision)) {
       return void response.writeHead(404, { "x-error-code": "RevisionNotFound" }).end();
     }
     if (api?.[2] === "revision") return void sendJson(response, { id: api[1], sha: repo.commit });
-    if (api?.[2] === "tree") return this.#tree(url, response, repo);
+    const below = /^[0-9a-f]{40}\/(.+)$/.exec(api?.[3] ?? "")?.[1];
+    if (api?.[2] === "tree") return this.#tree(url, response, repo, below);
     const file = repo.files.get(resolve![3]);
     if (file === undefined) return void response.writeHead(404, { "x-error-code": "EntryNotFound" }).end();
     response.setHeader("x-repo-commit", repo.commit);
@@ -167,8 +171,11 @@ export class MockHub {
     response.writeHead(302, { ...headers, location: `${this.#storage}/${sha256(file.bytes)}` }).end();
   }
 
-  #tree(url: URL, response: ServerResponse, repo: MockRepo): void {
-    const entries: unknown[] = [...repo.files].map(([path, { bytes, lfs, listedSize = bytes.length }]) => ({
+  #tree(url: URL, response: ServerResponse, repo: MockRepo, below = ""): void {
+    const within = [...repo.files].filter(([path]) => below === "" || path.startsWith(`${below}/`));
+    if (within.length === 0 && below !== "")
+      return void response.writeHead(404, { "x-error-code": "EntryNotFound" }).end();
+    const entries: unknown[] = within.map(([path, { bytes, lfs, listedSize = bytes.length }]) => ({
       type: "file",
       path,
       oid: gitHash(bytes),

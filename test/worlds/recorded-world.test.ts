@@ -1,10 +1,10 @@
 /** A recorded world shows what was recorded, whatever is done, and says how far that was from it. */
 import { expect, it } from "vitest";
-import type { Picture, PolicyDescription, Recordings } from "../../src/systems/policy.ts";
+import type { Picture, PolicyDescription, RecordedTrials } from "../../src/systems/policy.ts";
 import { recordedWorld } from "../../src/worlds/recorded.ts";
 
 const picture = (step: number): Picture => ({ width: 1, height: 1, rgb: Uint8Array.of(step, 0, 0) });
-const recordings: Recordings = {
+const recordings: RecordedTrials = {
   ...{ count: 2, steps: 7 },
   read: (index) =>
     Promise.resolve({

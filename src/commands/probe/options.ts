@@ -36,9 +36,56 @@ export const OPTIONS = [
   },
   {
     name: "data",
-    value: "DIR",
+    value: "DIR|owner/name[@revision]",
     shownDefault: "the model's own episodes",
-    help: "folder with episodes.json and episodes.safetensors",
+    help: "folder with episodes.json and episodes.safetensors; or a LeRobot data set (2.0 to 3.0), its folder or its name on the Hub, of which only what is measured is read",
+  },
+  {
+    name: "camera",
+    value: "KEY,…",
+    shownDefault: "the only one there is",
+    help: "of a LeRobot set: the cameras that the model sees, in its order; an error lists what exists",
+  },
+  {
+    name: "state",
+    value: "KEY",
+    shownDefault: "observation.state",
+    help: "of a LeRobot set: the robot's state",
+  },
+  { name: "action", value: "KEY", shownDefault: "action", help: "of a LeRobot set: what was really done" },
+  {
+    name: "task",
+    value: "TEXT",
+    shownDefault: "all",
+    help: "of a LeRobot set: only windows of this sentence, or of sentences that hold this",
+  },
+  {
+    name: "fps",
+    value: "N",
+    shownDefault: "as the set declares",
+    help: "of a LeRobot set: frames a second as they were really recorded",
+  },
+  {
+    name: "resample",
+    help: "of a LeRobot set: take the nearest frame where the model's rate does not divide the set's",
+  },
+  {
+    name: "every",
+    value: "SECONDS",
+    shownDefault: "one window an episode, in its middle",
+    help: "of a LeRobot set: windows so far apart along each episode; those of one episode count as one piece of evidence",
+  },
+  {
+    name: "ends",
+    value: "drop|pad",
+    shownDefault: "drop",
+    help: "of a LeRobot set: windows that pass their episode's end are left out and counted, or filled with its last frame and action, which no error is measured against",
+  },
+  {
+    name: "embodiment",
+    value: "bridge|libero|FILE",
+    shownDefault: "the policy's own, where the set's names confirm it",
+    help: "of a LeRobot set, for the release: what the numbers of states and actions mean; a JSON file for other layouts",
   },
   {
     name: "noise",

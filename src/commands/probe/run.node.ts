@@ -4,6 +4,7 @@ import { totalmem } from "node:os";
 import path from "node:path";
 import { createRequire } from "node:module";
 import { AdapterError } from "../../errors.ts";
+import { Recordings } from "../../data/lerobot/recordings.ts";
 import { openGpu } from "../../gpu/open.node.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { autotuneHere } from "../../kernels/autotune.node.ts";
@@ -23,6 +24,7 @@ import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { formatBytes } from "../../weights/listing.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import { openModelFolder } from "../../weights/model-files.node.ts";
+import { openData } from "./data.node.ts";
 import { resolveModel } from "../../weights/hub/resolve-model.node.ts";
 import { openArrays } from "../../weights/open-arrays.node.ts";
 import { openWeights } from "../../weights/open.node.ts";
@@ -61,15 +63,10 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
     onNote?.(checkMemory(opened, await device()));
     clock.lap("open");
     // Data and noise that do not fit are refused before minutes go into weights.
-    const dataFiles = await openModelFolder(
-      settings.dataDir ?? path.join(folder, await system.items(files)),
-      undefined,
-      {
-        expected: "with --data a folder that holds episodes.json and episodes.safetensors",
-      },
-    );
+    const own = revision === undefined ? undefined : await system.dataSet?.(files);
+    const data = await openData(settings, own ?? path.join(folder, await system.items(files)), onNote);
     const noise = settings.noiseFile === undefined ? undefined : await openWeights(settings.noiseFile);
-    const subject = await opened.subject(dataFiles, noise);
+    const subject = await opened.subject(data, noise);
     await checkSettings(settings, subject);
     await noise?.close();
     for (const note of await autotuneHere(gpu!)) onNote?.(note);
@@ -80,7 +77,8 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
       onProgress: (done, total) => onProgress?.({ phase: "loading weights", done, total, unit: "bytes" }),
       onSaturated: (key, count) => onNote?.(`${key}: ${count} values beyond float16's ±65504 became ±65504`),
     });
-    const provenance = await provenanceOf(gpu!, settings, opened, system.name, files, dataFiles);
+    const { dataFiles } = subject;
+    const provenance = await provenanceOf(gpu!, settings, opened, system.name, files, data, dataFiles);
     clock.lap("load");
     const measurement = await runProbe({ subject, provenance }, settings, hooks);
     await subject.close();
@@ -110,14 +108,18 @@ async function provenanceOf(
   opened: Opened,
   system: string,
   files: ModelFiles,
-  dataFiles: ModelFiles,
+  data: ModelFiles | Recordings,
+  dataFiles: readonly string[] = ["episodes.safetensors"],
 ): Promise<ProbeProvenance> {
   const { noiseFile } = settings;
   const noiseHash = async (file: string): Promise<string> =>
     (await openModelFolder(path.dirname(file))).sha256([path.basename(file)]);
   return {
     ...(await modelProvenance(gpu, opened, system, files)),
-    data: { name: dataFiles.name, sha256: await dataFiles.sha256(["episodes.safetensors"]) },
+    data: {
+      name: data.name,
+      sha256: await (data instanceof Recordings ? data.sha256() : data.sha256(dataFiles)),
+    },
     noiseSha256: noiseFile === undefined ? null : await noiseHash(noiseFile),
   };
 }

@@ -36,6 +36,7 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
     settings: {
       modelDir: typed.model ?? defaultModelDir,
       dataDir: typed.data,
+      ...recording(typed),
       noiseFile: typed.noise,
       episodes:
         typed.episodes === undefined || typed.episodes === "all"
@@ -78,6 +79,38 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
     resume: typed.resume !== undefined,
     quiet: typed.quiet !== undefined,
     json: typed.json !== undefined,
+  };
+}
+
+/** Options of recorded data sets; none where none was typed, so that what is kept of other runs stays as it is. */
+function recording(typed: TypedOptions): Pick<ProbeSettings, "recording"> {
+  const words = [
+    "camera",
+    "state",
+    "action",
+    "task",
+    "fps",
+    "resample",
+    "every",
+    "ends",
+    "embodiment",
+  ] as const;
+  const given = words.filter((word) => typed[word] !== undefined);
+  if (given.length === 0) return {};
+  if (typed.data === undefined)
+    throw new UsageError(
+      `--${given[0]} chooses of a LeRobot data set. Name one with --data, or leave it out.`,
+    );
+  const number = (name: "fps" | "every"): number | undefined =>
+    typed[name] === undefined ? undefined : positiveNumber(name, typed[name]);
+  const { state, action, task, embodiment } = typed;
+  return {
+    recording: {
+      cameras: typed.camera?.split(",").map((key) => key.trim()),
+      ...{ state, action, task, embodiment, fps: number("fps"), every: number("every") },
+      ...(typed.resample !== undefined && { resample: true }),
+      ...(typed.ends !== undefined && { ends: oneOf("ends", typed.ends, ["drop", "pad"]) }),
+    },
   };
 }
 

@@ -107,6 +107,6 @@ async function worldFor(
   { description }: Policy,
   data: () => Promise<ModelFiles>,
 ): Promise<World> {
-  if (!opened.recordings) return worldOf(description);
-  return recordedWorld(await opened.recordings(await data()), description);
+  if (!opened.recordedTrials) return worldOf(description);
+  return recordedWorld(await opened.recordedTrials(await data()), description);
 }

@@ -29,7 +29,7 @@ export class Draft {
     this.#points = { actions: probeSteps.length, oracle: probeSteps.length, budgets: budgets?.length ?? 0 };
     this.measurement = {
       ...{ episode: item.index, id: item.id, prompt: item.prompt, labels: item.labels },
-      ...{ truth: item.truth, dataTruth: item.dataTruth },
+      ...{ truth: item.truth, truthPositions: item.truthPositions, dataTruth: item.dataTruth },
       holdStill: subject.floors(item).holdStill,
       actions: new Float32Array(decodes),
       dataActions: new Float32Array(decodes),
@@ -40,7 +40,7 @@ export class Draft {
       budgetActions: budgets && new Float32Array(runs * budgets.length * size),
       dataBudgetActions: budgets && new Float32Array(runs * budgets.length * size),
       zeroedContext: new Float32Array("zeroed" in subject.controls ? runs * size : 0),
-      otherContext: new Float32Array(hasOther ? runs * size : 0),
+      otherContext: new Float32Array(hasOther && "otherEpisode" in subject.controls ? runs * size : 0),
     };
   }
 

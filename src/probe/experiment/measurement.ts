@@ -18,12 +18,35 @@ export interface Shard {
   count: number;
 }
 
+/** Which part of a recorded data set is asked for, and how it is meant. */
+export interface RecordingSettings {
+  /** Keys of cameras, in the order of the model's; undefined: the only ones there are. */
+  cameras?: readonly string[];
+  /** Keys of the vectors; undefined: observation.state and action. */
+  state?: string;
+  action?: string;
+  /** A sentence, or a part of one. */
+  task?: string;
+  /** Frames a second as they were recorded; undefined: as the set declares. */
+  fps?: number;
+  /** Whether the nearest frame may stand for a moment between two. */
+  resample?: boolean;
+  /** What becomes of windows that pass their episode's end; undefined: they are dropped. */
+  ends?: "drop" | "pad";
+  /** Seconds from window to window; undefined: one window an episode. */
+  every?: number;
+  /** How states and actions are meant: a name, or a mapping file. */
+  embodiment?: string;
+}
+
 /** What the experiment is, as it is asked for: everything that decides its numbers, together with the model, data and device. */
 export interface ProbeSettings {
   /** Folder of a checkpoint, or its name on the Hub. */
   modelDir: string;
-  /** Folder with `episodes.json` and `episodes.safetensors`; undefined: the model's own. */
+  /** Folder with `episodes.json` and `episodes.safetensors`, or a recorded data set: its folder, or its name on the Hub; undefined: the model's own. */
   dataDir?: string;
+  /** What is taken of a recorded data set; only with one. */
+  recording?: RecordingSettings;
   /** Safetensors file with the system's noise, such as `video_noise` and `action_noise`; undefined: noise is drawn from the seeds. */
   noiseFile?: string;
   /** How many from the first on, or indices into the data, distinct, in the order to be reported; undefined: as many as the system says, or all if there are fewer. */
@@ -104,6 +127,8 @@ export interface EpisodeMeasurement {
   labels?: Readonly<Record<string, string>>;
   /** (T, D) the action chunk that was really taken, if known. */
   truth?: Float32Array;
+  /** Positions of it that were recorded, from the first on; no error is measured against the others. Undefined: all T. */
+  truthPositions?: number;
   /** The same in the data's units. */
   dataTruth?: Float32Array;
   /** (T, D) the chunk of a robot that does not move, if the data define one. */
@@ -233,6 +258,8 @@ export interface ProbeMeasurement {
   stopCalls?: number[];
   /** B the same of each whole schedule. */
   budgetCalls?: number[];
+  /** K fractions of the first state's noise that are left at each probe step, where iterates are those of the trajectory; undefined: where they are a read-out's own. */
+  stopNull?: number[];
   /** T, positions in a chunk. */
   chunkLength: number;
   /** What the dimensions mean together; undefined: nobody said. */

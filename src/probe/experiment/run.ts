@@ -63,7 +63,7 @@ export async function runProbe<C extends Held>(
   }
   const first = await subject.items.read(episodes[0]);
   const { names, units } = subject.dimensions;
-  const { times, calls } = subject.axes.stop(videoSteps);
+  const { times, calls, nullCurve } = subject.axes.stop(videoSteps);
   const callsOfBudget = (budget: number): number => subject.axes.stop(budget).calls?.[budget] ?? budget + 1;
   return {
     settings,
@@ -75,6 +75,7 @@ export async function runProbe<C extends Held>(
     actionTimes: [...(subject.axes.inner?.(actionSteps).times ?? [0])],
     stopCalls: probeSteps.map((k) => calls?.[k] ?? k + 1),
     budgetCalls: settings.budgets?.map(callsOfBudget),
+    stopNull: nullCurve && probeSteps.map((k) => nullCurve[k]),
     chunkLength: subject.positions,
     parts: subject.parts,
     interval: subject.interval,

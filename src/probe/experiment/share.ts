@@ -4,7 +4,7 @@
  * of units, so that few episodes are followed only for another one's control.
  */
 import { UsageError } from "../../errors.ts";
-import type { EpisodeMeasurement, FullSettings } from "./measurement.ts";
+import type { EpisodeMeasurement, FlopCounts, FullSettings } from "./measurement.ts";
 
 /** One episode's part of a share. */
 export interface Share {
@@ -104,6 +104,8 @@ export function joinParts(
   if (parts.length === 1) return first;
   const joined: EpisodeMeasurement = { ...first, variants: mergedVariants(sorted) };
   delete joined.videoSeeds;
+  const flops = meanFlops(sorted.map((part) => ({ flops: part.flops, copies: seedsOf(part).length })));
+  if (flops) joined.flops = flops;
   for (const name of Object.keys(HAS_SEEDS) as ArrayName[]) {
     const all = sorted.map((part) => part[name]).filter((array) => array !== undefined);
     if (all.length === 0) continue;
@@ -127,6 +129,20 @@ export function mergedVariants(
       all.set(kernel, new Set([...(all.get(kernel) ?? []), ...names]));
   const sorted = [...all].sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(sorted.map(([kernel, names]) => [kernel, [...names].sort()]));
+}
+
+/** Of one trajectory, in the mean over all; undefined where a part was not counted. */
+function meanFlops(
+  parts: readonly { flops: FlopCounts | undefined; copies: number }[],
+): FlopCounts | undefined {
+  const all = parts.reduce((sum, { copies }) => sum + copies, 0);
+  const mean = (name: keyof FlopCounts): number =>
+    parts.reduce((sum, { flops, copies }) => sum + flops![name] * copies, 0) / all;
+  if (parts.some(({ flops }) => !flops)) return undefined;
+  return {
+    ...{ encode: mean("encode"), trajectory: mean("trajectory") },
+    ...{ readOut: mean("readOut"), similarity: mean("similarity") },
+  };
 }
 
 function concatenated(arrays: readonly Float32Array[]): Float32Array {

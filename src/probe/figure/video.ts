@@ -36,7 +36,8 @@ interface AxisCurve {
 
 /** Curves to both references, of the imagined and of the recorded future. */
 function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
-  const { video_axis, video_axis_interval, oracle_axis, oracle_axis_interval, budget_axis } = result;
+  const { video_axis, video_axis_interval, oracle_axis, oracle_axis_interval, budget_axis, iterate_axis } =
+    result;
   const at = result.probe_steps;
   const futures = [
     { words: "", at, axis: video_axis, ends: video_axis_interval, dash: "solid", open: "" },
@@ -53,6 +54,12 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
       ...{ words: "recorded future, ", at },
       axis: oracle_axis,
       ends: oracle_axis_interval,
+      dash: "dash",
+      open: "-open",
+    },
+    {
+      ...{ words: "the iterate itself, ", at, axis: iterate_axis },
+      ends: null,
       dash: "dash",
       open: "-open",
     },
@@ -85,6 +92,27 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
         },
       ];
     }),
+  );
+}
+
+/** What the schedule's noise alone would leave of the iterates' errors. */
+function nullOfIterates({ iterate_axis, probe_steps }: ProbeResult, shown: ShownReferences): Plain[] {
+  if (!iterate_axis) return [];
+  const { mse_to_last, mse_to_truth } = iterate_axis.null_curve;
+  const curves = [
+    ...(shown.last ? [mse_to_last] : []),
+    ...(shown.truth && mse_to_truth ? [mse_to_truth] : []),
+  ];
+  return curves.map((curve, i) =>
+    line(
+      UPPER,
+      "null of the iterate: the noise that is left, whatever was learned",
+      probe_steps,
+      positive(curve),
+      {
+        ...{ color: COLOUR.nullCurve, dash: "dot", width: 2, showlegend: i === 0 },
+      },
+    ),
   );
 }
 
@@ -145,10 +173,13 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   }
   for (const { name, at, mean, color, symbol, dash } of curves)
     data.push(line(UPPER, name, at, positive(mean), { color, symbol, dash }));
+  data.push(...nullOfIterates(result, shown));
   data.push(...levelTraces(levels, UPPER, range, scale, place, true));
   const labels = levelLabels(levels, scale, place, shown);
 
   const strip = differenceStrip(result, range);
+  // There is no video where what is denoised is what is read.
+  const own = result.iterate_axis ? "the clean estimate after step k" : undefined;
   const ticks = withRoom(steps, roundIndices(steps, 9));
   const { step } = verdict;
   const marked = step !== null && step < lastStep(result);
@@ -161,7 +192,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         values: ticks.map((k) => steps[k]),
         labels: ticks.map((k) => `${steps[k]}<br>${Number(tau[k].toFixed(3))}`),
         range,
-        title: `${AXIS_NAME} denoising step k of ${N};  below it flow time τ (1 noise, 0 clean)`,
+        title: `${own ? "" : `${AXIS_NAME} `}denoising step k of ${N};  below it flow time τ (1 noise, 0 clean)`,
       },
       { upper: scale, strip: strip.range },
     ),
@@ -169,7 +200,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
       legend: legendAt(
         place.x[0],
         LEGEND_Y,
-        `${AXIS_TITLE} axis (${bandsOf(result)}${cutWords([...data, ...strip.data])})`,
+        `${own ? "Denoising" : AXIS_TITLE} axis (${bandsOf(result)}${cutWords([...data, ...strip.data])})`,
       ),
     },
     shapes: [
@@ -189,7 +220,10 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         : []),
     ],
     annotations: [
-      panelTitle(`<b>${AXIS_TITLE} axis</b>: a full decode from the hidden states of step k`, place),
+      panelTitle(
+        `<b>${own ? "Denoising" : AXIS_TITLE} axis</b>: ${own ?? "a full decode from the hidden states of step k"}`,
+        place,
+      ),
       verticalTitle("mean squared error (normalised action units²)", place.x[0], place.upper),
       verticalTitle(`MSE(k) − MSE(${lastStep(result)})`, place.x[0], place.strip),
       ...(marked

@@ -65,6 +65,8 @@ interface Difference {
 interface Both {
   readonly model: Float32Array;
   readonly data: Float32Array;
+  /** that are known, from the first on; undefined: all T */
+  readonly known?: number;
 }
 
 /**
@@ -85,11 +87,13 @@ export function errorsByPart(measurement: ProbeMeasurement, options: BootstrapOp
   };
   type Reference = (episode: EpisodeMeasurement, run: number) => Both;
   const last: Reference = (episode, run) => decoded(episode, run, K - 1);
-  const truth: Reference = ({ truth: model, dataTruth: data }) => ({ model: model!, data: data! });
+  const truth: Reference = ({ truth: model, dataTruth: data, truthPositions: known }) => ({
+    ...{ model: model!, data: data!, known },
+  });
   const truthKnown = episodes.every((episode) => episode.truth && episode.dataTruth);
 
   const against = (part: Part, reference: Reference) => {
-    const compare = comparison(part, T, D);
+    const compare = (own: Both, other: Both): Difference => comparison(part, other.known ?? T, D)(own, other);
     // (K, E) means over the runs of an episode; NaN where none of them has a value.
     const over = Array.from({ length: K }, (_, k) =>
       episodes.map((episode) => {

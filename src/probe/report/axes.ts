@@ -34,6 +34,8 @@ const knowsTruth = ({ video_axis }: ProbeResult): boolean => video_axis.mse_to_t
 
 export function videoChart(result: ProbeResult): Chart {
   const { probe_steps: steps, video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
+  const { iterate_axis: iterates } = result;
+  const noise = { color: COLOUR.nullCurve, symbol: "", dash: "dot" };
   const last = lastStep(result);
   const budget = result.budget_axis;
   const curve = (
@@ -48,10 +50,18 @@ export function videoChart(result: ProbeResult): Chart {
   const levels = floorLevels(result, knowsTruth(result));
   return {
     id: "video-axis",
-    title: `${AXIS_TITLE} axis: a full decode from the hidden states of each step`,
+    title: iterates
+      ? "Denoising axis: the clean estimate after each step"
+      : `${AXIS_TITLE} axis: a full decode from the hidden states of each step`,
     alt: `Error of the decoded actions by ${AXIS_NAME} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
     notes: [
       `Horizontal lines are floors and controls, measured to the ${to}: what a policy scores that ignores the scene. ${bandsWords(result)}`,
+      ...(iterates
+        ? [
+            "The iterate is what is denoised; the dotted null is what the noise that the schedule leaves in it makes of its error, whatever was learned. " +
+              "An iterate that follows it shows the arithmetic of the sampler: the clean estimate says when the actions are known.",
+          ]
+        : []),
       ...(budget
         ? [
             "Dotted: whole schedules of fewer steps, each run to its end, where stopping the longest costs as many calls of the network. Their bands are left out; the table has them.",
@@ -82,6 +92,19 @@ export function videoChart(result: ProbeResult): Chart {
         { color: COLOUR.last, symbol: "square-open", dash: "dash" },
       ),
       ...(budget ? budgetCurves(result, budget) : []),
+      ...curve(
+        "the iterate itself, to the true actions",
+        iterates?.mse_to_truth,
+        iterates?.interval.mse_to_truth,
+        {
+          ...{ color: COLOUR.truth, symbol: "circle-open", dash: "dash" },
+        },
+      ),
+      ...curve(`the iterate itself, to step ${last}`, iterates?.mse_to_last, iterates?.interval.mse_to_last, {
+        ...{ color: COLOUR.last, symbol: "square-open", dash: "dash" },
+      }),
+      ...curve("null of the iterate, to the true actions", iterates?.null_curve.mse_to_truth, null, noise),
+      ...curve(`null of the iterate, to step ${last}`, iterates?.null_curve.mse_to_last, null, noise),
     ],
     levels,
     height: 340,

@@ -108,7 +108,14 @@ function checkSteps({ probe_steps: steps, video_steps, verdict }: ProbeResult, f
 /** What version 3 gained without another number: a file that does not say it did not measure it. */
 function withLater(document: Map<string, Json>): void {
   const later: Record<string, Json> = {
-    ...{ tap_similarity: null, by_part: [], flops: null, control_differences: null, arithmetic: null },
+    ...{
+      iterate_axis: null,
+      tap_similarity: null,
+      by_part: [],
+      flops: null,
+      control_differences: null,
+      arithmetic: null,
+    },
     ...Object.fromEntries(Object.keys(STOPPING_SHAPES).map((key) => [key, null])),
     signals: new Map<string, Json>([
       ["tap_drift", null],

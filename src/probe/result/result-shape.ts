@@ -12,6 +12,7 @@ import type {
   BudgetResult,
   FlopsResult,
   GridTables,
+  IterateResult,
   Level,
   Levels,
   ProbeResult,
@@ -133,6 +134,17 @@ const budget = object<BudgetResult>({
         interval: nullable(interval),
       }),
     ),
+  ),
+});
+
+const iterates = object<IterateResult>({
+  mse_to_last: list(error, "K"),
+  mse_to_truth: nullable(list(error, "K")),
+  interval: videoAxis(nullable(list(interval, "K"))),
+  per_episode: videoAxis(table("E", "K")),
+  null_curve: about(
+    "What is left of the first error by the schedule's noise, whatever was learned.",
+    videoAxis(list(number(), "K")),
   ),
 });
 
@@ -299,6 +311,7 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
   spread_by_label: about("Spread over seeds by those labels.", list(spread)),
   budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
+  iterate_axis: about("The trajectory's own state beside what is read of it.", nullable(iterates)),
   ...STOPPING_SHAPES,
   tap_similarity: about("(K, K) how alike the taps of two probed steps are.", nullable(tapSimilarity)),
   signals: about("What can be seen without the truth while a trajectory runs.", signals),

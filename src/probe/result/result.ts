@@ -182,6 +182,8 @@ export interface ProbeResult extends StoppingResult {
   }[];
   /** Whole schedules, each read at its end; null where none were asked. */
   budget_axis: BudgetResult | null;
+  /** The trajectory's own state beside what is read of it; null where they are not of one kind. See statistics/iterate-axis.ts. */
+  iterate_axis: IterateResult | null;
   /** How alike the taps of two probed steps are; null where a tap is no rows of tokens. See taps/similarity.ts. */
   tap_similarity: TapSimilarity | null;
   /** What can be seen without the truth while a trajectory runs, by which it could be stopped. */
@@ -190,6 +192,14 @@ export interface ProbeResult extends StoppingResult {
   by_part: PartErrors[];
   /** Null where nobody counted. */
   flops: FlopsResult | null;
+}
+
+/** K errors of the iterates, and what the schedule's noise alone would leave of them, whatever was learned. */
+export interface IterateResult extends VideoAxis<number[]> {
+  interval: VideoAxis<Interval[] | null>;
+  /** (E, K) */
+  per_episode: VideoAxis<number[][]>;
+  null_curve: VideoAxis<number[]>;
 }
 
 /** (E, V, K) of each trajectory at each probed step; null at the steps where there is nothing before to compare with. */
@@ -275,7 +285,7 @@ export function probeResult(
   const { model, data, device, noiseSha256, dtype, versions, variants }: ProbeProvenance =
     measurement.provenance;
   const { videoAxis, oracle, actionAxis, nullCurve, grid, floors, controls, verdict, interval } = statistics;
-  const { budget } = statistics;
+  const { budget, iterates } = statistics;
   const { level, resamples, seed } = interval;
   const { weights } = clusterBootstrap(
     independentClusters(measurement.episodes, measurement.actionNames.length),
@@ -383,6 +393,12 @@ export function probeResult(
       per_dimension: axisOf(budget, (curve) => curve.perDimension),
       per_position: axisOf(budget, (curve) => curve.perPosition),
       equal_cost: budget.equalCost,
+    },
+    iterate_axis: iterates && {
+      ...axisOf(iterates, (curve) => curve.mean),
+      interval: axisOf(iterates, (curve) => curve.interval),
+      per_episode: axisOf(iterates, (curve) => curve.perEpisode),
+      null_curve: { mse_to_last: iterates.nullToLast, mse_to_truth: iterates.nullToTruth },
     },
     ...stoppingResult(statistics.stopping, settings.probeSteps),
     tap_similarity: tapSimilarity(measurement.episodes, weights, settings.probeSteps.length),

@@ -38,6 +38,7 @@ export interface Presentation {
 type NotKept =
   | "modelDir"
   | "dataDir"
+  | "recording"
   | "noiseFile"
   | "adapter"
   | "dtype"
@@ -73,6 +74,8 @@ interface ShardDocument {
   /** Calls of the network at each probe step and budget; null where the system does not count them. */
   stop_calls: number[] | null;
   budget_calls: number[] | null;
+  /** Noise left at each probe step; null where iterates are no states of the trajectory. */
+  stop_null: number[] | null;
   action_times: number[];
   chunk_length: number;
   parts: PartDocument[] | null;
@@ -133,6 +136,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   tau: list(number()),
   stop_calls: nullable(list(whole)),
   budget_calls: nullable(list(whole)),
+  stop_null: nullable(list(number())),
   action_times: list(number()),
   chunk_length: whole,
   parts: nullable(
@@ -181,6 +185,7 @@ export async function writeShard(
     tau: measurement.taus,
     stop_calls: measurement.stopCalls ?? null,
     budget_calls: measurement.budgetCalls ?? null,
+    stop_null: measurement.stopNull ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
     parts:
@@ -238,6 +243,7 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       taus: document.tau,
       stopCalls: document.stop_calls ?? undefined,
       budgetCalls: document.budget_calls ?? undefined,
+      stopNull: document.stop_null ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,
       parts: document.parts?.map(partOf),

@@ -83,7 +83,16 @@ function withInterval(value: number, interval: Interval | null | undefined): str
 }
 
 function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[] {
-  const { probe_steps: steps, tau, oracle_axis, oracle_axis_interval, verdict } = result;
+  const {
+    probe_steps: steps,
+    tau,
+    oracle_axis,
+    oracle_axis_interval,
+    verdict,
+    iterate_axis: iterates,
+  } = result;
+  // To one reference, or the table is wider than a terminal.
+  const own: Key = last ? "mse_to_last" : "mse_to_truth";
   const column = (head: string, mean: number[] | null, interval: Interval[] | null | undefined): Column[] =>
     mean ? [{ head, cells: steps.map((_, k) => withInterval(mean[k], interval?.[k])) }] : [];
   const curve = (head: string, key: Key): Column[] => [
@@ -102,6 +111,12 @@ function videoTable(result: ProbeResult, truth: boolean, last: boolean): string[
         ? [{ head: "than the last", cells: steps.map((step) => stepWords(result, step)) }]
         : []),
       ...(last ? curve(`to step ${lastStep(result)}`, "mse_to_last") : []),
+      ...(iterates
+        ? [
+            ...column("iterate", iterates[own], iterates.interval[own]),
+            ...column("its null", iterates.null_curve[own], null),
+          ]
+        : []),
     ],
     rows,
   );

@@ -98,10 +98,20 @@ async function encodeUnit(measurement: EpisodeMeasurement, fingerprint: Fingerpr
     const array = measurement[name];
     return array ? [{ name, dtype: "F32" as const, shape: [array.length], data: joined([array]) }] : [];
   });
-  const { episode, id, prompt, labels, variants, videoSeeds, tapSample, flops } = measurement;
+  const { episode, id, prompt, labels, truthPositions, variants, videoSeeds, tapSample, flops } = measurement;
   return encodeSafetensors(tensors, {
     version: UNIT_VERSION,
-    unit: JSON.stringify({ episode, id, prompt, labels, variants, videoSeeds, tapSample, flops }),
+    unit: JSON.stringify({
+      episode,
+      id,
+      prompt,
+      labels,
+      truthPositions,
+      variants,
+      videoSeeds,
+      tapSample,
+      flops,
+    }),
     fingerprint: JSON.stringify(fingerprint),
   });
 }
@@ -127,7 +137,15 @@ async function readUnit(
         arrays.set(name, new Float32Array(new Uint8Array(await source.read(name)).buffer));
     const header = JSON.parse(unit) as Pick<
       EpisodeMeasurement,
-      "episode" | "id" | "prompt" | "labels" | "variants" | "videoSeeds" | "tapSample" | "flops"
+      | "episode"
+      | "id"
+      | "prompt"
+      | "labels"
+      | "truthPositions"
+      | "variants"
+      | "videoSeeds"
+      | "tapSample"
+      | "flops"
     >;
     const measurement = { ...header, ...(Object.fromEntries(arrays) as unknown as UnitArrays) };
     return { measurement, metadata: { fingerprint } };

@@ -2,6 +2,7 @@
  * A curve of squared errors with everything that is reported about it: overall with an interval, by episode, by
  * action dimension and by position in the chunk. E, T, D: see measurement.ts; P is the number of points.
  */
+import { UsageError } from "../../errors.ts";
 import type { ClusterBootstrap, Interval } from "./bootstrap.ts";
 
 /** Mean squared errors along an axis of the experiment, in squared normalised action units. */
@@ -22,6 +23,8 @@ export interface Curve {
 export interface Chunk {
   data: Float32Array;
   offset: number;
+  /** Positions that are known, from the first on; undefined: all T. What is measured against it counts so many. */
+  known?: number;
 }
 
 /** Sizes shared by all chunks of a run, and how to get intervals. */
@@ -50,26 +53,34 @@ export function errorCurve(
   const perDimension = zeros(points, D);
   const perPosition = zeros(points, T);
 
+  // (P, T) weight of the episodes whose reference knows a position.
+  const knownWeight = zeros(points, T);
+  let partly = false;
   const surface = new Float64Array(T * D);
   for (let e = 0; e < E; e++) {
     for (let p = 0; p < points; p++) {
       surface.fill(0);
       let count = 0;
+      let known = T;
       for (const [estimate, reference] of pairs(e, p)) {
-        for (let i = 0; i < T * D; i++) {
+        known = Math.min(reference.known ?? T, known);
+        for (let i = 0; i < known * D; i++) {
           const difference = estimate.data[estimate.offset + i] - reference.data[reference.offset + i];
           surface[i] += difference * difference;
         }
         count++;
       }
-      for (let i = 0; i < T * D; i++) {
+      for (let i = 0; i < known * D; i++) {
         const square = surface[i] / count;
-        perEpisode[e][p] += square / (T * D);
-        perDimension[p][i % D] += (square / T) * weights[e];
+        perEpisode[e][p] += square / (known * D);
+        perDimension[p][i % D] += (square / known) * weights[e];
         perPosition[p][Math.floor(i / D)] += (square / D) * weights[e];
       }
+      for (let t = 0; t < known; t++) knownWeight[p][t] += weights[e];
+      partly ||= known < T;
     }
   }
+  if (partly) overKnown(perPosition, knownWeight);
 
   const columns = Array.from({ length: points }, (_, p) => perEpisode.map((row) => row[p]));
   // No mean of squares is below 0, so nothing is lost where an interval ends there.
@@ -84,6 +95,23 @@ export function errorCurve(
     perDimension,
     perPosition,
   };
+}
+
+/**
+ * Means by position over the episodes that know it, in place.
+ * @throws UsageError when none knows one
+ */
+function overKnown(perPosition: number[][], weight: readonly (readonly number[])[]): void {
+  perPosition.forEach((row, p) =>
+    row.forEach((_, t) => {
+      if (weight[p][t] === 0)
+        throw new UsageError(
+          `No episode knows position ${t + 1} of the ${row.length} of a chunk: all reach beyond the end of their recording. ` +
+            "Measure others too (--episodes), or none that do (--ends drop).",
+        );
+      row[t] /= weight[p][t];
+    }),
+  );
 }
 
 /** Mean of at least one value, summed in order. */

@@ -22,20 +22,20 @@ export interface ErrorGrid {
 }
 
 /**
- * @param sizes `runs` is V·S, `size` is T·D.
+ * @param sizes `runs` is V·S, `size` is T·D, `positions` T.
  * @param weights (E) what each episode counts; they sum to 1.
  */
 export function errorGrid(
   episodes: EpisodeMeasurement[],
-  sizes: { runs: number; K: number; M: number; size: number },
+  sizes: { runs: number; K: number; M: number; size: number; positions: number },
   weights: ArrayLike<number>,
   truthKnown: boolean,
 ): ErrorGrid {
-  const { runs, K, M, size } = sizes;
+  const { runs, K, M, size, positions: T } = sizes;
   type Pick = (episode: EpisodeMeasurement, run: number, k: number) => Chunk;
   const decoded: Pick = (e, run, k) => ({ data: e.actions, offset: (run * K + k) * size });
   const last: Pick = (e, run) => decoded(e, run, K - 1);
-  const truth: Pick = (e) => ({ data: e.truth!, offset: 0 });
+  const truth: Pick = (e) => ({ data: e.truth!, offset: 0, known: e.truthPositions });
 
   const table = (points: number, estimate: (point: number) => Pick, reference: Pick): number[][] =>
     Array.from({ length: K }, (_, k) =>
@@ -43,8 +43,11 @@ export function errorGrid(
         const pick = estimate(point);
         let sum = 0;
         episodes.forEach((e, i) => {
-          for (let run = 0; run < runs; run++)
-            sum += (weights[i] * squaredError(pick(e, run, k), reference(e, run, k), size)) / runs;
+          for (let run = 0; run < runs; run++) {
+            const to = reference(e, run, k);
+            const known = size * ((to.known ?? T) / T);
+            sum += (weights[i] * squaredError(pick(e, run, k), to, known)) / runs;
+          }
         });
         return sum;
       }),

@@ -1,8 +1,12 @@
 /** Which episodes are evidence of their own. A copy of an episode narrows an interval without teaching anything. */
 import type { EpisodeMeasurement } from "../experiment/measurement.ts";
 
+/** The label of windows that were cut from one recording. */
+export const RECORDING = "recording";
+
 /**
- * The cluster of each episode, numbered from 0 in order of first appearance. Two episodes are one where their truth is equal to the last bit and
+ * The cluster of each episode, numbered from 0 in order of first appearance. Two episodes are one where the data say that they are windows of
+ * one recording (a label `recording`), or where their truth is equal to the last bit and
  *
  *   - so is everything decoded (copies under one noise), or
  *   - they bear one id and one prompt, or
@@ -22,6 +26,7 @@ export function independentClusters(episodes: readonly EpisodeMeasurement[], dim
 }
 
 function areOne(a: EpisodeMeasurement, b: EpisodeMeasurement, dimensions: number): boolean {
+  if (a.labels?.[RECORDING] !== undefined && a.labels[RECORDING] === b.labels?.[RECORDING]) return true;
   if (!areEqual(a.truth, b.truth)) return false;
   if (areEqual(a.actions, b.actions)) return true;
   if (!a.truth || a.prompt !== b.prompt) return false;

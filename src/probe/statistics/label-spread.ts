@@ -7,6 +7,7 @@
 import type { EpisodeMeasurement } from "../experiment/measurement.ts";
 import type { BootstrapOptions, Interval } from "./bootstrap.ts";
 import { meanOf } from "./curve.ts";
+import { RECORDING } from "./independent.ts";
 import { differenceOfMeans } from "./two-samples.ts";
 
 const AMBIGUITY = { label: "ambiguity", none: "unambiguous" } as const;
@@ -36,6 +37,8 @@ export function labelSpreads(
   options: BootstrapOptions,
 ): LabelSpread[] {
   const names = new Set(episodes.flatMap(({ labels }) => Object.keys(labels ?? {})));
+  // Each recording is a cluster of its own, and no kind of episode.
+  names.delete(RECORDING);
   const steps = spread[0].map((_, k) => k);
   /** (C, K) means of the clusters whose first episode is wanted. */
   const rowsOf = (wanted: (value: string | undefined) => boolean, label: string): number[][] =>

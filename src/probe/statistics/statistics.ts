@@ -13,6 +13,7 @@ import { type Chunk, type Curve, type CurveContext, errorCurve, meanOf, squaredE
 import { type Estimate, estimateOf } from "./estimate.ts";
 import { type ErrorGrid, errorGrid } from "./grid.ts";
 import { type EpisodeMeasurement, type ProbeMeasurement, readSeeds } from "../experiment/measurement.ts";
+import { type IterateAxis, iterateAxis } from "./iterate-axis.ts";
 import { fractions, nullToFinal, nullToTruth } from "./null-curve.ts";
 import { independentClusters } from "./independent.ts";
 import { type LabelSpread, labelSpreads } from "./label-spread.ts";
@@ -74,6 +75,8 @@ export interface ProbeStatistics {
   spreadByLabel: LabelSpread[];
   /** Whole schedules read at their ends; null where none were asked. */
   budget: BudgetAxis | null;
+  /** The trajectory's own state beside what is read of it; null where they are not of one kind. */
+  iterates: IterateAxis | null;
   verdict: Verdict;
   /** MSE(control) − MSE(own) to the truth at the last step, paired by episode; null where either is not known. */
   controlDifferences: Readonly<Record<keyof ProbeStatistics["controls"], Estimate | null>>;
@@ -112,7 +115,9 @@ export function probeStatistics(
   const truthKnown = episodes.every((episode) => episode.truth);
 
   type Pick = (episode: EpisodeMeasurement, run: number) => Chunk;
-  const truth: Pick = (episode) => ({ data: episode.truth!, offset: 0 });
+  const truth: Pick = (episode) => ({ data: episode.truth!, offset: 0, known: episode.truthPositions });
+  /** Values of its truth that are known: the first positions of a chunk. */
+  const knownValues = (episode: EpisodeMeasurement): number => (episode.truthPositions ?? T) * D;
   const decoded =
     (k: number): Pick =>
     (episode, run) => ({
@@ -171,9 +176,9 @@ export function probeStatistics(
     const product = (e: EpisodeMeasurement, run: number) => {
       const [x0, x1] = [iterate(0)(e, run), iterate(M)(e, run)];
       let sum = 0;
-      for (let i = 0; i < size; i++)
+      for (let i = 0; i < knownValues(e); i++)
         sum += (x0.data[x0.offset + i] - e.truth![i]) * (x1.data[x1.offset + i] - e.truth![i]);
-      return sum / size;
+      return sum / knownValues(e);
     };
     const C = bootstrap.mean(
       episodes.map((e) => meanOf(Array.from({ length: V * S }, (_, run) => product(e, run)))),
@@ -221,6 +226,12 @@ export function probeStatistics(
       { steps: probeSteps, toTruth: videoAxis.toTruth },
       bootstrap,
     );
+  const { stopNull } = measurement;
+  const passed =
+    (k: number): Pick =>
+    (episode, run) => ({ data: episode.iterates, offset: (run * K + k) * size });
+  const iterates =
+    stopNull && M === 0 ? iterateAxis(curve(K, passed, last), ifTruth(K, passed), stopNull) : null;
   const controls = {
     zeroedContext: control("zeroedContext"),
     otherEpisode: control("otherContext"),
@@ -242,7 +253,7 @@ export function probeStatistics(
     ...floorOf("dataset_mean", datasetMean),
     ...floorOf("zeroed_context", controls.zeroedContext),
   ];
-  const truthScale = truthKnown ? scaleOfTruth(episodes, last, V * S, size) : null;
+  const truthScale = truthKnown ? scaleOfTruth(episodes, last, V * S, knownValues) : null;
   const verdict = sufficientStep({
     ...{ steps: probeSteps, toTruth: videoAxis.toTruth, truthScale, margin, bootstrap },
     floors: known.map(({ name, perEpisode }): Floor => ({ name, error: bootstrap.mean(perEpisode) })),
@@ -263,7 +274,7 @@ export function probeStatistics(
     dataUnits: {
       toLast: inDataUnits((e, run) => ({ data: e.dataActions, offset: (run * K + K - 1) * size })),
       toTruth: episodes.every((e) => e.dataTruth)
-        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0 }))
+        ? inDataUnits((e) => ({ data: e.dataTruth!, offset: 0, known: e.truthPositions }))
         : null,
     },
     actionAxis,
@@ -271,13 +282,14 @@ export function probeStatistics(
       toFinal: nullToFinal(actionAxis.iterate.toFinal.mean[0], fraction),
       toTruth: actionAxis.iterate.toTruth && straightToTruth(actionAxis.iterate.toTruth),
     },
-    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size }, weights, truthKnown),
+    grid: actionAxis && errorGrid(episodes, { runs: V * S, K, M, size, positions: T }, weights, truthKnown),
     floors: { holdStill, datasetMean },
     controls,
     oracle,
     betweenSeeds: { video: atLast(spread.video), action: atLast(spread.action) },
     spreadByLabel,
     budget: budget ?? null,
+    iterates,
     verdict,
     controlDifferences: {
       zeroedContext: against(controls.zeroedContext),
@@ -285,7 +297,7 @@ export function probeStatistics(
       framesShuffled: against(controls.framesShuffled),
     },
     stopping: stoppingStatistics({
-      ...{ measurement, sizes: { V, S, K, size }, bootstrap, clusters, verdict, truthScale, margin },
+      ...{ measurement, sizes: { V, S, K, D, size }, bootstrap, clusters, verdict, truthScale, margin },
       ...{ toTruth: videoAxis.toTruth, budget: budget ?? null, floors: known },
       options: { level, resamples, seed },
     }),
@@ -298,13 +310,13 @@ function scaleOfTruth(
   episodes: readonly EpisodeMeasurement[],
   last: (episode: EpisodeMeasurement, run: number) => Chunk,
   runs: number,
-  size: number,
+  known: (episode: EpisodeMeasurement) => number,
 ): number {
   let [truths, decodes] = [0, 0];
   for (const episode of episodes)
     for (let run = 0; run < runs; run++) {
       const { data, offset } = last(episode, run);
-      for (let i = 0; i < size; i++) {
+      for (let i = 0; i < known(episode); i++) {
         truths += episode.truth![i] ** 2;
         decodes += data[offset + i] ** 2;
       }

@@ -68,7 +68,10 @@ export function stoppingStatistics(inputs: StoppingInputs): Stopping {
   });
   const tolerance = verdict.margin && Number.isFinite(verdict.margin.value) ? verdict.margin.value : null;
   const truths =
-    toTruth && runErrors(episodes, sizes, (episode): Chunk => ({ data: episode.truth!, offset: 0 }));
+    toTruth &&
+    runErrors(episodes, sizes, (episode): Chunk => ({
+      ...{ data: episode.truth!, offset: 0, known: episode.truthPositions },
+    }));
   const rules =
     truths &&
     exitRules({

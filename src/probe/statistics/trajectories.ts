@@ -10,6 +10,7 @@ export interface RunSizes {
   readonly V: number;
   readonly S: number;
   readonly K: number;
+  readonly D: number;
   readonly size: number;
 }
 
@@ -39,9 +40,11 @@ export function runErrors(
 ): number[][][] {
   const { V, S, size } = sizes;
   return episodes.map((episode) =>
-    Array.from({ length: V * S }, (_, run) =>
-      steps(sizes).map((k) => squaredError(decodeAt(episode, run, k, sizes), reference(episode, run), size)),
-    ),
+    Array.from({ length: V * S }, (_, run) => {
+      const against = reference(episode, run);
+      const values = against.known === undefined ? size : against.known * sizes.D;
+      return steps(sizes).map((k) => squaredError(decodeAt(episode, run, k, sizes), against, values));
+    }),
   );
 }
 

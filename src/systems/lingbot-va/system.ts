@@ -3,6 +3,7 @@
  * autoencoder and the text encoder.
  */
 import { FormatError, UsageError } from "../../errors.ts";
+import { Recordings } from "../../data/lerobot/recordings.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { LingbotTransformer } from "../../networks/lingbot/transformer.ts";
 import { type WanVaeConfig, readWanVaeConfig, WanVae } from "../../networks/wan-vae/vae.ts";
@@ -12,7 +13,7 @@ import { mapKeys } from "../../weights/key-map.ts";
 import { type LoadOptions, WeightLoader } from "../../weights/loader.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
 import type { TensorSource } from "../../weights/source.ts";
-import type { Policy, Recordings } from "../policy.ts";
+import type { Policy, RecordedTrials } from "../policy.ts";
 import type { BoundSubject, Opened, Recognition, System, SystemOptions } from "../system.ts";
 import { type PolicyConfig, readPolicyConfig, readPolicyTransformer } from "./config.ts";
 import { RecordedEpisodes } from "./episodes.ts";
@@ -224,7 +225,11 @@ class OpenedLingbot implements Opened {
     this.#loaded = true;
   }
 
-  async subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject> {
+  async subject(data: ModelFiles | Recordings, noise?: TensorSource): Promise<BoundSubject> {
+    if (data instanceof Recordings)
+      throw new UsageError(
+        `LingBot-VA reads episodes.json and episodes.safetensors; it cannot read the LeRobot data set ${data.name} yet.`,
+      );
     if (noise) throw new UsageError("--noise: LingBot-VA's noise is drawn from seeds; leave it out.");
     const { config } = this.#model;
     const episodes = await RecordedEpisodes.open(data, {
@@ -250,7 +255,7 @@ class OpenedLingbot implements Opened {
     }
   }
 
-  async recordings(data: ModelFiles): Promise<Recordings> {
+  async recordedTrials(data: ModelFiles): Promise<RecordedTrials> {
     const { config } = this.#model;
     const episodes = await RecordedEpisodes.open(data, {
       ...{

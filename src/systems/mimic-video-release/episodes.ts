@@ -17,14 +17,30 @@ export interface Episode {
   readonly index: number;
   readonly id: string;
   readonly prompt: string;
+  /** what the data say of it, by name */
+  readonly labels?: Readonly<Record<string, string>>;
   /** (3, 5, rows, columns) in [−1, 1] */
   readonly context: Float32Array<ArrayBuffer>;
   /** (1, D) */
   readonly state: Float32Array<ArrayBuffer>;
   /** (T, D) what was really done, where that is known */
   readonly actions?: Float32Array<ArrayBuffer>;
+  /** those of the T that were recorded, from the first on; default all */
+  readonly truthPositions?: number;
   /** (3, 5 + F, rows, columns) in [−1, 1]: the context and what really followed, where that was asked for */
   readonly recorded?: Float32Array<ArrayBuffer>;
+}
+
+/** Where episodes come from: a folder of them, or windows of a recorded data set. */
+export interface EpisodeSource {
+  readonly count: number;
+  /** whether what really followed is there */
+  readonly hasFuture: boolean;
+  /** distinct prompts of what will be asked for, in the order they first come */
+  readonly prompts: readonly string[];
+  /** @throws UsageError when there is no such episode, or it has no recorded future */
+  read(index: number, withFuture?: boolean): Promise<Episode>;
+  close(): Promise<void>;
 }
 
 interface Entry {
@@ -35,7 +51,7 @@ interface Entry {
 const FLOATS: readonly StoredDtype[] = ["F32", "F64", "BF16", "F16"];
 
 /** A folder of episodes. */
-export class Episodes {
+export class Episodes implements EpisodeSource {
   readonly count: number;
   /** whether what really followed is there */
   readonly hasFuture: boolean;

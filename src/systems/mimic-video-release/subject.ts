@@ -29,7 +29,7 @@ import { contextControls, framesShuffled } from "../controls.ts";
 import { bfloat16 } from "../../weights/rounded.ts";
 import { ACTION_STEPS, actionScheduler } from "./action-denoiser.ts";
 import { CONTEXT_LATENTS } from "./clip.ts";
-import type { Episode, Episodes } from "./episodes.ts";
+import type { Episode, EpisodeSource } from "./episodes.ts";
 import type { Prepared, ReleaseModel } from "./model.ts";
 import { type MemoryPlan, readingBytes } from "./plan.ts";
 import { readOut } from "./read-out.ts";
@@ -91,10 +91,10 @@ export class ReleaseSubject implements Subject<Encoded> {
   readonly controls: Readonly<Record<string, Control>>;
   readonly oracle?: NonNullable<Subject<Encoded>["oracle"]>;
   readonly #model: ReleaseModel;
-  readonly #episodes: Episodes;
+  readonly #episodes: EpisodeSource;
   readonly #options: SubjectOptions;
 
-  constructor(model: ReleaseModel, episodes: Episodes, options: SubjectOptions) {
+  constructor(model: ReleaseModel, episodes: EpisodeSource, options: SubjectOptions) {
     const { statistics, gpu } = model;
     const units = UNITS[statistics.family];
     this.gpu = gpu;

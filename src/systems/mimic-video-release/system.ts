@@ -3,6 +3,7 @@
  * policies, their backbones, statistics, and a text encoder that is larger than all of them.
  */
 import { UsageError } from "../../errors.ts";
+import { Recordings } from "../../data/lerobot/recordings.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { TrainedOn } from "../../probe/subject.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
@@ -15,6 +16,7 @@ import { trainedOn } from "./clip.ts";
 import { Episodes } from "./episodes.ts";
 import { givenNoise } from "./given-noise.ts";
 import { ReleaseModel, TOKENIZER } from "./model.ts";
+import { recordedEpisodes } from "./recorded.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { choosePolicy, looksLikeBackbone, looksLikeDecoder } from "./policies.ts";
 import { ReleaseSubject } from "./subject.ts";
@@ -129,10 +131,16 @@ class OpenedRelease implements Opened {
     this.#loaded = true;
   }
 
-  async subject(data: ModelFiles, noise?: TensorSource): Promise<BoundSubject> {
+  async subject(data: ModelFiles | Recordings, noise?: TensorSource): Promise<BoundSubject> {
     const model = this.#model;
     const oracle = this.#options.oracle ?? false;
-    const episodes = await Episodes.open(data, model.clip, model.decoder.chunkLength, oracle);
+    const { clip, decoder, statistics } = model;
+    const chunk = decoder.chunkLength;
+    const { onNote } = this.#options;
+    const episodes =
+      data instanceof Recordings
+        ? await recordedEpisodes(data, { clip, family: statistics.family, chunk, oracle, onNote })
+        : await Episodes.open(data, clip, chunk, oracle);
     try {
       for (const prompt of episodes.prompts) this.#prompts.add(prompt);
       this.#open = await this.#texts.require(episodes.prompts);

@@ -25,7 +25,11 @@ export interface ModelDescription {
   readonly samplerMemory: boolean;
   /** M, the model's own number of action steps */
   readonly actionSteps: number;
+  /** frames of video a second, where the model says so */
+  readonly frameRate?: number;
   readonly action: {
+    /** actions from one frame of the video to the next */
+    readonly perFrame: number;
     readonly names: readonly string[];
     readonly units: readonly string[];
     /** what each dimension of a robot that does not move is, in the data's units: a number, or an entry of the robot's state */
@@ -70,7 +74,7 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
       "context_frames",
     ],
     ...["context_latents", "future_latents", "frame_size", "video_timestep_scale", "sampler_memory"],
-    ...["action_steps", "action", "episodes", ...WORDS],
+    ...["action_steps", "action", "episodes", "frame_rate", ...WORDS],
   );
   c.only("trained_on", "random", "toy", "pretrained");
   const action = new ConfigReader((json as { action?: unknown }).action, `${name}/model.json, action`);
@@ -94,7 +98,9 @@ export function readModelDescription(json: unknown, name: string): ModelDescript
     videoTimestepScale: c.number("video_timestep_scale", 1000),
     samplerMemory: c.flag("sampler_memory", true),
     actionSteps: c.count("action_steps", 16),
+    ...(c.has("frame_rate") && { frameRate: c.number("frame_rate") }),
     action: {
+      perFrame: perFrame(json, name),
       names,
       units: strings(action, json, "units", names.length),
       holdStill: holdStill(json, names.length, name),
@@ -121,6 +127,18 @@ function strings(action: ConfigReader, json: unknown, key: "names" | "units", le
     );
   }
   return list;
+}
+
+/** `"rate": "2 per video frame"`; without one, an action a frame. */
+function perFrame(json: unknown, name: string): number {
+  const { rate } = (json as { action: { rate?: unknown } }).action;
+  if (rate === undefined || rate === null) return 1;
+  const text = typeof rate === "string" ? rate : "";
+  const count = typeof rate === "number" ? rate : Number(/^(\d+) per video frame$/.exec(text)?.[1]);
+  if (Number.isInteger(count) && count > 0) return count;
+  throw new FormatError(
+    `${name}/model.json: action.rate is ${JSON.stringify(rate)}, expected actions a video frame, such as "2 per video frame"`,
+  );
 }
 
 function holdStill(json: unknown, width: number, name: string): HoldStill[] | undefined {

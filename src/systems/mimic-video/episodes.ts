@@ -18,6 +18,8 @@ export interface Episode {
   readonly jointState: Float32Array<ArrayBuffer>;
   /** (n, A) the actions that were really taken, if known */
   readonly truth?: Float32Array<ArrayBuffer>;
+  /** those of the n that were recorded, from the first on; default all */
+  readonly truthPositions?: number;
 }
 
 /** What `episodes.json` says of one: texts beside prompt and id are labels. */

@@ -1,5 +1,6 @@
 /** Models of lucidrains' mimic-video on a diffusers video transformer, composed by a `model.json`: the toy that ships is one. */
 import { AdapterError, UsageError } from "../../errors.ts";
+import { Recordings } from "../../data/lerobot/recordings.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
@@ -9,6 +10,7 @@ import { readModelDescription } from "./description.ts";
 import { EpisodeData } from "./episodes.ts";
 import { MimicVideo } from "./model.ts";
 import { Policies } from "./policy.ts";
+import { recordedEpisodes } from "./recorded.ts";
 import { MimicVideoSubject } from "./subject.ts";
 
 export const mimicVideo: System = {
@@ -63,7 +65,10 @@ export const mimicVideo: System = {
       },
       load: async (loading) => void (await plan.load(loading)),
       subject: async (data, noise) => {
-        const episodes = await EpisodeData.open(data, "", description, model.episodeShape);
+        const episodes =
+          data instanceof Recordings
+            ? await recordedEpisodes(data, description, model.episodeShape, options.onNote)
+            : await EpisodeData.open(data, "", description, model.episodeShape);
         try {
           return await MimicVideoSubject.bind(model, episodes, noise);
         } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * Two calls of the Hub's public API: a revision to its commit, and the files of a commit. Facts from the Hub's
- * API documentation: `/api/models/{repo}/revision/{revision}` and `/api/models/{repo}/tree/{revision}`, paged by
+ * API documentation: `/api/models/{repo}/revision/{revision}` and `/api/models/{repo}/tree/{revision}` (`/api/datasets/…` for data), paged by
  * `Link: <…>; rel="next"`; large files carry `lfs.oid`, their sha256, all files `oid`, their git hash.
  */
 import { HubError } from "../../errors.ts";
@@ -27,7 +27,7 @@ const maxPages = 1000;
  * @throws HubError
  */
 export async function resolveRevision(client: HubClient, repo: string, revision: string): Promise<string> {
-  const url = `${client.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
+  const url = `${apiUrl(client, repo)}/revision/${encodeURIComponent(revision)}`;
   const { json } = await requestJson(client, url, { repo, what: `revision ${revision}` });
   const sha = (json as { sha?: unknown } | null)?.sha;
   if (typeof sha !== "string" || !/^[0-9a-f]{40}$/.test(sha)) throw strange(client, repo, "no commit id");
@@ -46,8 +46,7 @@ export async function listTree(
 ): Promise<HubFile[]> {
   const files: HubFile[] = [];
   const below = path === "" ? "" : `/${encodePath(path)}`;
-  let next: string | undefined =
-    `${client.endpoint}/api/models/${repo}/tree/${commit}${below}?recursive=true`;
+  let next: string | undefined = `${apiUrl(client, repo)}/tree/${commit}${below}?recursive=true`;
   for (let page = 0; next !== undefined; page++) {
     if (page >= maxPages) throw strange(client, repo, `more than ${maxPages} pages of files`);
     const { json: entries, response } = await requestJson(client, next, {
@@ -63,6 +62,14 @@ export async function listTree(
   }
   return files;
 }
+
+/** A repository is a model's, or a data set's where its name begins with `datasets/`. */
+function apiUrl({ endpoint }: HubClient, repo: string): string {
+  return `${endpoint}/api/${repo.startsWith(DATASETS) ? "" : "models/"}${repo}`;
+}
+
+/** What the Hub puts before the name of a data set. */
+export const DATASETS = "datasets/";
 
 /** Where the content of a file is; answers with a redirect for large ones. */
 export function fileUrl(client: HubClient, repo: string, commit: string, path: string): string {

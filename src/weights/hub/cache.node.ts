@@ -23,7 +23,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { HubError } from "../../errors.ts";
-import { contentName, type HubFile } from "./api.ts";
+import { contentName, DATASETS, type HubFile } from "./api.ts";
 import { explainDisk, isReadOnly } from "./disk.ts";
 import { type Machine, thisMachine } from "./machine.node.ts";
 import { leftoverBytes, openPartialBlob, type PartialBlob } from "./partial.node.ts";
@@ -41,7 +41,9 @@ export class RepoCache {
     repo: string,
     readonly machine: Machine = thisMachine(),
   ) {
-    this.folder = join(cache, `models--${repo.replace("/", "--")}`);
+    // A data set's name begins with its kind, as in `datasets--owner--name`.
+    const kind = repo.startsWith(DATASETS) ? "" : "models--";
+    this.folder = join(cache, `${kind}${repo.replaceAll("/", "--")}`);
   }
 
   /** The commit a revision stood for when last asked. */

@@ -9,7 +9,12 @@ import { bodyChunks, describeFailure, pause, request } from "./http.ts";
 export class WholeFilesOnlyError extends HubError {}
 
 /** The file as a byte source; each read is one request, repeated where the connection is lost. */
-export function rangeSource(client: HubClient, repo: string, commit: string, file: HubFile): ByteSource {
+export function rangeSource(
+  client: HubClient,
+  repo: string,
+  commit: string,
+  file: Pick<HubFile, "path" | "size">,
+): ByteSource {
   const url = fileUrl(client, repo, commit, file.path);
   const source: ByteSource = {
     name: `${repo}:${file.path}`,
@@ -32,6 +37,31 @@ export function rangeSource(client: HubClient, repo: string, commit: string, fil
     },
   };
   return source;
+}
+
+/**
+ * The same for a file that no listing was asked for: its size comes with its first byte. Lists of a repository with a hundred thousand
+ * files are larger than what is read of one.
+ */
+export async function unlistedSource(
+  client: HubClient,
+  repo: string,
+  commit: string,
+  path: string,
+): Promise<ByteSource> {
+  const response = await request(
+    client,
+    fileUrl(client, repo, commit, path),
+    { repo, what: path },
+    { range: "bytes=0-0" },
+  );
+  await response.body?.cancel().catch(() => {});
+  const size = Number(/^bytes \d+-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]);
+  if (response.status === 206 && Number.isSafeInteger(size))
+    return rangeSource(client, repo, commit, { path, size });
+  throw new WholeFilesOnlyError(
+    `${repo}:${path}: the server sends whole files only (status ${response.status} for a range). Download the files instead.`,
+  );
 }
 
 /** The bytes, or why they did not come. */
