@@ -7,6 +7,7 @@ import type { Opened, SystemOptions } from "../systems/system.ts";
 import { resolveModel } from "../weights/hub/resolve-model.node.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import { openModelFolder } from "../weights/model-files.node.ts";
+import { otherModels } from "./other-models.node.ts";
 import { checkMemory, HERE } from "./probe/run.node.ts";
 
 export interface ModelSettings extends Pick<
@@ -15,6 +16,8 @@ export interface ModelSettings extends Pick<
 > {
   /** folder of a checkpoint, or its name on the Hub */
   readonly model: string;
+  /** folder or repository of parts that the checkpoint leaves to another; default: the one it names */
+  readonly frozen?: string;
   /** part of an adapter's name, or "software"; undefined: the best one found */
   readonly adapter?: string;
   readonly variants?: Record<string, string>;
@@ -46,9 +49,14 @@ export interface LoadedModel {
 
 /** @throws as opening and loading do: UsageError, FormatError, WeightsError, HubError, AdapterError */
 export async function loadModel(settings: ModelSettings, hooks: LoadHooks = {}): Promise<LoadedModel> {
-  const { model, adapter, variants, arithmetic, nonFinite, verify, ...asked } = settings;
+  const { model, frozen, adapter, variants, arithmetic, nonFinite, verify, ...asked } = settings;
   const { accept, onNote, onProgress, signal } = hooks;
-  const options: SystemOptions = { ...asked, ...HERE, onNote };
+  const options: SystemOptions = {
+    ...{ ...asked, ...HERE, onNote },
+    openModel: otherModels(model, frozen, ({ bytes, totalBytes }) =>
+      onProgress?.("downloading", bytes, totalBytes),
+    ),
+  };
   let gpu: Gpu | undefined;
   const device = async (): Promise<Gpu> => (gpu ??= await openGpu({ adapter, variants, arithmetic }));
   let opened: Opened | undefined;

@@ -23,6 +23,9 @@ export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 export const gelu = (x: number): number => 0.5 * x * (1 + erf(x / Math.SQRT2));
 
+export const geluTanh = (x: number): number =>
+  0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
 export function activate(x: number, name: Activation): number {
   switch (name) {
     case "identity":
@@ -33,6 +36,8 @@ export function activate(x: number, name: Activation): number {
       return x * sigmoid(x);
     case "gelu":
       return gelu(x);
+    case "geluTanh":
+      return geluTanh(x);
     case "tanh":
       return Math.tanh(x);
     case "mish":

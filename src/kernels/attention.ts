@@ -3,7 +3,7 @@
  *
  * b batch, i query, j key, h query head, g key-value head (G of them), d head width.
  * Layout: q (B, N, H·d), k and v (B, S, G·d), head-major; each may be a slice of a wider row (rowWidth, offset), so a
- * packed qkv projection needs no copies.
+ * packed qkv projection needs no copies. An item may have room for more keys than it has (`keys`), as a cache that grows does.
  *
  * Online softmax: running maximum and sum in float32, the logits are never stored. WGSL may assume that infinities do not
  * occur, so masked logits are −max float32, as in the reference: a row whose keys are all masked averages them all. The programs
@@ -35,7 +35,9 @@ export interface AttentionOptions {
   readonly headDim: number;
   /** factor on q·k; default headDim^−½ */
   readonly scale?: number;
-  /** (B, S) u32, 0 = hide this key */
+  /** S where the keys' and values' tensors have room for more rows an item: the first S of them; default: all */
+  readonly keys?: number;
+  /** (B, rows of the keys' tensor) u32, 0 = hide this key */
   readonly mask?: Tensor;
   /** (N + S − 1, H): added to the logit of query i and key j at row j − i + N − 1 */
   readonly relativeBias?: Tensor;
@@ -50,7 +52,7 @@ export interface AttentionOptions {
 }
 
 /**
- * Scaled dot-product attention: q (B, N, …), k and v (B, S, …) → (B, N, H·d).
+ * Scaled dot-product attention: q (B, N, …), k and v (B, S or more, …) → (B, N, H·d).
  * @throws UsageError when the shapes do not fit together
  */
 export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: AttentionOptions): Tensor {
@@ -66,12 +68,17 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     memory,
   } = options;
   const [batch, queries] = q.tensor.shape;
-  const keys = k.tensor.dim(1);
+  const rows = k.tensor.dim(1);
+  const { keys = rows } = options;
   checkSlice("queries", q, batch, queries, heads * headDim);
-  checkSlice("keys", k, batch, keys, keyValueHeads * headDim);
-  checkSlice("values", v, batch, keys, keyValueHeads * headDim);
-  if (mask && mask.size !== batch * keys) {
-    throw new UsageError(`attention: mask ${showShape(mask.shape)} is not (${batch}, ${keys})`);
+  checkSlice("keys", k, batch, rows, keyValueHeads * headDim);
+  checkSlice("values", v, batch, rows, keyValueHeads * headDim);
+  if (!Number.isInteger(keys) || keys < 1 || keys > rows || (keys < rows && memory))
+    throw new UsageError(
+      `attention: ${keys} keys of ${showShape(k.tensor.shape)}${memory ? " with a memory, beside which all rows count" : ""}`,
+    );
+  if (mask && mask.size !== batch * rows) {
+    throw new UsageError(`attention: mask ${showShape(mask.shape)} is not (${batch}, ${rows})`);
   }
   if (relativeBias && relativeBias.size !== (queries + keys - 1) * heads) {
     throw new UsageError(
@@ -102,7 +109,7 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
   const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
   const name = options.variant ?? chooseForClass(gpu, "attention", kind, VARIANTS, order);
   inBlocks(VARIANTS[name], {
-    ...{ q, k, v, heads, keyValueHeads, headDim, scale, mask, bias: relativeBias },
+    ...{ q, k, v, keys, heads, keyValueHeads, headDim, scale, mask, bias: relativeBias },
     ...{ causal, gateAt, memory, out },
   });
   return out;

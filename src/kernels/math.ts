@@ -71,3 +71,10 @@ fn erf(x: f32) -> f32 {
 export const GELU = /* wgsl */ `${ERF}
 fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + erf(x * 0.707106781)); }
 `;
+
+/**
+ * ½·x·(1 + tanh(u)) with u = √(2/π)·(x + 0.044715·x³), which is x·σ(2u): so nothing cancels where x is negative. Needs SIGMOID.
+ */
+export const GELU_TANH = /* wgsl */ `
+fn geluTanh(x: f32) -> f32 { return x * sigmoid(1.59576912 * (x + 0.044715 * x * x * x)); }
+`;

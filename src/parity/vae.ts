@@ -7,7 +7,10 @@ import { wanWeights } from "../networks/wan-vae/original-keys.ts";
 import { readWanVaeConfig, WanVae } from "../networks/wan-vae/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
-import { allowOnly, type CaseRunner, type GoldenCase } from "./case.ts";
+import { WanStream } from "../networks/wan-vae/stream.ts";
+import { concat } from "../kernels/copy.ts";
+import { affine } from "../kernels/elementwise.ts";
+import { allowOnly, type CaseRunner, type GoldenCase, inputList } from "./case.ts";
 import { type CaseRun, compute, type Values } from "./compute.ts";
 
 /** Loads what `build` asks for, runs what it returns on the case's video, and reads the named results. */
@@ -57,8 +60,38 @@ const wanOriginalCase: CaseRunner = (gpu, golden) => {
   return onVideo(gpu, golden, build, wanWeights(golden.weights));
 };
 
+/** Wan 2.2's, which is decoded from the mean as it is. */
+const wan22VaeCase: CaseRunner = (gpu, golden) =>
+  onVideo(gpu, golden, (w) => {
+    const vae = new WanVae(readWanVaeConfig(golden.config, golden.name), w);
+    return (video) => {
+      const { mean, logvar } = vae.encode(video);
+      return { mean, logvar, decoded: vae.decode(mean), decoded_half: vae.decode(affine(mean, 0.5)) };
+    };
+  });
+
+/** The encoder on a clip that comes in pieces, each in a recording of its own. */
+const wan22StreamCase: CaseRunner = (gpu, golden) => {
+  allowOnly(golden, "inputs", [/chunk\.\d+/]);
+  allowOnly(golden, "args", [/chunks/]);
+  const build = (w: WeightLoader) => new WanVae(readWanVaeConfig(golden.config, golden.name), w, "encoder");
+  return compute(gpu, golden, build, async (vae, run) => {
+    const encoder = new WanStream(gpu, vae);
+    run.onRelease(() => encoder.dispose());
+    const values: Values = new Map();
+    for (const [i, chunk] of inputList(golden, "chunk").entries()) {
+      const { mean, logvar } = await encoder.push(run.upload(chunk));
+      const both = await run.values(() => ({ moments: concat([mean, logvar], 1) }));
+      values.set(`latents.${i}`, both.get("moments")!);
+    }
+    return values;
+  });
+};
+
 export const kinds: Readonly<Record<string, CaseRunner>> = {
   "cosmos.vae": cosmosVaeCase,
   "wan.vae": (gpu, golden) =>
     (golden.config.layout === "original" ? wanOriginalCase : wanVaeCase)(gpu, golden),
+  "wan22.vae": wan22VaeCase,
+  "wan22.vae_stream": wan22StreamCase,
 };

@@ -82,3 +82,21 @@ export interface Policy {
   /** Frees what the policy holds besides the model. */
   dispose(): void;
 }
+
+/** A recorded episode that a policy can be taken through: it sees what was recorded, whatever it does. */
+export interface Recording {
+  readonly id: string;
+  readonly prompt: string;
+  /** by camera, the picture before each action */
+  readonly frames: Readonly<Record<string, readonly Picture[]>>;
+  /** (steps, D) what was really done, in the data's units, where that is known */
+  readonly actions?: Float32Array;
+}
+
+/** Recorded episodes of a policy. */
+export interface RecordedTrials {
+  readonly count: number;
+  /** of the longest */
+  readonly steps: number;
+  read(index: number): Promise<Recording>;
+}

@@ -1,12 +1,13 @@
 /** Every system, a line each, and the opener that finds out which one a folder is. */
 import { FormatError, UsageError } from "../errors.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
+import { lingbotVa } from "./lingbot-va/system.ts";
 import { diffusionPolicy } from "./diffusion-policy/system.ts";
 import { mimicVideo } from "./mimic-video/system.ts";
 import { mimicVideoRelease } from "./mimic-video-release/system.ts";
 import type { System } from "./system.ts";
 
-export const SYSTEMS: readonly System[] = [mimicVideo, mimicVideoRelease, diffusionPolicy];
+export const SYSTEMS: readonly System[] = [mimicVideo, mimicVideoRelease, diffusionPolicy, lingbotVa];
 
 /**
  * The system that a folder or repository belongs to.

@@ -10,7 +10,7 @@ import type { LoaderOptions, LoadOptions } from "../weights/loader.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import type { Cache } from "./cache.ts";
-import type { Policy } from "./policy.ts";
+import type { Policy, RecordedTrials } from "./policy.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -25,6 +25,14 @@ export interface SystemOptions extends LoaderOptions {
   readonly gpuMemory?: number;
   /** embeddings of prompts, a file */
   readonly text?: string;
+  /**
+   * Opens another folder or repository that a checkpoint names, of which `choose` says the files that are needed; where it lies, a person may
+   * have said.
+   */
+  readonly openModel?: (
+    name: string,
+    choose: (files: ModelFiles) => Promise<readonly string[]>,
+  ) => Promise<ModelFiles>;
   /** how a file that an option names is opened; a browser has no paths */
   readonly openFile?: (path: string) => Promise<TensorSource>;
   /** small results that are dear to compute, kept between runs */
@@ -72,6 +80,8 @@ export interface Opened {
   subject(data: ModelFiles | Recordings, noise?: TensorSource): Promise<BoundSubject>;
   /** A robot's side of the model, where it has one; each has a memory of its own. It describes itself before `load`, and acts after. */
   policy?(): Promise<Policy>;
+  /** Recorded episodes that its policy can be taken through. @throws FormatError for data that do not fit */
+  recordedTrials?(data: ModelFiles): Promise<RecordedTrials>;
   /** Frees what was loaded, and closes files. */
   release(): Promise<void>;
 }

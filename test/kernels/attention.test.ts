@@ -79,6 +79,44 @@ describe.each(["quads", "tile", "flash", "naive", "split", "splitTile"])("attent
     }
   });
 
+  it.each([
+    [2, 5, 7, 20, 2, 8, false],
+    [1, 16, 130, 300, 2, 32, false],
+    [3, 9, 1, 4, 1, 6, false],
+    [2, 33, 70, 90, 2, 16, true],
+  ])(
+    "takes the first rows as keys: batch %i, %i queries, %i keys in room for %i, %i heads, width %i, mask %s",
+    async (B, N, S, room, heads, d, masked) => {
+      const gpu = await testGpu({ variants: { attention: variant } });
+      const [q, k, v] = [
+        uniform(1, B * N * heads * d),
+        uniform(2, B * room * heads * d),
+        uniform(3, B * room * heads * d),
+      ];
+      const hidden = Uint32Array.from({ length: B * room }, (_, i) => Number(i % 5 !== 0));
+      const firsts = <T extends Float32Array | Uint32Array>(x: T, width: number): number[] =>
+        Array.from({ length: B }, (_, b) => [...x.subarray(b * room * width, (b * room + S) * width)]).flat();
+      const tensors = [
+        upload(gpu, [B, N, heads * d], q),
+        upload(gpu, [B, room, heads * d], k),
+        upload(gpu, [B, room, heads * d], v),
+      ];
+      const [tq, tk, tv] = tensors.map((tensor) => ({ tensor }));
+      const mask = masked ? upload(gpu, [B, room], hidden) : undefined;
+      const out = await compute(gpu, () => attention(tq, tk, tv, { heads, headDim: d, keys: S, mask }));
+      const shape = { batch: B, queries: N, keys: S, heads, keyValueHeads: heads, headDim: d };
+      const truth = attentionReference(q, firsts(k, heads * d), firsts(v, heads * d), {
+        ...shape,
+        mask: masked ? firsts(hidden, 1) : undefined,
+      });
+      expect(relativeError(out, truth)).toBeLessThan(5e-7);
+      await expect(
+        compute(gpu, () => attention(tq, tk, tv, { heads, headDim: d, keys: room + 1 })),
+      ).rejects.toThrow(/keys of/);
+      release(gpu, ...tensors);
+    },
+  );
+
   it("reads slices of a packed projection", async () => {
     const gpu = await testGpu({ variants: { attention: variant } });
     const [N, d] = [6, 4];

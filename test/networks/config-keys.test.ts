@@ -8,6 +8,12 @@ import { readCosmosVaeConfig } from "../../src/networks/cosmos-vae/config.ts";
 import { readActionConfig } from "../../src/networks/lucidrains-action/config.ts";
 import { readDiffusionPolicyConfig } from "../../src/networks/diffusion-policy/config.ts";
 import { readT5Config } from "../../src/networks/t5/encoder.ts";
+import { readLingbotConfig } from "../../src/networks/lingbot/config.ts";
+import { readTextEncoderConfig, readUmt5OriginalConfig } from "../../src/networks/t5/umt5.ts";
+import {
+  readWanOriginalConfig as readWanOriginalTransformer,
+  readWanTransformerConfig,
+} from "../../src/networks/wan/config.ts";
 import { readWanOriginalConfig, readWanVaeConfig } from "../../src/networks/wan-vae/config.ts";
 import { readModelDescription } from "../../src/systems/mimic-video/description.ts";
 import { readPlanSchedule } from "../../src/systems/diffusion-policy/schedule.ts";
@@ -16,7 +22,11 @@ import { clipOf } from "../../src/systems/mimic-video-release/clip.ts";
 const json = (path: string) => JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
 const golden = (path: string) => json(`test/${path}/case.json`).config as Record<string, unknown>;
 
+const without = (config: Record<string, unknown>, key: string) =>
+  Object.fromEntries(Object.entries(config).filter(([name]) => name !== key));
+
 const toy = "weights/toy";
+const lingbot = "test/lingbot-mini/libero/robbyant/lingbot-va-base";
 const clipBy = { spatial: 8, temporal: 4, patch: 2 };
 const READERS: Readonly<Record<string, [Record<string, unknown>, (config: unknown) => unknown]>> = {
   "T5 of the toy": [json(`${toy}/text_encoder/config.json`), (c) => readT5Config(c)],
@@ -28,6 +38,15 @@ const READERS: Readonly<Record<string, [Record<string, unknown>, (config: unknow
   "Cosmos' own": [golden("golden-official/official-video-forward"), (c) => readCosmosOriginalConfig(c)],
   "Cosmos VAE": [json(`${toy}/vae/config.json`), (c) => readCosmosVaeConfig(c)],
   "Wan VAE": [golden("golden/vae-wan-small"), (c) => readWanVaeConfig(c)],
+  "Wan VAE of 2.2": [golden("golden-lingbot/vae22-five"), (c) => readWanVaeConfig(c)],
+  UMT5: [json(`${lingbot}/text_encoder/config.json`), (c) => readTextEncoderConfig(c)],
+  "UMT5, original": [golden("golden-wan/umt5-original"), (c) => readUmt5OriginalConfig(c)],
+  "Wan transformer": [
+    without(golden("golden-wan/wan-t2v-diffusers"), "layout"),
+    (c) => readWanTransformerConfig(c),
+  ],
+  "Wan transformer, original": [golden("golden-wan/wan-inp-original"), (c) => readWanOriginalTransformer(c)],
+  "LingBot-VA's transformer": [golden("golden-lingbot/transformer-video"), (c) => readLingbotConfig(c)],
   "Wan VAE, original": [golden("golden-wan/vae-wan-original"), (c) => readWanOriginalConfig(c)],
   "action decoder": [json(`${toy}/action_decoder/config.json`), (c) => readActionConfig(c)],
   "state autoencoder": [
@@ -65,7 +84,14 @@ test.each<[string, Record<string, unknown>, RegExp]>([
   ["Wan VAE", { _class_name: "AutoencoderKLCosmos" }, /_class_name/],
   ["Wan VAE", { scale_factor_spatial: 3 }, /scale_factor_spatial = 3 .*supported: \d/],
   ["Wan VAE", { scale_factor_temporal: 3 }, /scale_factor_temporal = 3/],
-  ["Wan VAE", { is_residual: true }, /is_residual/],
+  ["Wan VAE", { is_residual: "yes" }, /is_residual/],
+  ["Wan VAE of 2.2", { attn_scales: [0.5] }, /attn_scales/],
+  ["UMT5", { feed_forward_proj: "relu" }, /feed_forward_proj/],
+  ["UMT5, original", { shared_pos: true }, /shared_pos/],
+  ["Wan transformer", { qk_norm: "rms_norm" }, /qk_norm/],
+  ["Wan transformer", { added_kv_proj_dim: 24 }, /added_kv_proj_dim/],
+  ["Wan transformer, original", { window_size: [8, 8] }, /window_size/],
+  ["LingBot-VA's transformer", { patch_size: [2, 2, 2] }, /patch_size/],
   ["action decoder", { _class_name: "World2Action" }, /_class_name/],
   ["action decoder", { sample_time_fn: "cosine" }, /sample_time_fn/],
   ["Diffusion Policy", { type: "act" }, /type = "act"/],

@@ -29,6 +29,12 @@ export const OPTIONS = [
     help: "which policy of a folder that holds several; when it is missing or wrong, those that exist are listed",
   },
   {
+    name: "frozen",
+    value: "DIR|owner/name[@revision]",
+    shownDefault: "what the checkpoint names: beside it, or on the Hub",
+    help: "folder of the parts that a checkpoint leaves to another, such as LingBot-VA's autoencoder and text encoder",
+  },
+  {
     name: "data",
     value: "DIR|owner/name[@revision]",
     shownDefault: "the model's own episodes",

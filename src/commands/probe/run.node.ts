@@ -16,6 +16,7 @@ import type {
 } from "../../probe/experiment/measurement.ts";
 import { runProbe } from "../../probe/experiment/run.ts";
 import { checkSettings, DEFAULTS } from "../../probe/experiment/settings.ts";
+import { otherModels } from "../other-models.node.ts";
 import { folderCache } from "../../systems/cache.node.ts";
 import { recognise } from "../../systems/registry.ts";
 import type { BoundSubject, Opened, SystemOptions } from "../../systems/system.ts";
@@ -33,7 +34,10 @@ import { openWeights } from "../../weights/open.node.ts";
 export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeasurement> => {
   const { onProgress, onNote, signal } = hooks;
   const clock = phases();
-  const options = { ...systemOptions(settings), onNote };
+  const openModel = otherModels(settings.modelDir, settings.frozen, ({ bytes, totalBytes }) =>
+    onProgress?.({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
+  );
+  const options = { ...systemOptions(settings), openModel, onNote };
   const { adapter, variants, arithmetic } = settings;
   let gpu: Gpu | undefined;
   const device = async (): Promise<Gpu> => (gpu ??= await openGpu({ adapter, variants, arithmetic }));

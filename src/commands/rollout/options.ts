@@ -7,6 +7,8 @@ import type { RolloutSettings } from "../../rollout/result.ts";
 export interface RolloutCommand {
   readonly modelDir: string;
   readonly policy?: string;
+  readonly frozen?: string;
+  readonly dataDir?: string;
   readonly settings: RolloutSettings;
   /** a probe.json whose offline error stands beside the trials */
   readonly offline?: string;
@@ -23,6 +25,11 @@ export const USAGE =
 
 export const LINES = [
   ["--model DIR|owner/name", "a checkpoint whose policy has a world (default: the toy that ships)"],
+  ["--frozen DIR|owner/name", "parts that the checkpoint leaves to another (default: what it names)"],
+  [
+    "--data DIR",
+    "recorded episodes to act in, for a policy whose world is recorded (default: the model's own)",
+  ],
   ["--policy NAME", "which policy of a folder that holds several"],
   ["--stop k,k,…", "denoising steps before the actions are read (default: 0,5,20,50)"],
   ["--episodes N", "trials a stop: scenes 0 to N − 1 of the seed (default: 64)"],
@@ -59,6 +66,8 @@ export function rolloutCommand(
   return {
     modelDir: typed.model ?? defaultModelDir,
     policy: typed.policy,
+    frozen: typed.frozen,
+    dataDir: typed.data,
     settings: {
       stops: stops.sort((a, b) => a - b),
       episodes: wholeNumber("episodes", typed.episodes ?? "64", 1),
@@ -80,7 +89,16 @@ function read(words: readonly string[]) {
     return parseArgs({
       args: [...words],
       options: {
-        ...{ model: text, policy: text, stop: text, episodes: text, seed: text, offline: text },
+        ...{
+          model: text,
+          frozen: text,
+          data: text,
+          policy: text,
+          stop: text,
+          episodes: text,
+          seed: text,
+          offline: text,
+        },
         ...{ adapter: text, out: text, resume: yes, quiet: yes, json: yes },
         help: { ...yes, short: "h" },
       },

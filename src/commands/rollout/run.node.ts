@@ -1,4 +1,5 @@
 /** Opening a model with its policy and world in Node, and running all trials. */
+import path from "node:path";
 import { UsageError } from "../../errors.ts";
 import { openGpu } from "../../gpu/open.node.ts";
 import { autotuneHere } from "../../kernels/autotune.node.ts";
@@ -7,12 +8,16 @@ import type { RolloutProvenance } from "../../rollout/result.ts";
 import { runRollout } from "../../rollout/run.ts";
 import type { Trial } from "../../rollout/trial.ts";
 import { recognise } from "../../systems/registry.ts";
+import type { Policy } from "../../systems/policy.ts";
+import type { ModelFiles } from "../../weights/model-files.ts";
 import type { Opened } from "../../systems/system.ts";
 import { resolveModel } from "../../weights/hub/resolve-model.node.ts";
 import { openModelFolder } from "../../weights/model-files.node.ts";
+import { recordedWorld } from "../../worlds/recorded.ts";
 import { worldOf } from "../../worlds/registry.ts";
 import type { World } from "../../worlds/world.ts";
-import { modelProvenance } from "../probe/run.node.ts";
+import { otherModels } from "../other-models.node.ts";
+import { HERE, modelProvenance } from "../probe/run.node.ts";
 import type { RolloutCommand } from "./options.ts";
 import { TrialStore } from "./trial-store.node.ts";
 
@@ -38,7 +43,12 @@ export interface Ran {
 export async function runRolloutHere(command: RolloutCommand, hooks: RolloutHooks): Promise<Ran> {
   const { onProgress, onNote, signal } = hooks;
   const { settings, adapter, policy: name } = command;
-  const options = { policy: name, onNote };
+  const options = {
+    ...{ ...HERE, policy: name, onNote },
+    openModel: otherModels(command.modelDir, command.frozen, ({ bytes, totalBytes }) =>
+      onProgress({ phase: "downloading", done: bytes, total: totalBytes, unit: "bytes" }),
+    ),
+  };
   const folder = await resolveModel(command.modelDir, {
     choose: async (remote) => (await recognise(remote)).needed(remote, options),
     onProgress: ({ bytes, totalBytes }) =>
@@ -56,7 +66,9 @@ export async function runRolloutHere(command: RolloutCommand, hooks: RolloutHook
         `${opened.name} has no policy that acts here, so it has no world either. The toy has both: --model weights/toy.`,
       );
     const policy = await opened.policy();
-    const world = worldOf(policy.description);
+    const world = await worldFor(opened, policy, async () =>
+      openModelFolder(command.dataDir ?? path.join(folder, await system.items(files))),
+    );
     const { last } = policy.description.stops;
     const beyond = settings.stops.find((stop) => stop > last);
     if (beyond !== undefined)
@@ -87,4 +99,14 @@ export async function runRolloutHere(command: RolloutCommand, hooks: RolloutHook
     await opened?.release();
     gpu.destroy();
   }
+}
+
+/** The world of recorded episodes, where the system has some; else the one that the policy fits. */
+async function worldFor(
+  opened: Opened,
+  { description }: Policy,
+  data: () => Promise<ModelFiles>,
+): Promise<World> {
+  if (!opened.recordedTrials) return worldOf(description);
+  return recordedWorld(await opened.recordedTrials(await data()), description);
 }

@@ -18,7 +18,7 @@ export function inBlocks(variant: AttentionVariant, call: AttentionCall): void {
   const { q, k, v, heads, headDim, memory, out } = call;
   const { gpu } = recording();
   const [batch, queries] = q.tensor.shape;
-  const keys = memoryOf(call) + k.tensor.dim(1);
+  const keys = memoryOf(call) + call.keys;
   const flops = 4 * heads * headDim; // of a query and a key
   const fits =
     [q.tensor, k.tensor, v.tensor, out].every(({ bytes }) => bytes <= gpu.maxBindingBytes) &&

@@ -38,6 +38,8 @@ export interface AttentionCall {
   readonly q: HeadSlice;
   readonly k: HeadSlice;
   readonly v: HeadSlice;
+  /** S: the first rows of an item in k and v, which may have more */
+  readonly keys: number;
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;

@@ -1,5 +1,6 @@
 /**
- * The T5 encoder (transformers `T5EncoderModel`; docs/references.md, "T5"): token ids to text features.
+ * The T5 encoder (transformers `T5EncoderModel`; docs/references.md, "T5"), and UMT5's, which differs in two values of the configuration
+ * (umt5.ts): token ids to text features.
  *
  * Axes: B batch, S tokens, d model width, H heads of width d_kv, F feed-forward width.
  */
@@ -10,7 +11,7 @@ import { norm } from "../../kernels/norm.ts";
 import { constant, showShape, type Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { ConfigReader } from "../config.ts";
-import { T5Layer } from "./layer.ts";
+import { sharedBias, T5Layer } from "./layer.ts";
 import { checkBuckets, relativeBuckets } from "./buckets.ts";
 
 export interface T5Config {
@@ -23,10 +24,14 @@ export interface T5Config {
   readonly epsilon: number;
   readonly buckets: number;
   readonly maxDistance: number;
+  /** whether all layers have the first one's table of relative positions, as in T5, or each its own, as in UMT5 */
+  readonly sharedBias: boolean;
+  /** "relu": wo(relu(wi y)), as in T5; "gated": wo(gelu(wi_0 y) ⊙ wi_1 y) with the GELU's approximation, as in UMT5 */
+  readonly activation: "relu" | "gated";
 }
 
 /** What a config.json of transformers also holds: of the decoder, of training, of generating text, and of files. */
-const NOT_OF_THE_ENCODER = [
+export const NOT_OF_THE_ENCODER = [
   ...[
     "architectures",
     "transformers_version",
@@ -75,6 +80,8 @@ export function readT5Config(json: unknown, name = "text encoder"): T5Config {
     epsilon: c.number("layer_norm_epsilon", 1e-6),
     buckets: c.count("relative_attention_num_buckets", 32),
     maxDistance: c.count("relative_attention_max_distance", 128),
+    sharedBias: true,
+    activation: "relu",
   };
   checkBuckets(config.buckets, config.maxDistance, name);
   return config;
@@ -84,20 +91,17 @@ export function readT5Config(json: unknown, name = "text encoder"): T5Config {
 export class T5Encoder {
   readonly config: T5Config;
   readonly #embedding: Tensor;
-  readonly #relativeBias: Tensor;
+  readonly #sharedBias: Tensor | undefined;
   readonly #layers: readonly T5Layer[];
   readonly #finalNorm: Tensor;
 
   constructor(config: T5Config, w: WeightLoader) {
-    const { width, heads, vocabulary } = config;
+    const { width, vocabulary } = config;
     this.config = config;
     this.#embedding = w.tensor("shared.weight", [vocabulary, width]);
     // The same tensor under its second name, which a torch state dict repeats and safetensors drops.
     w.ignore(/encoder\.embed_tokens\.weight$/);
-    this.#relativeBias = w.tensor("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", [
-      config.buckets,
-      heads,
-    ]);
+    this.#sharedBias = sharedBias(config, w);
     this.#layers = Array.from({ length: config.layers }, (_, i) => new T5Layer(config, w, i));
     this.#finalNorm = w.tensor("encoder.final_layer_norm.weight", [width]);
   }
@@ -114,10 +118,13 @@ export class T5Encoder {
     }
     const { buckets, maxDistance } = this.config;
     const bucketOf = constant([2 * S - 1], relativeBuckets(S, buckets, maxDistance), "buckets");
-    const relativeBias = gather(this.#relativeBias, bucketOf); // (2S−1, H)
     let x = scope("shared", () => gather(this.#embedding, ids)); // (B, S, d)
+    const shared = this.#sharedBias && gather(this.#sharedBias, bucketOf); // (2S−1, H)
     this.#layers.forEach((layer, i) => {
-      x = scope(`encoder.block.${i}`, () => layer.forward(x, { relativeBias, mask }));
+      x = scope(`encoder.block.${i}`, () => {
+        const relativeBias = shared ?? gather(layer.relativeBias!, bucketOf);
+        return layer.forward(x, { relativeBias, mask });
+      });
     });
     return norm(x, { kind: "rms", epsilon, weight: this.#finalNorm });
   }

@@ -16,7 +16,7 @@ import { asFloat32, piecesOf } from "../../weights/pieces.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import type { T5Config } from "./encoder.ts";
 import { relativeBuckets } from "./buckets.ts";
-import { T5Layer } from "./layer.ts";
+import { sharedBias, T5Layer } from "./layer.ts";
 
 export interface EncodeOptions {
   /** after each layer, with the layers done and in all */
@@ -34,7 +34,6 @@ interface Batch {
   readonly mask: Tensor;
 }
 
-const BIAS_KEY = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight";
 const EMBEDDING_KEY = "shared.weight";
 
 /** Of a whole T5: its decoder, and the embedding under its other names. */
@@ -82,7 +81,7 @@ export class StreamedT5 {
     }
     const rows = await this.#embeddings(new Set(prompts.flat()));
     const ends = this.#loader("ignore");
-    const { relativeBias, finalNorm } = this.#ends(ends);
+    const { shared, finalNorm } = this.#ends(ends);
     const batches: Batch[] = [];
     try {
       for (const indices of this.#grouped(prompts)) batches.push(this.#batch(indices, prompts, rows));
@@ -96,7 +95,8 @@ export class StreamedT5 {
             const [, S] = x.shape;
             const { buckets: count, maxDistance } = this.config;
             const buckets = constant([2 * S - 1], relativeBuckets(S, count, maxDistance), "buckets");
-            assign(x, layer.forward(x, { relativeBias: gather(relativeBias, buckets), mask }));
+            const relativeBias = gather(shared ?? layer.relativeBias!, buckets);
+            assign(x, layer.forward(x, { relativeBias, mask }));
           });
         } finally {
           loader.release();
@@ -129,12 +129,9 @@ export class StreamedT5 {
   }
 
   /** What is not part of a layer and stays. */
-  #ends(w: WeightLoader): { relativeBias: Tensor; finalNorm: Tensor } {
-    const { buckets, heads, width } = this.config;
-    return {
-      relativeBias: w.tensor(BIAS_KEY, [buckets, heads]),
-      finalNorm: w.tensor("encoder.final_layer_norm.weight", [width]),
-    };
+  #ends(w: WeightLoader): { shared: Tensor | undefined; finalNorm: Tensor } {
+    const finalNorm = w.tensor("encoder.final_layer_norm.weight", [this.config.width]);
+    return { shared: sharedBias(this.config, w), finalNorm };
   }
 
   async #each(batches: readonly Batch[], label: string, body: (batch: Batch) => void): Promise<void> {

@@ -13,9 +13,9 @@ const LibraryTokenizer = Tokenizer as unknown as new (json: unknown, config: unk
 export const MAX_TOKENS = 512;
 
 /** What a person is told of a prompt that was cut. */
-export function cutNote(prompt: string, tokens: number): string {
+export function cutNote(prompt: string, tokens: number, most = MAX_TOKENS): string {
   const words = prompt.length > 40 ? `${prompt.slice(0, 40)}…` : prompt;
-  return `the prompt "${words}" has ${tokens} tokens; the model reads the first ${MAX_TOKENS} and never sees the rest`;
+  return `the prompt "${words}" has ${tokens} tokens; the model reads the first ${most} and never sees the rest`;
 }
 
 export class PromptTokenizer {
@@ -33,18 +33,18 @@ export class PromptTokenizer {
   }
 
   /**
-   * Ids of a prompt with the end mark, at most 512.
+   * Ids of a prompt with the end mark, at most `most`.
    * @param onCut told how many ids there were, when there were more
    * @throws UsageError for a piece without an id
    */
-  encode(prompt: string, onCut?: (ids: number) => void): number[] {
+  encode(prompt: string, onCut?: (ids: number) => void, most = MAX_TOKENS): number[] {
     const { ids } = this.#tokenizer.encode(prompt);
     if (ids.some((id) => !Number.isInteger(id))) {
       throw new UsageError(`the tokenizer has no ids for the prompt ${JSON.stringify(prompt)}`);
     }
     const open = ids.at(-1) === this.#end ? ids.slice(0, -1) : ids;
-    if (open.length > MAX_TOKENS - 1) onCut?.(open.length + 1);
-    const cut = open.slice(0, MAX_TOKENS - 1);
+    if (open.length > most - 1) onCut?.(open.length + 1);
+    const cut = open.slice(0, most - 1);
     return this.#end === undefined ? cut : [...cut, this.#end];
   }
 }

@@ -1,4 +1,4 @@
-/** The configuration of diffusers' `AutoencoderKLWan` and what follows from it for each level. */
+/** The configuration of diffusers' `AutoencoderKLWan`, of Wan 2.1 and 2.2, and what follows from it for each level. */
 import { FormatError } from "../../errors.ts";
 import { bfloat16 } from "../../weights/rounded.ts";
 import { ConfigReader } from "../config.ts";
@@ -21,6 +21,8 @@ export interface WanVaeConfig {
   readonly halvesTime: readonly boolean[];
   /** the same for the decoder's steps up, from the deepest */
   readonly doublesTime: readonly boolean[];
+  /** Wan 2.2: levels are grouped, each with a shortcut around it, and steps up keep their width */
+  readonly residual: boolean;
   /** pixels folded into channels before the encoder; 1 = none */
   readonly patchSize: number;
   readonly latentsMean: readonly number[];
@@ -90,8 +92,6 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     ...["out_channels", "patch_size", "scale_factor_temporal", "scale_factor_spatial"],
   );
   read.only("_class_name", "AutoencoderKLWan");
-  // The residual variant is Wan 2.2; no Cosmos model uses it.
-  read.only("is_residual", false);
   const base = read.count("base_dim", 96);
   const decoderBase = read.count("decoder_base_dim", base);
   const multipliers = read.numbers("dim_mult", undefined, [1, 2, 4, 4]);
@@ -105,6 +105,9 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
   if (inTime.length < steps) {
     throw new FormatError(`${name}: "temperal_downsample" has ${inTime.length} values for ${steps} steps`);
   }
+  const residual = read.flag("is_residual", false);
+  // The residual levels have none in any file.
+  if (residual) read.only("attn_scales", []);
   const latentChannels = read.count("z_dim", 16);
   const patchSize = read.count("patch_size", 1);
   // They repeat what the levels do.
@@ -124,6 +127,7 @@ export function readWanVaeConfig(json: unknown, name = "Wan VAE"): WanVaeConfig 
     halvesTime: inTime.slice(0, steps),
     // The reference reverses the whole list before it cuts it to length.
     doublesTime: [...inTime].reverse().slice(0, steps),
+    residual,
     patchSize,
     latentsMean: statistics("latents_mean", PUBLISHED.mean),
     latentsStd: statistics("latents_std", PUBLISHED.std),

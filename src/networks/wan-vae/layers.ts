@@ -1,5 +1,5 @@
 /**
- * The layers of the Wan 2.1 video autoencoder (wan-vae.ts). Axes: B batch, T frames of a chunk, H rows, W columns, C channels,
+ * The layers of the Wan video autoencoder (vae.ts); what Wan 2.2 puts around them stands in residual-levels.ts. Axes: B batch, T frames of a chunk, H rows, W columns, C channels,
  * channels last throughout.
  *
  * A clip passes through in chunks of frames, each through all layers before the next. What a convolution in time needs of the
@@ -23,6 +23,11 @@ export class Past {
   readonly #kept = new Map<object, Tensor>();
   /** whether the first chunk is passing: the first frame of the clip alone */
   first = true;
+
+  /** all that is kept now: a later recording goes on where this one ends, if these outlive it */
+  get kept(): readonly Tensor[] {
+    return [...this.#kept.values()];
+  }
 
   /** x behind the frames kept for `layer`, of which at most the last `count` stay for the next chunk. */
   before(layer: object, x: Tensor, count: number): Tensor {
@@ -178,23 +183,22 @@ export class Downsampler implements Layer {
   }
 }
 
-/** Twice the rows and columns at half the channels, and twice the frames behind the first where `time` is set. */
+/** Twice the rows and columns, at half the channels in Wan 2.1, and twice the frames behind the first where `time` is set. */
 export class Upsampler implements Layer {
   readonly resamplesTime: boolean;
   readonly #space: Affine;
   readonly #time: Affine | undefined;
 
-  constructor(w: WeightLoader, channels: number, time: boolean) {
+  constructor(w: WeightLoader, channels: number, time: boolean, out = Math.floor(channels / 2)) {
     this.resamplesTime = time;
-    const half = Math.floor(channels / 2);
-    this.#space = convolutionWeights(w.within("resample.1"), channels, half, [3, 3]);
+    this.#space = convolutionWeights(w.within("resample.1"), channels, out, [3, 3]);
     if (time) this.#time = convolutionWeights(w.within("time_conv"), channels, 2 * channels, IN_TIME);
   }
 
   forward(x: Tensor, past: Past): Tensor {
     const frames = this.#time && !past.first ? this.#doubled(x, this.#time, past) : x;
     const { weight, bias } = this.#space;
-    return conv3d(frames, weight, { ...DOUBLE, bias }); // (B, T, 2·H, 2·W, C/2)
+    return conv3d(frames, weight, { ...DOUBLE, bias }); // (B, T, 2·H, 2·W, out)
   }
 
   /** The first half of the channels are the earlier frames of each pair. The clip's first frame is not in the past here. */

@@ -112,6 +112,7 @@ export function wanConfigFromShapes(
     doublesTime: decoder
       ? up.slice(0, -1).map((at) => tensors.has(`${at}upsamplers.0.time_conv.weight`))
       : [...halvesTime].reverse(),
+    residual: false,
     patchSize: Number.isInteger(fold) && fold > 0 ? fold : 1,
     latentsMean: latentChannels === PUBLISHED.mean.length ? PUBLISHED.mean : [],
     latentsStd: latentChannels === PUBLISHED.std.length ? PUBLISHED.std : [],

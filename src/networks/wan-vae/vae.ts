@@ -1,6 +1,6 @@
 /**
- * The video autoencoder of Wan 2.1, which Cosmos-Predict2 and 2.5 use (diffusers `AutoencoderKLWan`; docs/references.md,
- * "Wan VAE"): a clip to the mean and log variance of its latents, and latents back to a clip.
+ * The video autoencoder of Wan 2.1, which Cosmos-Predict2 and 2.5 use, and of Wan 2.2 (diffusers `AutoencoderKLWan`;
+ * docs/references.md, "Wan VAE"): a clip to the mean and log variance of its latents, and latents back to a clip.
  *
  * Axes: B batch, C channels, T frames, H and W rows and columns; Z, t, h, w the same in latents; p the patch size. Inside, everything
  * is channels last, (B, T, H, W, C).
@@ -11,6 +11,7 @@
  * 5.8 and 9.1 GB (planned at 96 × 128 and scaled by the pixels, 2026-11-22). Most of it is what the convolutions keep
  * between frames: twice a frame of 118 MB for each at full resolution.
  */
+import { UsageError } from "../../errors.ts";
 import { scope } from "../../gpu/recording.ts";
 import { concat, permute, slice } from "../../kernels/copy.ts";
 import { activation, clamp } from "../../kernels/elementwise.ts";
@@ -19,6 +20,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { WeightLoader } from "../../weights/loader.ts";
 import { buildHalves, checkClip, loadedHalf, Pointwise, type VaeParts } from "../vae.ts";
 import type { WanVaeConfig } from "./config.ts";
+import { ResidualDown, ResidualUp } from "./residual-levels.ts";
 import {
   CausalConvolution,
   ChannelNorm,
@@ -31,6 +33,7 @@ import {
   Upsampler,
 } from "./layers.ts";
 
+export { Past } from "./layers.ts";
 export { readWanVaeConfig, type WanVaeConfig } from "./config.ts";
 
 /** The latents' distribution, (B, Z, t, h, w) each; not normalised by the latents' statistics. */
@@ -71,8 +74,8 @@ function stream(
   chunks: readonly (readonly [number, number])[],
   layers: readonly NamedLayer[],
   pixelsAtOnce: number,
+  past = new Past(),
 ): Tensor {
-  const past = new Past();
   const through = (h: Tensor, run: readonly NamedLayer[]): Tensor =>
     run.reduce((y, { name, layer }) => scope(name, () => layer.forward(y, past)), h);
   const results = chunks.map(([start, end]) => {
@@ -124,6 +127,11 @@ function encoderLayers(config: WanVaeConfig, w: WeightLoader): NamedLayer[] {
   const down: Layer[] = [];
   const next = (): WeightLoader => w.within(`down_blocks.${down.length}`);
   widths.forEach((out, level) => {
+    if (config.residual) {
+      const inner = level > 0 ? widths[level - 1] : encoderStart;
+      down.push(new ResidualDown(next(), { inner, out, blocks: config.blocks, time: halvesTime.at(level) }));
+      return;
+    }
     for (let i = 0; i < config.blocks; i++) {
       const inner = i > 0 ? out : level > 0 ? widths[level - 1] : encoderStart;
       down.push(new ResidualBlock(next(), inner, out));
@@ -145,6 +153,10 @@ function decoderLayers(config: WanVaeConfig, w: WeightLoader): NamedLayer[] {
   const up = widths.flatMap((out, level) => {
     const name = `up_blocks.${level}`;
     const at = w.within(name);
+    if (config.residual) {
+      const sizes = { inner: widths[Math.max(0, level - 1)], out, blocks: config.blocks + 1 };
+      return [{ name, layer: new ResidualUp(at, { ...sizes, time: doublesTime.at(level) }) }];
+    }
     // Every step up has halved the channels.
     const inner = level > 0 ? Math.floor(widths[level - 1] / 2) : widths[0];
     const layers: Layer[] = Array.from(
@@ -209,15 +221,35 @@ export class WanVae {
    * @throws UsageError when the channels are wrong, the encoder is not loaded, or a level has too few rows or columns
    */
   encode(video: Tensor): WanPosterior {
+    const groups = Math.floor((video.dim(2) - 1) / CHUNK);
+    const chunks: [number, number][] = [[0, 1]];
+    for (let i = 0; i < groups; i++) chunks.push([1 + CHUNK * i, 1 + CHUNK * (i + 1)]);
+    return this.#encode(video, chunks, new Past());
+  }
+
+  /**
+   * The next frames of a clip, of which `past` has seen those before: first a single frame, then four at a time, or several fours. Gives the latents
+   * that `encode` of the whole clip so far would have more.
+   * @throws UsageError for another number of frames, and as `encode` does
+   */
+  encodeNext(video: Tensor, past: Past): WanPosterior {
+    const T = video.dim(2);
+    if (past.first ? T !== 1 : T === 0 || T % CHUNK !== 0)
+      throw new UsageError(
+        `${NAME}: ${T} frames ${past.first ? "begin a clip, which one begins" : `go on with a clip, which goes on by multiples of ${CHUNK}`}`,
+      );
+    const each = past.first ? 1 : CHUNK;
+    const chunks = Array.from({ length: T / each }, (_, i): [number, number] => [each * i, each * (i + 1)]);
+    return this.#encode(video, chunks, past);
+  }
+
+  #encode(video: Tensor, chunks: readonly (readonly [number, number])[], past: Past): WanPosterior {
     const { latentChannels: Z, patchSize, inChannels } = this.config;
     const { layers, quant } = loadedHalf(NAME, this.#halves.encoder, "encoder");
     checkClip(NAME, video, "video", inChannels / patchSize ** 2);
     return scope("encoder", () => {
       const pixels = foldPatches(permute(video, 0, 2, 3, 4, 1), this.#patches); // (B, T, H/p, W/p, C·p²)
-      const groups = Math.floor((pixels.dim(1) - 1) / CHUNK);
-      const chunks: [number, number][] = [[0, 1]];
-      for (let i = 0; i < groups; i++) chunks.push([1 + CHUNK * i, 1 + CHUNK * (i + 1)]);
-      const moments = quant.forward(stream(pixels, chunks, layers, this.#pixelsAtOnce)); // (B, t, h, w, 2·Z)
+      const moments = quant.forward(stream(pixels, chunks, layers, this.#pixelsAtOnce, past)); // (B, t, h, w, 2·Z)
       const part = (from: number) => permute(slice(moments, 4, from, from + Z), 0, 4, 1, 2, 3);
       return { mean: part(0), logvar: clamp(part(Z), -30, 20) };
     });

@@ -79,6 +79,8 @@ export interface ProbeSettings {
   verify?: boolean;
   /** Which of several policies of a folder. */
   policy?: string;
+  /** Folder or repository of parts that the checkpoint leaves to another; default: the one it names. */
+  frozen?: string;
   /** File with embeddings of the prompts. */
   text?: string;
   /** Whether a large text encoder may be fetched and run. */

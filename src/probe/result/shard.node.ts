@@ -47,6 +47,7 @@ type NotKept =
   | "nonFinite"
   | "verify"
   | "policy"
+  | "frozen"
   | "text"
   | "encodeText"
   | "gpuMemory"
