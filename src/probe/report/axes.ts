@@ -36,14 +36,14 @@ const knowsTruth = ({ video_axis }: ProbeResult): boolean => video_axis.mse_to_t
 export function videoChart(result: ProbeResult): Chart {
   const { probe_steps: steps, video_axis, video_axis_interval, oracle_axis, oracle_axis_interval } = result;
   const { iterate_axis: iterates } = result;
-  const noise = { color: COLOUR.nullCurve, symbol: "", dash: "dot" };
+  const noise = { color: COLOUR.nullCurve, dash: "dot" };
   const last = lastStep(result);
   const budget = result.budget_axis;
   const curve = (
     name: string,
     y: number[] | null | undefined,
     interval: ChartCurve["interval"],
-    look: { color: string; symbol: string; dash?: string },
+    look: { color: string; symbol?: string; dash?: string },
   ): ChartCurve[] => (y ? [{ name, x: steps, y, interval, ...look }] : []);
   const truth = { color: COLOUR.truth, symbol: "circle" };
   const own = { color: COLOUR.last, symbol: "square" };

@@ -1,5 +1,6 @@
 /** What the report says against the numbers it is made of. */
 import { describe, expect, it } from "vitest";
+import { videoChart } from "../../../src/probe/report/axes.ts";
 import { findings } from "../../../src/probe/report/findings.ts";
 import type { ProbeResult } from "../../../src/probe/result/result.ts";
 import { short } from "../../../src/probe/result/words.ts";
@@ -161,6 +162,11 @@ describe("findings", () => {
     expect(said).not.toMatch(/video/i);
     expect(said).toMatch(/Denoising axis:[^]*Sufficient denoising step/);
     expect(said).toMatch(/noise seed/);
+    const chart = videoChart(result);
+    expect([chart.title, chart.x.title].join(" ")).toMatch(/^Denoising axis: .* denoising step k of 50/);
+    // A null is a line without marks, in its legend too.
+    for (const { name, symbol } of chart.curves)
+      expect(symbol === undefined, name).toBe(name.startsWith("null of the iterate"));
   });
 
   it("name a rule that beats one step for all, and only then", () => {
