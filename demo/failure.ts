@@ -14,7 +14,7 @@ const KINDS: Record<string, readonly [title: string, remedy: string]> = {
   GpuValidationError: ["The GPU refused a command", "Another browser may accept it."],
   FormatError: ["A file cannot be used", "Choose another model, or go back to the toy."],
   WeightsError: ["The weights do not fit the model", "Choose another model, or go back to the toy."],
-  HubError: ["The Hub did not give the model", "Choose another model, or go back to the toy."],
+  HubError: ["The Hub did not give what was asked for", "Choose another model, or go back to the toy."],
   UsageError: ["That cannot be run", "Change it and press Run again."],
   Saturated: ["Some weights do not fit float16", "Keep them as float32 or bfloat16."],
   NonFiniteError: ["The numbers left the range of floating point", "Try float32 weights, or another device."],

@@ -9,7 +9,7 @@ import { hideFailure, showFailure } from "./failure.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
-import type { Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
+import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
@@ -48,21 +48,35 @@ worker.onerror = ({ message }) => showFailure("Error", message || "the page’s 
 
 settings.restore(linked);
 const hubName = linked.get("model");
-open(hubName ? { kind: "hub", name: hubName } : TOY);
-offerModels(open);
+const data = offerModels({
+  open: (wanted) => {
+    data.clear();
+    open(wanted);
+  },
+  useData,
+  refuse: ({ message }) => showFailure("UsageError", message),
+});
+open(hubName ? { kind: "hub", name: hubName } : TOY, data.restore(linked));
 byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
 });
 
-function open(wanted: ModelPlace): void {
+function open(wanted: ModelPlace, recordings?: DataPlace): void {
   hideFailure();
   asked = wanted;
   const dtype = settingsOrDefault().dtype;
   say("Opening…", undefined);
   // What is set belongs to the model that was open.
   runButton.disabled = moreButton.disabled = true;
-  ask({ type: "open", place: wanted, dtype });
+  ask({ type: "open", place: wanted, data: recordings, dtype });
+}
+
+/** Other episodes for the model that is open. */
+function useData(wanted: DataPlace | undefined): void {
+  hideFailure();
+  runButton.disabled = moreButton.disabled = true;
+  ask({ type: "data", place: wanted });
 }
 
 function hear(event: Event): void {
@@ -100,10 +114,12 @@ function hear(event: Event): void {
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
-  const kept = during === "open" && asked !== undefined && model !== undefined;
+  const kept = (during === "data" || asked !== undefined) && during !== "run" && model !== undefined;
   asked = undefined;
   runButton.disabled = !model;
-  showFailure(kind, message, kept ? "The model that was open stays open." : undefined);
+  const stays =
+    during === "data" ? "The episodes that were open stay open." : "The model that was open stays open.";
+  showFailure(kind, message, kept ? stays : undefined);
   say(kept ? "Ready." : model ? "Stopped." : "Nothing is open.", 0);
 }
 
@@ -115,6 +131,7 @@ function showModel(opened: ModelView): void {
     opened.trainedOn === "toy"
       ? "A toy, trained on coloured blocks: nothing here says anything about robots."
       : opened.statement;
+  byId("recorded").textContent = opened.recorded ? `In use: ${opened.recorded}.` : "";
   scene.open(opened);
   episodes.open(opened);
   (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
@@ -243,6 +260,8 @@ function link(): string {
   if (scene.episode !== 0) parameters.set("episode", String(scene.episode));
   if (words !== undefined) parameters.set("prompt", words);
   if (place.kind === "hub") parameters.set("model", place.name);
+  if (model?.recorded !== undefined)
+    for (const [name, value] of Object.entries(data.parameters())) parameters.set(name, value);
   return address(parameters);
 }
 

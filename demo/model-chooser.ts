@@ -1,15 +1,36 @@
-/** The ways to another model: the toy again, a folder chosen or dropped, a name on the Hub. */
+/** The ways to another model and to other data: the toy again, a folder chosen or dropped, a name on the Hub. */
+import { probeCommand } from "../src/commands/probe/settings.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 import { byId } from "./dom.ts";
 import { acceptDrops, chosenFiles } from "./drop.ts";
 import { PAGE } from "./link.ts";
-import type { ModelPlace } from "./protocol.ts";
+import type { DataChoices, DataPlace, ModelPlace } from "./protocol.ts";
 
 /** The model that ships beside the page. */
 export const TOY: ModelPlace = { kind: "toy", page: PAGE };
 
-export function offerModels(open: (place: ModelPlace) => void): void {
-  const openFiles = (files: DroppedFile[]): void => open({ kind: "dropped", files });
+/** What every LeRobot data set has and no model. */
+const DATA_SET = /(^|\/)meta\/info\.json$/;
+
+/** Fields that choose of a data set, named as the command line's options are; a link has them too. */
+const CHOICES = ["camera", "state", "action", "task", "fps", "every", "ends", "resample"] as const;
+
+interface Wishes {
+  readonly open: (place: ModelPlace) => void;
+  /** undefined: the model's own episodes */
+  readonly useData: (place: DataPlace | undefined) => void;
+  /** what was typed cannot be read */
+  readonly refuse: (error: Error) => void;
+}
+
+/** @returns what a link that was opened names of data, and what a link to what is set has of it */
+export function offerModels({ open, useData, refuse }: Wishes): DataForm {
+  const data = new DataForm(useData, refuse);
+  const openFiles = (files: DroppedFile[]): void => {
+    const isData = files.some(({ path }) => DATA_SET.test(path)) && !files.some(isModel);
+    if (isData) data.take({ kind: "dropped", files });
+    else open({ kind: "dropped", files });
+  };
   byId("toy").addEventListener("click", () => open(TOY));
   byId("hub").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -24,4 +45,104 @@ export function offerModels(open: (place: ModelPlace) => void): void {
     if (files.length > 0) openFiles(files);
   });
   acceptDrops(byId("drop"), openFiles);
+  return data;
+}
+
+const isModel = ({ path }: DroppedFile): boolean => /(^|\/)model\.json$/.test(path);
+
+type Source = { readonly kind: "dropped"; readonly files: readonly DroppedFile[] } | undefined;
+
+/** A recorded data set and what is chosen of it. */
+export class DataForm {
+  readonly #form = byId<HTMLFormElement>("data");
+  readonly #use: Wishes["useData"];
+  readonly #refuse: Wishes["refuse"];
+  /** a folder that was dropped: other choices may be made of it */
+  #dropped: Source;
+
+  constructor(use: Wishes["useData"], refuse: Wishes["refuse"]) {
+    this.#use = use;
+    this.#refuse = refuse;
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const name = this.#field("data-name").value.trim();
+      if (name !== "") this.#dropped = undefined;
+      else if (!this.#dropped) return;
+      this.#send();
+    });
+    byId("own-data").addEventListener("click", () => {
+      this.clear();
+      use(undefined);
+    });
+  }
+
+  /** Takes a dropped folder, with what is chosen in the fields. */
+  take(dropped: NonNullable<Source>): void {
+    this.#dropped = dropped;
+    this.#field("data-name").value = "";
+    this.#send();
+  }
+
+  /** Nothing but the model's own episodes. */
+  clear(): void {
+    this.#dropped = undefined;
+    this.#form.reset();
+  }
+
+  /** Fills the fields from a link. @returns the set that it names */
+  restore(link: URLSearchParams): DataPlace | undefined {
+    if (!link.get("data")) return undefined;
+    for (const name of CHOICES) {
+      const field = this.#field(name);
+      if (field instanceof HTMLInputElement && field.type === "checkbox") field.checked = link.has(name);
+      else field.value = link.get(name) ?? field.value;
+    }
+    this.#field("data-name").value = link.get("data")!;
+    try {
+      return this.#place();
+    } catch (error) {
+      this.#refuse(error as Error);
+      return undefined;
+    }
+  }
+
+  /** The set of the Hub, and what is chosen of it, as parameters of a link; a dropped one cannot be in it. */
+  parameters(): Record<string, string> {
+    const name = this.#field("data-name").value.trim();
+    return name === "" ? {} : { data: name, ...this.#typed() };
+  }
+
+  #send(): void {
+    try {
+      this.#use(this.#place());
+    } catch (error) {
+      this.#refuse(error as Error);
+    }
+  }
+
+  /** @throws UsageError for a choice that cannot be read */
+  #place(): DataPlace {
+    const name = this.#field("data-name").value.trim();
+    // The command line's own rules read what is typed.
+    const { recording = {} } = probeCommand({ ...this.#typed(), data: name || "dropped" }, "toy").settings;
+    const said = Object.entries(recording).filter(([, value]) => value !== undefined);
+    const choices = Object.fromEntries(said) as DataChoices;
+    return { ...(this.#dropped ?? { kind: "hub", name }), choices };
+  }
+
+  #typed(): Record<string, string> {
+    const values = CHOICES.map((name): [string, string] => {
+      const field = this.#field(name);
+      if (field instanceof HTMLInputElement && field.type === "checkbox")
+        return [name, field.checked ? "true" : ""];
+      return [name, field.value.trim()];
+    });
+    return Object.fromEntries(
+      values.filter(([name, value]) => value !== "" && (name !== "ends" || value !== "drop")),
+    );
+  }
+
+  #field(name: string): HTMLInputElement | HTMLSelectElement {
+    return this.#form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement;
+  }
 }

@@ -4,6 +4,7 @@
  * Axis letters as in src/probe/experiment/measurement.ts: V video seeds, S action seeds, K probe steps, M action steps, T positions in
  * a chunk, D action dimensions.
  */
+import type { Choices } from "../src/data/lerobot/recordings.ts";
 import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import type { TrainedOn } from "../src/probe/subject.ts";
 import type { WeightDtype } from "../src/tensor/matrix.ts";
@@ -18,6 +19,19 @@ export type ModelPlace =
   | { readonly kind: "dropped"; readonly files: readonly DroppedFile[] }
   /** owner/name[@revision][:folder] */
   | { readonly kind: "hub"; readonly name: string };
+
+/** A recorded data set in the LeRobot format, and what was chosen of it; in place of a model's own episodes. */
+export type DataPlace = (
+  | { readonly kind: "dropped"; readonly files: readonly DroppedFile[] }
+  /** owner/name[@revision] of a public set */
+  | { readonly kind: "hub"; readonly name: string }
+) & { readonly choices: DataChoices };
+
+/** As the command line's options of the same names; what is not said is the set's or the model's own. */
+export type DataChoices = Pick<
+  Choices,
+  "cameras" | "state" | "action" | "task" | "fps" | "resample" | "ends" | "every"
+>;
 
 /** Settings with everything filled in that the page itself shows. */
 export interface RunSettings extends ProbeSettings {
@@ -37,7 +51,14 @@ export interface RunRequest {
 }
 
 export type Request =
-  | { readonly type: "open"; readonly place: ModelPlace; readonly dtype: WeightDtype }
+  | {
+      readonly type: "open";
+      readonly place: ModelPlace;
+      readonly data?: DataPlace;
+      readonly dtype: WeightDtype;
+    }
+  /** other episodes for the model that is open; without a place its own */
+  | { readonly type: "data"; readonly place?: DataPlace }
   | { readonly type: "run"; readonly run: RunRequest }
   | { readonly type: "cancel" };
 
@@ -71,6 +92,8 @@ export interface ModelView {
   readonly chunkLength: number;
   /** (T, D) */
   readonly datasetMean?: Float32Array;
+  /** the recorded set that takes the place of the model's own episodes, in a sentence */
+  readonly recorded?: string;
   readonly episodes: readonly EpisodeView[];
 }
 
@@ -123,7 +146,7 @@ export type Event =
   /** `kind` is the name of the error class, see src/errors.ts */
   | {
       readonly type: "failed";
-      readonly during: "open" | "run";
+      readonly during: Request["type"];
       readonly kind: string;
       readonly message: string;
     };

@@ -6,11 +6,10 @@ import { runRecord } from "../src/probe/result/run-record.ts";
 import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { type Episodes, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
-import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { openPlace } from "./place.ts";
 import { Preview } from "./preview.ts";
-import type { Event, ModelPlace, Request, RunRequest } from "./protocol.ts";
+import type { DataPlace, Event, Request, RunRequest } from "./protocol.ts";
 import { deviceView, Session } from "./session.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
@@ -42,14 +41,15 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
     return;
   }
   const request = ++requests;
-  // Another model makes what is under way superfluous; a run waits for the model that is being opened.
-  if (data.type === "open") abort?.abort();
+  // Another model or other data make what is under way superfluous; a run waits for what is being opened.
+  if (data.type !== "run") abort?.abort();
   turn = turn.then(async () => {
     // A run may be cancelled while it still waits for the model to open.
     if (data.type === "run" && request <= cancelled) return tell({ type: "cancelled" });
     const controller = (abort = new AbortController());
     try {
-      if (data.type === "open") await open(data.place, data.dtype, controller.signal);
+      if (data.type === "open") await open(data, controller.signal);
+      else if (data.type === "data") await useData(data.place);
       else await run(data.run, controller);
     } catch (error) {
       report(data.type, error, controller.signal);
@@ -57,24 +57,39 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
   });
 };
 
-async function open(place: ModelPlace, dtype: WeightDtype, signal: AbortSignal): Promise<void> {
+type Open = Extract<Request, { type: "open" }>;
+
+async function open({ place, data, dtype }: Open, signal: AbortSignal): Promise<void> {
   const onDownload = (phase: string, done: number, total: number): void =>
     tell({ type: "progress", phase, done, total, unit: "bytes" });
-  const opened = await Session.open(await openPlace(place, onDownload));
+  const opened = await Session.open(await openPlace(place, onDownload), data);
   // Only a model that could be opened takes the place of the one before.
   await session?.close();
   session = opened;
-  const pictures = opened.view.episodes.map(({ context }) => context.buffer);
-  tell({ type: "opened", model: opened.view }, pictures);
+  showSession(opened);
   const gpu = await opened.gpu(watch);
   await opened.model(gpu, dtype, loading(signal));
   tell({ type: "ready" });
 }
 
+/** Other episodes for the model that is open. */
+async function useData(place: DataPlace | undefined): Promise<void> {
+  if (!session) return;
+  tell({ type: "progress", phase: "reading the data set", done: 0, total: 0, unit: "" });
+  await session.useData(place);
+  showSession(session);
+  tell({ type: "ready" });
+}
+
+function showSession({ view }: Session): void {
+  const pictures = view.episodes.map(({ context }) => context.buffer);
+  tell({ type: "opened", model: view }, pictures);
+}
+
 async function run({ settings, prompt, link }: RunRequest, controller: AbortController): Promise<void> {
   if (!session) return;
   const { signal } = controller;
-  const { data, view } = session;
+  const { episodes: data, view } = session;
   const started = performance.now();
   const gpu = await session.gpu(watch);
   const model = await session.model(gpu, settings.dtype, loading(signal));
@@ -97,8 +112,11 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
       const cost = times.cost(decoding ? "actionStep" : "videoStep");
       decoding = seen.state.step === settings.videoSteps;
       times.pause();
+      // What is computed only to be shown is none of the method's operations.
+      const counted = gpu.counters.flops;
       preview ??= await Preview.create(model, subject, seen, settings.actionSeeds);
       const shown = await preview.show(seen, actionSteps, signal);
+      gpu.counters.flops = counted;
       tell({ type: "state", state: shown }, [shown.frames.buffer]);
       tell({ type: "cost", cost });
       times.resume();
@@ -142,7 +160,7 @@ function watch(gpu: Gpu): void {
   });
 }
 
-function report(during: "open" | "run", error: unknown, signal: AbortSignal): void {
+function report(during: Request["type"], error: unknown, signal: AbortSignal): void {
   if (signal.aborted) {
     if (during === "run") tell({ type: "cancelled" });
     return;
@@ -161,6 +179,6 @@ function kindOf(error: unknown): string {
   return known?.[0] ?? "Error";
 }
 
-function fail(during: "open" | "run", kind: string, message: string): void {
+function fail(during: Request["type"], kind: string, message: string): void {
   tell({ type: "failed", during, kind, message });
 }

@@ -10,15 +10,19 @@ import type { ProbeResult } from "../../src/probe/result/result.ts";
 import { probeResult } from "../../src/probe/result/result.ts";
 import type { RunRecord } from "../../src/probe/result/run-record.ts";
 import { runProbeHere } from "../../src/commands/probe/run.node.ts";
+import { madeFiles } from "../data/made-set.ts";
 import { MockHub } from "../weights/mock-hub.ts";
 import { startChromium } from "../support/chromium.ts";
 import { type Task, tasksDuring } from "./main-thread.ts";
-import { buildDemo, compressedSizes, serve, type Site } from "./site.ts";
+import { buildDemo, compressedSizes, firstFiles, serve, type Site } from "./site.ts";
 
 const BUILT = "results/demo/built";
 const PICTURES = "results/demo";
 /** Few steps: SwiftShader computes on the processor that the tests run on. */
 const SETTINGS = "#video-steps=3&action-steps=3&video-seeds=1";
+
+/** What is folded away at first. */
+const FOLDED = ["settings", "device", "another", "other-data", "about"];
 
 let site: Site;
 let browser: Browser | undefined;
@@ -105,10 +109,11 @@ const inBrowser = (name: string, body: () => Promise<void>): void => {
 test("the page is small", () => {
   const sizes = compressedSizes(BUILT);
   const total = (files: [string, number][]): number => files.reduce((sum, [, size]) => sum + size, 0);
-  const first = [...sizes].filter(([file]) => !/plotly/.test(file));
-  console.log(
-    `the page: ${total(first)} bytes compressed at first, ${total([...sizes])} with the plot library`,
-  );
+  const needed = firstFiles(BUILT);
+  const first = [...sizes].filter(([file]) => needed.has(file));
+  // The library of plots, and what reads recorded data sets, come when they are needed.
+  console.log(`the page: ${total(first)} bytes compressed at first, ${total([...sizes])} with all on demand`);
+  expect(first.length).toBeGreaterThanOrEqual(4);
   expect(total(first)).toBeLessThan(300_000);
   expect(total([...sizes])).toBeLessThan(2_000_000);
 });
@@ -118,6 +123,57 @@ async function openLink(hash: string): Promise<void> {
   await page.goto("about:blank");
   await page.goto(site.url + hash);
   await status(/^Ready/);
+}
+
+/** The page asks the Hub itself; the browser is told that the mock is it. */
+async function toMockHub(hub: MockHub): Promise<void> {
+  await page.context().route("https://huggingface.co/**", async (route) => {
+    const request = route.request();
+    if (request.method() === "OPTIONS")
+      return route.fulfill({
+        status: 204,
+        headers: { "access-control-allow-origin": "*", "access-control-allow-headers": "range" },
+      });
+    const { pathname, search } = new URL(request.url());
+    const { range } = request.headers();
+    const response = await fetch(hub.endpoint + pathname + search, { headers: range ? { range } : {} });
+    const kept = ["link", "content-range", "etag"].flatMap((name) => {
+      const value = response.headers.get(name);
+      return value === null ? [] : [[name, value]];
+    });
+    await route.fulfill({
+      status: response.status,
+      body: Buffer.from(await response.arrayBuffer()),
+      headers: {
+        "access-control-allow-origin": "*",
+        "access-control-expose-headers": "content-range, etag, link",
+        ...(Object.fromEntries(kept) as Record<string, string>),
+      },
+    });
+  });
+}
+
+/** A set of two recordings of the toy's sizes: two cameras, H.264. */
+function recordedPushes(): Map<string, Uint8Array> {
+  const cameras = ["front", "wrist"];
+  const video = (camera: string, e: number): [string, Uint8Array] => [
+    `videos/observation.images.${camera}/chunk-000/file-00${e}.mp4`,
+    readFileSync(`test/lerobot/v21-h264/videos/chunk-000/observation.images.${camera}/episode_00000${e}.mp4`),
+  ];
+  return madeFiles({
+    ...{ name: "pushes", format: 3, fps: 20 },
+    episodes: [40, 33].map((length, index) => ({ index, length, task: () => index })),
+    tasks: ["push the red block left", "push a block somewhere"],
+    vectors: {
+      "observation.state": { size: 3, at: (e, f) => [f / 50 - 0.4, 0.3 - e / 5, -1] },
+      action: { size: 3, at: (e, f) => [f / 60, -f / 80 + e / 9, f > 20 ? 1 : -1] },
+    },
+    videos: cameras.map((camera) => ({
+      key: `observation.images.${camera}`,
+      place: (file) => ({ chunk: 0, file, from: 0 }),
+    })),
+    files: new Map(cameras.flatMap((camera) => [0, 1].map((e) => video(camera, e)))),
+  });
 }
 
 /** What the page gives as probe.json. */
@@ -169,7 +225,9 @@ describe("from a path of a static host", () => {
     expect(await page.locator("#episodes input").count()).toBe(8);
     expect(await page.textContent("#statement")).toContain("says anything about robots");
     expect(page.url()).toContain("video-seeds=1");
-    expect(requested.filter((url) => url.includes("plotly"))).toEqual([]);
+    const needed = firstFiles(BUILT);
+    const scripts = requested.filter((url) => url.endsWith(".js")).map((url) => url.slice(site.url.length));
+    expect(scripts.filter((file) => !needed.has(file))).toEqual([]);
     expect(await page.evaluate(() => (window as unknown as Seen).seen.shift)).toBeLessThan(0.02);
     await page.screenshot({ path: `${PICTURES}/opened.png` });
   });
@@ -230,7 +288,7 @@ describe("from a path of a static host", () => {
         ["narrow", 390, 844],
       ] as const) {
         await page.setViewportSize({ width, height });
-        for (const id of ["settings", "device", "another", "about"])
+        for (const id of FOLDED)
           await page.evaluate((at) => document.getElementById(at)!.setAttribute("open", ""), id);
         const violations = await page.evaluate(async () => {
           const { axe } = window as unknown as { axe: { run(options: unknown): Promise<AxeResult> } };
@@ -242,7 +300,7 @@ describe("from a path of a static host", () => {
           );
         });
         expect(violations, `${colorScheme}, ${name}`).toEqual([]);
-        for (const id of ["settings", "device", "another", "about"])
+        for (const id of FOLDED)
           await page.evaluate((at) => document.getElementById(at)!.removeAttribute("open"), id);
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         expect(overflow, `${name} scrolls sideways`).toBeLessThanOrEqual(0);
@@ -349,6 +407,65 @@ describe("from a path of a static host", () => {
     await status(/^Cancelled/);
   });
 
+  inBrowser("takes a recorded data set, dropped or from the Hub, as data for the model", async () => {
+    const folder = `${BUILT}-pushes/pushes`;
+    const hub = await MockHub.start();
+    const files = recordedPushes();
+    for (const [path, bytes] of files) {
+      mkdirSync(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
+      writeFileSync(`${folder}/${path}`, bytes);
+    }
+    hub.add(
+      "datasets/owner/pushes",
+      new Map([...files].map(([path, bytes]) => [path, { bytes, lfs: !path.endsWith(".json") }])),
+    );
+    try {
+      await openLink(SETTINGS);
+      await page.setInputFiles("#choose", folder);
+      const failure = page.locator("#failure");
+      await failure.waitFor({ state: "visible" });
+      // The model sees one camera, and what is on the table has as many values as it takes.
+      expect(await failure.textContent()).toMatch(
+        /2? ?camera.*observation\.images\.front \(48×64\).*Choose with “camera”.*stay open/s,
+      );
+      expect(await page.locator("#episodes input").count()).toBe(8);
+      await page.evaluate(() => document.getElementById("other-data")!.setAttribute("open", ""));
+      await page.fill('[name="camera"]', "observation.images.front");
+      await page.click("#data [type=submit]");
+      await page.waitForFunction(() => document.querySelectorAll("#episodes input").length === 2);
+      await status(/^Ready/);
+      expect(await page.textContent("#recorded")).toMatch(/pushes: 2 windows of 2 episodes at 20 frames/);
+      expect(await page.inputValue("#prompt")).toBe("push the red block left");
+      await page.click("#run");
+      await status(/^Done/);
+      const dropped = await savedResult();
+      expect(dropped.video_axis.mse_to_truth).not.toBeNull();
+      const recording = { cameras: ["observation.images.front"] };
+      const places = { modelDir: "weights/toy", dataDir: folder, recording, adapter: "software" };
+      const there = probeResult(await runProbeHere({ ...settingsOf(dropped), ...places }, {}));
+      expect(differences(numbers(dropped), numbers(there))).toEqual([]);
+      await page.screenshot({ path: `${PICTURES}/recorded.png` });
+
+      await toMockHub(hub);
+      await openLink(`${SETTINGS}&data=owner%2Fpushes&camera=observation.images.front`);
+      expect(await page.locator("#episodes input").count()).toBe(2);
+      expect(page.url()).toContain("data=owner%2Fpushes");
+      await page.click("#run");
+      await status(/^Done/);
+      const named = await savedResult();
+      expect(named.video_axis).toEqual(dropped.video_axis);
+      await page.evaluate(() => document.getElementById("other-data")!.setAttribute("open", ""));
+      await page.click("#own-data");
+      await page.waitForFunction(() => document.querySelectorAll("#episodes input").length === 8);
+      await status(/^Ready/);
+      expect(page.url()).not.toContain("data=");
+    } finally {
+      await page.context().unroute("https://huggingface.co/**");
+      await hub.stop();
+      rmSync(`${BUILT}-pushes`, { recursive: true, force: true });
+    }
+  });
+
   inBrowser("opens the folder of a model, and one on the Hub", async () => {
     await page.setInputFiles("#choose", "weights/toy");
     await status(/^(Opening|Loading)/);
@@ -359,24 +476,15 @@ describe("from a path of a static host", () => {
     expect(await page.textContent("#video-step-value")).toBe("–");
     const hub = await MockHub.start();
     hub.addFolder("owner/toy", "weights/toy");
-    // The page asks the Hub itself; the browser is told that the mock is it.
-    await page.context().route("https://huggingface.co/**", async (route) => {
-      const { pathname, search } = new URL(route.request().url());
-      const response = await fetch(hub.endpoint + pathname + search);
-      const body = Buffer.from(await response.arrayBuffer());
-      const link = response.headers.get("link");
-      await route.fulfill({
-        status: response.status,
-        body,
-        headers: { "access-control-allow-origin": "*", ...(link ? { link } : {}) },
-      });
-    });
+    await toMockHub(hub);
     try {
       await page.evaluate(() => document.getElementById("another")!.setAttribute("open", ""));
       await page.fill("#hub-name", "owner/nothing");
       await page.keyboard.press("Enter");
       await page.locator("#failure").waitFor({ state: "visible" });
-      expect(await page.textContent("#failure")).toMatch(/The Hub did not give the model.*owner\/nothing/s);
+      expect(await page.textContent("#failure")).toMatch(
+        /The Hub did not give what was asked for.*owner\/nothing/s,
+      );
       await page.fill("#hub-name", "owner/toy");
       await page.keyboard.press("Enter");
       await status(/^Downloading from the Hub|^Loading/);

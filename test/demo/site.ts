@@ -54,3 +54,20 @@ export function compressedSizes(folder: string): Map<string, number> {
   const own = files.filter((file) => !file.startsWith("toy") && statSync(path.join(folder, file)).isFile());
   return new Map(own.map((file) => [file, gzipSync(readFileSync(path.join(folder, file))).length]));
 }
+
+/** Files that a visit begins with: the page, its style, and what its script and its worker import other than on demand. */
+export function firstFiles(folder: string): Set<string> {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  const starts = files.filter((file) => /^index\.html$|\.css$|^assets\/(index|worker)-[^/]*\.js$/.test(file));
+  const first = new Set<string>();
+  const add = (file: string): void => {
+    if (first.has(file)) return;
+    first.add(file);
+    if (!file.endsWith(".js")) return;
+    const code = readFileSync(path.join(folder, file), "utf8");
+    for (const [, name] of code.matchAll(/(?:from|import)\s*["']\.\/([^"']+\.js)["']/g))
+      add(path.posix.join(path.posix.dirname(file), name));
+  };
+  for (const file of starts) add(file);
+  return first;
+}
