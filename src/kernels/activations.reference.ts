@@ -33,6 +33,8 @@ export function activate(x: number, name: Activation): number {
       return x * sigmoid(x);
     case "gelu":
       return gelu(x);
+    case "geluTanh":
+      return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
     case "tanh":
       return Math.tanh(x);
     case "mish":

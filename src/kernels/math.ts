@@ -71,3 +71,11 @@ fn erf(x: f32) -> f32 {
 export const GELU = /* wgsl */ `${ERF}
 fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + erf(x * 0.707106781)); }
 `;
+
+/**
+ * The GELU by a tanh: ½x·(1 + tanh(k·(x + 0.044715·x³))) with k = √(2/π), which is x·σ(2k·(x + 0.044715·x³)): no difference that cancels.
+ * NaN passes through the factor x.
+ */
+export const GELU_TANH = /* wgsl */ `${SIGMOID}
+fn geluTanh(x: f32) -> f32 { return x * sigmoid(x * (1.59576912 + 0.0713548163 * x * x)); }
+`;

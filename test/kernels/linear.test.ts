@@ -61,7 +61,7 @@ describe.each(["quads", "tile", "shared64", "shared128", "split", "naive", ...ma
       weight.release(gpu);
     });
 
-    it.each(["relu", "silu", "gelu", "tanh", "mish"] satisfies Activation[])(
+    it.each(["relu", "silu", "gelu", "geluTanh", "tanh", "mish"] satisfies Activation[])(
       "%s, then a residual",
       async (activation) => {
         const gpu = await testGpu(options);

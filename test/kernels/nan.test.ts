@@ -20,7 +20,7 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { compute, testGpu, upload } from "../support/gpu.ts";
 import { uniform } from "../support/numbers.ts";
 
-const ACTIVATIONS: readonly Activation[] = ["identity", "relu", "silu", "gelu", "tanh", "mish"];
+const ACTIVATIONS: readonly Activation[] = ["identity", "relu", "silu", "gelu", "geluTanh", "tanh", "mish"];
 // As PyTorch, and processors, write it: with and without its sign bit.
 const BOTH_NANS = new Float32Array(Uint32Array.of(0x7fc00000, 0xffc00000).buffer);
 
