@@ -4,6 +4,7 @@ import { kinds as cosmos } from "./cosmos.ts";
 import { kinds as diffusionPolicy } from "./diffusion-policy.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
 import { kinds as lucidrainsVideo } from "./lucidrains-video.ts";
+import { kinds as meanflow } from "./meanflow.ts";
 import { kinds as official } from "./official.ts";
 import { kinds as officialSamples } from "./official-samples.ts";
 import { kinds as rollout } from "./rollout.ts";
@@ -20,4 +21,5 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...officialSamples,
   ...rollout,
   ...diffusionPolicy,
+  ...meanflow,
 };
