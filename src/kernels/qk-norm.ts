@@ -2,7 +2,7 @@
  * y[b, n, h, :] = rotate(RMSNorm(x[b, n, h, :]; gain, ε), angle[n])
  *
  * The normalisation of queries and keys per head, and the rotary embedding behind it. Rotation pairs channel c with
- * c + d/2 (half-split): y_c = x_c cos − x_{c+d/2} sin, y_{c+d/2} = x_{c+d/2} cos + x_c sin.
+ * c + d/2 (half-split): y_c = x_c cos − x_{c+d/2} sin, y_{c+d/2} = x_{c+d/2} cos + x_c sin; or, where asked, 2c with 2c + 1.
  *
  * Layout: x (B, N, H·d), cos and sin (N, d/2). One invocation a head of a token: two passes over d channels.
  */
@@ -15,6 +15,7 @@ import { invocations } from "./variants.ts";
 const normalizeHeads = kernel({
   name: "qkNorm",
   params: { count: "u32", dim: "u32", heads: "u32", tokens: "u32", first: "u32", epsilon: "f32" },
+  constants: { ADJACENT: "bool" },
   read: { x: "f32", gain: "f32", "cosine?": "f32", "sine?": "f32" },
   write: { y: "f32" },
   over: "count",
@@ -36,12 +37,14 @@ const normalizeHeads = kernel({
   let half = p.dim / 2u;
   let angle = (p.first + index / p.heads) % p.tokens * half;
   for (var c = 0u; c < half; c++) {
-    let a = x[at + c] * factor * gain[c];
-    let b = x[at + half + c] * factor * gain[half + c];
+    let i = select(c, 2u * c, ADJACENT);
+    let j = select(half + c, 2u * c + 1u, ADJACENT);
+    let a = x[at + i] * factor * gain[i];
+    let b = x[at + j] * factor * gain[j];
     let cos_ = cosine[angle + c];
     let sin_ = sine[angle + c];
-    y[at + c] = a * cos_ - b * sin_;
-    y[at + half + c] = b * cos_ + a * sin_;
+    y[at + i] = a * cos_ - b * sin_;
+    y[at + j] = b * cos_ + a * sin_;
   }`,
 });
 
@@ -49,6 +52,8 @@ const normalizeHeads = kernel({
 export interface Rotary {
   readonly cos: Tensor;
   readonly sin: Tensor;
+  /** which channels an angle turns: c and c + d/2 (default), or the neighbours 2c and 2c + 1 */
+  readonly pairs?: "halves" | "neighbours";
 }
 
 /**
@@ -68,6 +73,7 @@ export function qkNorm(x: Tensor, heads: number, gain: Tensor, epsilon: number, 
   const y = result(x.shape, "qkNorm");
   inRows(batch * tokens, { tensors: [x, y] }, (part, { from, to }) => {
     normalizeHeads({
+      constants: { ADJACENT: rotary?.pairs === "neighbours" },
       params: { count: (to - from) * heads, dim, heads, tokens, first: from, epsilon },
       read: { x: part(x), gain, cosine: rotary?.cos, sine: rotary?.sin },
       write: { y: part(y) },

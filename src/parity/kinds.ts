@@ -6,6 +6,7 @@ import { kinds as lingbotSamples } from "./lingbot-samples.ts";
 import { kinds as diffusionPolicy } from "./diffusion-policy.ts";
 import { kinds as lucidrainsAction } from "./lucidrains-action.ts";
 import { kinds as lucidrainsVideo } from "./lucidrains-video.ts";
+import { kinds as meanflow } from "./meanflow.ts";
 import { kinds as official } from "./official.ts";
 import { kinds as officialSamples } from "./official-samples.ts";
 import { kinds as rollout } from "./rollout.ts";
@@ -26,4 +27,5 @@ export const kinds: Readonly<Record<string, CaseRunner>> = {
   ...lingbot,
   ...lingbotSamples,
   ...diffusionPolicy,
+  ...meanflow,
 };

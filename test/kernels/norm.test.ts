@@ -103,6 +103,21 @@ describe("qkNorm", () => {
     expect(relativeError(plain, normed)).toBeLessThan(5e-7);
     const rotated = await compute(gpu, () => qkNorm(t[0], heads, t[1], 1e-5, { cos: t[2], sin: t[3] }));
     expect(relativeError(rotated, rotateReference(normed, heads, dim, tokens, angles))).toBeLessThan(5e-7);
+    // Neighbours are halves of the channels in another order.
+    const apart = (c: number): number => (c % 2) * (dim / 2) + (c >> 1);
+    const at = (i: number): number => i - (i % dim) + apart(i % dim);
+    const halves = new Float64Array(normed.length);
+    normed.forEach((v, i) => (halves[at(i)] = v));
+    const turned = rotateReference(halves, heads, dim, tokens, angles);
+    const neighbours = await compute(gpu, () =>
+      qkNorm(t[0], heads, t[1], 1e-5, { cos: t[2], sin: t[3], pairs: "neighbours" }),
+    );
+    expect(
+      relativeError(
+        neighbours,
+        Float64Array.from(normed, (_, i) => turned[at(i)]),
+      ),
+    ).toBeLessThan(5e-7);
     release(gpu, ...t);
   });
 });

@@ -7,6 +7,7 @@ import { readCosmosOriginalConfig } from "../../src/networks/cosmos/original-con
 import { readCosmosVaeConfig } from "../../src/networks/cosmos-vae/config.ts";
 import { readActionConfig } from "../../src/networks/lucidrains-action/config.ts";
 import { readDiffusionPolicyConfig } from "../../src/networks/diffusion-policy/config.ts";
+import { readMeanFlowConfig } from "../../src/networks/meanflow/config.ts";
 import { readT5Config } from "../../src/networks/t5/encoder.ts";
 import { readLingbotConfig } from "../../src/networks/lingbot/config.ts";
 import { readTextEncoderConfig, readUmt5OriginalConfig } from "../../src/networks/t5/umt5.ts";
@@ -54,6 +55,13 @@ const READERS: Readonly<Record<string, [Record<string, unknown>, (config: unknow
     (c) => readActionConfig({ ...golden("golden/action-state-tokens"), state_autoencoder: c }),
   ],
   "Diffusion Policy": [json("test/pusht-mini/published/config.json"), (c) => readDiffusionPolicyConfig(c)],
+  "MeanFlow, SongUNet": [golden("golden-meanflow/song-unet"), (c) => readMeanFlowConfig(c)],
+  "MeanFlow, SiT": [golden("golden-meanflow/sit"), (c) => readMeanFlowConfig(c)],
+  "MeanFlow, improved": [golden("golden-meanflow/imf"), (c) => readMeanFlowConfig(c)],
+  "MeanFlow, U-Net": [golden("golden-meanflow/zoo-unet"), (c) => readMeanFlowConfig(c)],
+  "MeanFlow, DiT": [golden("golden-meanflow/zoo-dit"), (c) => readMeanFlowConfig(c)],
+  "MeanFlow, MLP": [golden("golden-meanflow/zoo-mlp"), (c) => readMeanFlowConfig(c)],
+  "MeanFlow, CNN": [{ arch: "zoo_cnn", num_layers: 3 }, (c) => readMeanFlowConfig(c)],
   "model.json": [json(`${toy}/model.json`), (c) => readModelDescription(c, "toy")],
   "model.json, action": [
     json(`${toy}/model.json`).action as Record<string, unknown>,
@@ -106,6 +114,16 @@ test.each<[string, Record<string, unknown>, RegExp]>([
   ["Diffusion Policy", { kernel_size: 4 }, /kernel_size 4 is even/],
   ["Diffusion Policy", { horizon: 12 }, /horizon 12 is no multiple of 8/],
   ["Diffusion Policy", { n_groups: 5 }, /n_groups 5 does not divide/],
+  ["MeanFlow, SongUNet", { encoder_type: "residual" }, /encoder_type = "residual"/],
+  ["MeanFlow, SongUNet", { resample_filter: [1, 2, 1] }, /resample_filter has 3 taps/],
+  ["MeanFlow, SiT", { learn_sigma: true }, /learn_sigma = true/],
+  ["MeanFlow, SiT", { use_separate_time_embeds: false }, /use_separate_time_embeds = false/],
+  ["MeanFlow, SiT", { patch_size: 3 }, /patches of 3 .* do not divide 8/],
+  ["MeanFlow, improved", { aux_head_depth: 4 }, /a head of 4 blocks .* of 3/],
+  ["MeanFlow, U-Net", { base_channels: 48 }, /base_channels 48 is no multiple of the 32 groups/],
+  ["MeanFlow, U-Net", { channel_mult: [1, 1, 1, 1, 1] }, /8 pixels cannot be halved 4 times/],
+  ["MeanFlow, CNN", { num_layers: 1 }, /1 layers/],
+  ["MeanFlow, MLP", { arch: "zoo_gnn" }, /arch = "zoo_gnn" is not supported; supported: "zoo_unet"/],
   ["model.json", { trained_on: "earth" }, /trained_on/],
   ["clip.json", { trained_on: "earth" }, /trained_on/],
 ])("%s with %j", (reader, change, message) => {
