@@ -3,7 +3,7 @@ import { mkdtemp, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { TrialStore } from "../../src/commands/rollout/trial-store.node.ts";
+import { fingerprintOf, TrialStore } from "../../src/commands/rollout/trial-store.node.ts";
 import { UsageError } from "../../src/errors.ts";
 import { formatJson } from "../../src/probe/result/json.ts";
 import type { ProbeResult } from "../../src/probe/result/result.ts";
@@ -139,6 +139,21 @@ describe("a rollout", () => {
     expect(progress.at(-1)).toBe(1);
     const others = new TrialStore(out, { ...fingerprint, seed: 4 });
     await expect(others.load(0, [0, 1, 2, 3, 4, 5, 6, 7])).rejects.toThrow(/seed was 3 and is now 4/);
+  });
+
+  it("are not mixed with those of other recorded episodes or other frozen parts", async () => {
+    const out = await mkdtemp(join(tmpdir(), "trials-"));
+    const asked = { settings: { stops: [0], episodes: 1, seed: 3 } };
+    const keeper = (command: Parameters<typeof fingerprintOf>[0]) =>
+      new TrialStore(out, fingerprintOf(command, provenance, table));
+    await keeper({ ...asked, dataDir: "mine" }).save(0, [0], []);
+    await expect(keeper({ ...asked, dataDir: "yours" }).load(0, [0])).rejects.toThrow(
+      /data was mine and is now yours/,
+    );
+    await expect(keeper(asked).load(0, [0])).rejects.toThrow(/data was mine and is now nothing/);
+    await expect(keeper({ ...asked, dataDir: "mine", frozen: "f" }).load(0, [0])).rejects.toThrow(
+      /frozen was nothing and is now f/,
+    );
   });
 });
 

@@ -19,7 +19,7 @@ import type { World } from "../../worlds/world.ts";
 import { otherModels } from "../other-models.node.ts";
 import { HERE, modelProvenance } from "../probe/run.node.ts";
 import type { RolloutCommand } from "./options.ts";
-import { TrialStore } from "./trial-store.node.ts";
+import { fingerprintOf, TrialStore } from "./trial-store.node.ts";
 
 export interface RolloutHooks {
   readonly out: string;
@@ -82,13 +82,7 @@ export async function runRolloutHere(command: RolloutCommand, hooks: RolloutHook
     });
     const provenance = await modelProvenance(gpu, opened, system.name, files);
     hooks.onModel(provenance);
-    const store = new TrialStore(hooks.out, {
-      weights: provenance.model.weightsSha256,
-      device: `${provenance.device.name}, ${provenance.device.driver}`,
-      project: provenance.versions.project,
-      world: world.name,
-      seed: settings.seed,
-    });
+    const store = new TrialStore(hooks.out, fingerprintOf(command, provenance, world));
     const { trials, resumed } = await runRollout(policy, world, settings, store, {
       signal,
       onTrial: (done, total) => onProgress({ phase: "trials", done, total, unit: "trials" }),

@@ -8,10 +8,31 @@ import { UsageError } from "../../errors.ts";
 import { writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
 import type { TrialKeeper } from "../../rollout/run.ts";
+import type { RolloutProvenance } from "../../rollout/result.ts";
 import type { Trial } from "../../rollout/trial.ts";
+import type { World } from "../../worlds/world.ts";
+import type { RolloutCommand } from "./options.ts";
 
 /** Every value that decides how a trial goes, by name. */
 export type Fingerprint = Readonly<Record<string, string | number>>;
+
+/** Of what decides how the trials of a command go. */
+export function fingerprintOf(
+  { settings: { seed }, dataDir, frozen }: Pick<RolloutCommand, "settings" | "dataDir" | "frozen">,
+  { model, device, versions }: RolloutProvenance,
+  world: Pick<World, "name">,
+): Fingerprint {
+  return {
+    weights: model.weightsSha256,
+    device: `${device.name}, ${device.driver}`,
+    project: versions.project,
+    world: world.name,
+    // As they were named: a recorded world shows other episodes, and frozen parts see others.
+    ...(dataDir === undefined ? {} : { data: dataDir }),
+    ...(frozen === undefined ? {} : { frozen }),
+    seed,
+  };
+}
 
 interface Unit {
   readonly fingerprint: Fingerprint;
