@@ -5,7 +5,7 @@
 import type { ProbeResult } from "../src/probe/result/result.ts";
 import { showLegend, themed } from "./chart-theme.ts";
 import { showFailure } from "./failure.ts";
-import { emptyPanels, type LiveCurves, livePanels, type Panel, resultPanels } from "./panels.ts";
+import { emptyPanels, type LiveCurves, livePanels, type Panel, type Panels, resultPanels } from "./panels.ts";
 import { pause } from "./pause.ts";
 import { loadPlotly, type Plotly } from "./plotly.ts";
 
@@ -15,7 +15,7 @@ const HIDDEN = { visible: false };
 export class Charts {
   readonly #targets: readonly [HTMLElement, HTMLElement];
   readonly #legends: readonly [HTMLElement, HTMLElement];
-  #panels: readonly [Panel, Panel] | undefined;
+  #panels: Panels | undefined;
   #marks: readonly [number | undefined, number | undefined] = [undefined, undefined];
   /** what each plot shows now */
   #drawn: [Panel?, Panel?] = [];

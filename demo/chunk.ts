@@ -22,3 +22,15 @@ export function meanError(chunks: readonly Float32Array[], references: readonly 
   });
   return each.reduce((sum, value) => sum + value, 0) / each.length;
 }
+
+/** (V, …) for each of S action seeds → (V, S, …) */
+export function bySeeds(readings: readonly Float32Array[], V: number): Float32Array {
+  const each = readings[0].length / V;
+  const out = new Float32Array(readings.length * readings[0].length);
+  for (let v = 0; v < V; v++) {
+    readings.forEach((values, s) =>
+      out.set(values.subarray(v * each, (v + 1) * each), (v * readings.length + s) * each),
+    );
+  }
+  return out;
+}

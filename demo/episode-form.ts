@@ -16,13 +16,13 @@ export class EpisodeForm {
 
   open(model: ModelView): void {
     this.#model = model;
-    const tiles = model.episodes.map(({ index, prompt, context }) => {
+    const tiles = model.episodes.map(({ index, id, prompt, context }) => {
       const radio = make("input", { type: "radio", name: "episode", value: String(index) });
-      radio.setAttribute("aria-label", `Episode ${index}: ${prompt}`);
+      radio.setAttribute("aria-label", `Episode ${index}: ${prompt || id}`);
       radio.addEventListener("change", () => this.#onChoose(index));
       const canvas = make("canvas");
       paintFrame(canvas, context, model.contextFrames - 1, model.frameSize);
-      return make("label", { title: prompt }, radio, canvas);
+      return make("label", { title: prompt || id }, radio, canvas);
     });
     this.#tiles.replaceChildren(...tiles);
     const prompts = new Set(model.episodes.map(({ prompt }) => prompt));
@@ -33,6 +33,8 @@ export class EpisodeForm {
   show(index: number, words?: string): void {
     const { prompt, jointState } = this.#model!.episodes[index];
     this.#prompt.value = words ?? prompt;
+    // A policy that only sees listens to no words.
+    this.#prompt.disabled = this.#model!.plan !== undefined;
     const radio = this.#tiles.querySelector<HTMLInputElement>(`input[value="${index}"]`);
     if (radio) radio.checked = true;
     const state = Array.from(jointState.subarray(0, 8), (value) => value.toFixed(2)).join(", ");

@@ -18,7 +18,8 @@ export function liveCurves(
   const decoded = (state: StateView): Float32Array[] => chunksAt(state, model, M, M);
   const truth = run.edited?.episode === episode.index ? undefined : episode.truth;
   const complete = reached.length === run.steps.length;
-  const iterates = Array.from({ length: M + 1 }, (_, n) => chunksAt(newest, model, M, n));
+  // Where a read-out has no steps there is nothing inside it.
+  const iterates = M > 0 ? Array.from({ length: M + 1 }, (_, n) => chunksAt(newest, model, M, n)) : [];
   return {
     videoSteps: run.videoSteps,
     steps: reached.map(({ step }) => step),

@@ -10,6 +10,7 @@ import { address, linked } from "./link.ts";
 import { liveCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
 import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
+import { Robot } from "./robot.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
@@ -40,6 +41,10 @@ const devicePanel = new DevicePanel(byId("device-facts"));
 const settings = new SettingsForm(form, settingsChanged);
 const episodes = new EpisodeForm(choose, settingsChanged);
 const downloads = prepareDownloads(link);
+const robot = new Robot(
+  (wish) => ask({ type: "act", wish, dtype: settingsOrDefault().dtype }),
+  () => ask({ type: "cancel" }),
+);
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
 const ask = (request: Request): void => worker.postMessage(request);
@@ -50,8 +55,9 @@ settings.restore(linked);
 const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
-    data.clear();
-    open(wanted);
+    // A set that is named goes with the next model; the toy brings its own.
+    if (wanted === TOY) data.clear();
+    open(wanted, wanted === TOY ? undefined : data.named());
   },
   useData,
   refuse: ({ message }) => showFailure("UsageError", message),
@@ -100,6 +106,10 @@ function hear(event: Event): void {
     case "cost":
       devicePanel.cost = event.cost;
       return;
+    case "acting":
+      return robot.show(event.act);
+    case "acted":
+      return robot.end();
     case "done":
       return showResult(event);
     case "cancelled":
@@ -109,6 +119,7 @@ function hear(event: Event): void {
       return showFailure(event.kind, event.message);
     case "failed":
       stop();
+      robot.end();
       return showRefusal(event);
   }
 }
@@ -132,6 +143,10 @@ function showModel(opened: ModelView): void {
       ? "A toy, trained on coloured blocks: nothing here says anything about robots."
       : opened.statement;
   byId("recorded").textContent = opened.recorded ? `In use: ${opened.recorded}.` : "";
+  settings.open(opened);
+  document.body.classList.toggle("plans", opened.plan !== undefined);
+  document.body.classList.toggle("without-inside", opened.actionSteps === 0);
+  byId("video-caption").textContent = byStep();
   scene.open(opened);
   episodes.open(opened);
   (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
@@ -148,6 +163,7 @@ function showModel(opened: ModelView): void {
   charts.clear();
   answerLine.textContent = howToRead;
   runButton.disabled = false;
+  robot.enabled = true;
   moreButton.disabled = opened.episodes.length < 2;
   settingsChanged();
 }
@@ -192,6 +208,9 @@ form.addEventListener("submit", (event) => {
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
+  // One thing at a time: the robot stops for what is measured.
+  if (robot.acting) ask({ type: "cancel" });
+  robot.enabled = false;
   running = follows = true;
   startedAt = performance.now();
   restartTiming();
@@ -201,7 +220,7 @@ form.addEventListener("submit", (event) => {
   answerLine.textContent = howToRead;
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
-  byId("video-caption").textContent = "by video step, a full decode each";
+  byId("video-caption").textContent = byStep();
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
   ask({ type: "run", run: { settings: wanted, link: link(), prompt: edited } });
@@ -226,14 +245,18 @@ function showResult({ result, run: record }: Extract<Event, { type: "done" }>): 
   charts.showResult(result);
   // The bands are what episodes differ by; one alone has none.
   const bands = result.episodes.length > 1 ? " · bands: 95 %" : "";
-  byId("video-caption").textContent = `by video step, a full decode each${bands}`;
+  byId("video-caption").textContent = `${byStep()}${bands}`;
   byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
   answerLine.textContent = answer(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
 
+const byStep = (): string =>
+  model?.plan ? "by step, what is read out there" : "by video step, a full decode each";
+
 function stop(): void {
   running = false;
+  robot.enabled = model !== undefined;
   runButton.textContent = "Run";
   moreButton.disabled = !model || model.episodes.length < 2;
 }

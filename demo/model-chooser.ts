@@ -98,6 +98,12 @@ export class DataForm {
       else field.value = link.get(name) ?? field.value;
     }
     this.#field("data-name").value = link.get("data")!;
+    return this.named();
+  }
+
+  /** The set that is named in the fields, if any. */
+  named(): DataPlace | undefined {
+    if (this.#field("data-name").value.trim() === "") return undefined;
     try {
       return this.#place();
     } catch (error) {

@@ -21,6 +21,9 @@ export interface LiveCurves {
   readonly iterateToTruth?: readonly number[];
 }
 
+/** By video step, and by action step where a read-out has some. */
+export type Panels = readonly [Panel, Panel?];
+
 /** One plot's traces and what its axes show. */
 export interface Panel {
   readonly data: Plain[];
@@ -31,9 +34,9 @@ export interface Panel {
 const PLACE = { xaxis: "x", yaxis: "y", legend: "legend" };
 
 /** The plots of a run that has reached nothing yet. */
-export const emptyPanels = (videoSteps: number, actionSteps: number): readonly [Panel, Panel] => [
+export const emptyPanels = (videoSteps: number, actionSteps: number): Panels => [
   emptyPanel(videoSteps),
-  emptyPanel(actionSteps),
+  actionSteps > 0 ? emptyPanel(actionSteps) : undefined,
 ];
 
 const emptyPanel = (steps: number): Panel => ({ data: [], x: across(steps), y: logAxis([[1, 0.01]]) });
@@ -42,15 +45,16 @@ const emptyPanel = (steps: number): Panel => ({ data: [], x: across(steps), y: l
 const across = (steps: number): { range: number[] } => ({ range: [-0.03 * steps, 1.03 * steps] });
 
 /** The plots of a run that goes on. */
-export const livePanels = (curves: LiveCurves): readonly [Panel, Panel] => [
+export const livePanels = (curves: LiveCurves): Panels => [
   liveVideoPanel(curves),
-  liveActionPanel(curves),
+  curves.iterateToFinal.length > 0 ? liveActionPanel(curves) : undefined,
 ];
 
 /** The upper panels of the figure of src/probe/figure.ts. */
-export function resultPanels(result: ProbeResult): readonly [Panel, Panel] {
+export function resultPanels(result: ProbeResult): Panels {
   const figure = convergenceFigure(result);
-  return [panelOf(figure, "x", "y", "xaxis2"), panelOf(figure, "x3", "y3", "xaxis4")];
+  const action = "xaxis4" in figure.layout ? panelOf(figure, "x3", "y3", "xaxis4") : undefined;
+  return [panelOf(figure, "x", "y", "xaxis2"), action];
 }
 
 function liveVideoPanel(live: LiveCurves): Panel {

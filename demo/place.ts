@@ -2,7 +2,9 @@
 import { FormatError, UsageError } from "../src/errors.ts";
 import { fetchModelToOpfs } from "../src/weights/hub/opfs.browser.ts";
 import { formatHubRef, parseHubRef } from "../src/weights/hub/ref.ts";
+import { blobSource } from "../src/weights/blob.ts";
 import {
+  type DroppedFile,
   droppedFolder,
   fetchedFolder,
   type FolderSources,
@@ -25,7 +27,7 @@ export async function openPlace(place: ModelPlace, onDownload: Download): Promis
     case "toy":
       return openToy(new URL("toy/", place.page).href, onDownload);
     case "dropped":
-      return { ...droppedFolder(place.files), revision: "unversioned" };
+      return { ...modelAmong(place.files), revision: "unversioned" };
     case "hub":
       return openHub(place.name, onDownload);
   }
@@ -59,4 +61,25 @@ async function openHub(name: string, onDownload: Download): Promise<OpenedPlace>
     onProgress: ({ bytes, totalBytes }) => onDownload("downloading from the Hub", bytes, totalBytes),
   });
   return { name: formatHubRef(ref), revision: ref.revision, sources };
+}
+
+/** The composed model among dropped files, else the folder that has both a configuration and weights. */
+function modelAmong(files: readonly DroppedFile[]): Omit<OpenedPlace, "revision"> {
+  const names = new Set(files.map(({ path }) => path));
+  if ([...names].some((path) => /(^|\/)model\.json$/.test(path))) return droppedFolder(files);
+  const roots = [...names].flatMap((path) => /^(.*\/)?config\.json$/.exec(path)?.slice(1) ?? []);
+  const found = roots
+    .map((root: string | undefined) => root ?? "")
+    .filter((root) => names.has(`${root}model.safetensors`))
+    .sort((a, b) => a.length - b.length);
+  if (found.length === 0) return droppedFolder(files);
+  if (found.length > 1 && found[0].split("/").length === found[1].split("/").length)
+    throw new UsageError(
+      `there are several models among the dropped files: ${found.join(", ")}. Drop one folder`,
+    );
+  const inside = files.filter(({ path }) => path.startsWith(found[0]));
+  return {
+    name: found[0].split("/").at(-2) ?? "dropped model",
+    sources: new Map(inside.map(({ path, file }) => [path.slice(found[0].length), blobSource(file, path)])),
+  };
 }

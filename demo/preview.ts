@@ -13,6 +13,7 @@ import {
   releaseTensor,
   type Tensor,
 } from "../src/tensor/tensor.ts";
+import { bySeeds } from "./chunk.ts";
 import type { StateView } from "./protocol.ts";
 import { rgbaFrames } from "./pixels.ts";
 
@@ -89,18 +90,6 @@ export class Preview {
     this.#frames.dispose();
     for (const latents of this.#latents) releaseTensor(this.#model.gpu, latents);
   }
-}
-
-/** (V, …) for each of S action seeds → (V, S, …) */
-function bySeeds(readings: readonly Float32Array[], V: number): Float32Array {
-  const each = readings[0].length / V;
-  const out = new Float32Array(readings.length * readings[0].length);
-  for (let v = 0; v < V; v++) {
-    readings.forEach((values, s) =>
-      out.set(values.subarray(v * each, (v + 1) * each), (v * readings.length + s) * each),
-    );
-  }
-  return out;
 }
 
 /** Records: normalised latents → frames in [0, 1], not clamped; the inverse of `VideoTower.encode`. */

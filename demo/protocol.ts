@@ -50,6 +50,27 @@ export interface RunRequest {
   readonly link: string;
 }
 
+/** A film of the robot. */
+export interface ActWish {
+  /** video steps before the actions are read */
+  readonly stop: number;
+  /** number of the scene, and its seed */
+  readonly scene: number;
+}
+
+/** What became of a chunk. */
+export interface ActView {
+  readonly prompt: string;
+  /** RGBA */
+  readonly frames: Uint8ClampedArray<ArrayBuffer>;
+  readonly size: readonly [rows: number, columns: number];
+  readonly query: number;
+  readonly queries: number;
+  readonly success: boolean;
+  /** to the goal, in table widths */
+  readonly distance: number;
+}
+
 export type Request =
   | {
       readonly type: "open";
@@ -60,6 +81,8 @@ export type Request =
   /** other episodes for the model that is open; without a place its own */
   | { readonly type: "data"; readonly place?: DataPlace }
   | { readonly type: "run"; readonly run: RunRequest }
+  /** the robot is to act, in the toy's world */
+  | { readonly type: "act"; readonly wish: ActWish; readonly dtype: WeightDtype }
   | { readonly type: "cancel" };
 
 /** An episode as it can be shown: RGBA frames one after another. */
@@ -86,7 +109,7 @@ export interface ModelView {
   readonly contextFrames: number;
   readonly actionNames: readonly string[];
   readonly actionUnits: readonly string[];
-  /** the model's own M */
+  /** the model's own M; 0 where a read-out has no steps */
   readonly actionSteps: number;
   /** T */
   readonly chunkLength: number;
@@ -95,6 +118,15 @@ export interface ModelView {
   /** the recorded set that takes the place of the model's own episodes, in a sentence */
   readonly recorded?: string;
   readonly episodes: readonly EpisodeView[];
+  /** of a model that imagines no video: what is denoised is the action itself */
+  readonly plan?: {
+    /** N of its own schedule */
+    readonly steps: number;
+    /** steps that are probed by default */
+    readonly probed: readonly number[];
+    /** whether a read-out shares its trajectory's seed */
+    readonly pairsSeeds: boolean;
+  };
 }
 
 /** The adapter and what it allows. */
@@ -141,6 +173,8 @@ export type Event =
   | { readonly type: "cost"; readonly cost: CostView }
   | { readonly type: "done"; readonly result: ProbeResult; readonly run: RunRecord }
   | { readonly type: "cancelled" }
+  | { readonly type: "acting"; readonly act: ActView }
+  | { readonly type: "acted" }
   /** what goes on was not quite what was asked for */
   | { readonly type: "warning"; readonly kind: string; readonly message: string }
   /** `kind` is the name of the error class, see src/errors.ts */

@@ -88,7 +88,7 @@ export class Scene {
     this.#states = new Map();
     this.#follows = true;
     this.#selected = 0;
-    this.#strip.reset(run.steps, run.videoSteps);
+    this.#strip.reset(run.steps, run.videoSteps, !this.#model?.plan);
     this.#videoStep.max = String(run.steps.length - 1);
     this.#actionStep.max = this.#actionStep.value = String(run.actionSteps);
     this.#videoStep.value = "0";
@@ -191,16 +191,19 @@ export class Scene {
 
   #showSteps(state: StateView | undefined, n: number): void {
     const { steps, videoSteps, actionSteps } = this.#run!;
-    const what = state
-      ? `The scene from above: context, then the future imagined at video step ${state.step} of ${videoSteps}; the decoded action is a path over it`
-      : "The scene from above: the context frames";
+    const imagines = !this.#model!.plan;
+    const what =
+      state && imagines
+        ? `The scene from above: context, then the future imagined at video step ${state.step} of ${videoSteps}; the decoded action is a path over it`
+        : "The scene from above: the context frames";
     if (this.#picture.getAttribute("aria-label") !== what) this.#picture.setAttribute("aria-label", what);
     const words = state ? `${state.step} of ${videoSteps}` : "–";
     byId("video-step-value").textContent = words;
     byId("action-step-value").textContent = state ? `${n} of ${actionSteps}` : "–";
     this.#videoStep.setAttribute("aria-valuetext", state ? `step ${words}` : "nothing yet");
     this.#actionStep.setAttribute("aria-valuetext", state ? `step ${n} of ${actionSteps}` : "nothing yet");
-    this.#videoStep.disabled = this.#actionStep.disabled = !state;
-    this.#onLook(state && steps[this.#selected], state && n);
+    this.#videoStep.disabled = !state;
+    this.#actionStep.disabled = !state || actionSteps === 0;
+    this.#onLook(state && steps[this.#selected], state && actionSteps > 0 ? n : undefined);
   }
 }

@@ -1,23 +1,30 @@
-/** In the worker: one opened model with its episodes, and the device it runs on, which is opened when first needed. */
-import type { Gpu } from "../src/gpu/gpu.ts";
-import { openBrowserGpu } from "../src/gpu/open.ts";
+/** In the worker: one opened model with its episodes, on a device that is opened when first needed. */
 import { readActionConfig } from "../src/networks/lucidrains-action/config.ts";
 import { type ModelDescription, readModelDescription } from "../src/systems/mimic-video/description.ts";
 import { MimicVideo } from "../src/systems/mimic-video/model.ts";
 import { EpisodeData, type EpisodeShape } from "../src/systems/mimic-video/episodes.ts";
-import type { ProbeProvenance } from "../src/probe/experiment/measurement.ts";
+import type { ProbedState, ProbeProvenance } from "../src/probe/experiment/measurement.ts";
 import { statementOf } from "../src/probe/result/result.ts";
-import { type Episodes, holdStill } from "../src/systems/mimic-video/subject.ts";
+import type { Subject } from "../src/probe/subject.ts";
+import { type Episodes, holdStill, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
 import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";
+import { type BrowserDevice, provenanceDevice } from "./device.ts";
 import { rgbaFrames } from "./pixels.ts";
+import { Preview } from "./preview.ts";
 import type { OpenedPlace } from "./place.ts";
-import type { DataPlace, DeviceView, EpisodeView, ModelView } from "./protocol.ts";
-
-/** Version of this project, put in by vite.config.ts. */
-declare const PROJECT_VERSION: string;
+import type {
+  ActView,
+  ActWish,
+  DataPlace,
+  EpisodeView,
+  ModelView,
+  RunRequest,
+  RunSettings,
+  StateView,
+} from "./protocol.ts";
 
 /** More would only fill the page; every episode can still be measured. */
 const SHOWN_EPISODES = 24;
@@ -34,28 +41,55 @@ interface Data {
   readonly recorded?: string;
 }
 
-type Dtype = WeightDtype;
+/** What a run needs of a model. */
+export interface BoundRun {
+  readonly subject: Subject;
+  readonly provenance: ProbeProvenance;
+  /** How a probed state looks; computes on the device. */
+  readonly show: (seen: ProbedState, settings: RunSettings, signal: AbortSignal) => Promise<StateView>;
+  readonly dispose: () => Promise<void>;
+}
 
-export class Session {
+/** A model that is open, whichever system it belongs to. */
+export interface Session {
+  readonly view: ModelView;
+  readonly device: BrowserDevice;
+  /** Brings the weights onto the device. */
+  load(dtype: WeightDtype, loading: LoadOptions): Promise<void>;
+  /** Takes a recorded set as data, or the model's own again; what was bound stays where that fails. */
+  useData(place: DataPlace | undefined): Promise<void>;
+  /** After `load`. @param prompt words in place of an episode's own */
+  run(prompt: RunRequest["prompt"]): Promise<BoundRun>;
+  /** After `load`: the robot acts, where the model drives one in a world that is here. */
+  act?(wish: ActWish, signal: AbortSignal): AsyncIterable<ActView>;
+  /** The device was lost, or is to be. */
+  dropDevice(): void;
+  close(): Promise<void>;
+}
+
+/** A composed model, such as the toy: its episodes can be looked at where there is no device. */
+export class MimicVideoSession implements Session {
+  readonly device: BrowserDevice;
   readonly #files: ModelFiles;
   readonly #description: ModelDescription;
   readonly #shape: EpisodeShape;
   readonly #openOwn: () => Promise<Data>;
   #data: Data;
   #view: ModelView;
-  #gpu: Gpu | undefined;
   #model: MimicVideo | undefined;
-  #dtype: Dtype | undefined;
+  #dtype: WeightDtype | undefined;
   #weightsHash: Promise<string> | undefined;
   #dataHash: Promise<string> | undefined;
 
   private constructor(
+    device: BrowserDevice,
     files: ModelFiles,
     description: ModelDescription,
     shape: EpisodeShape,
     openOwn: () => Promise<Data>,
     [data, view]: readonly [Data, ModelView],
   ) {
+    this.device = device;
     this.#files = files;
     this.#description = description;
     this.#shape = shape;
@@ -68,7 +102,11 @@ export class Session {
    * Reads the description and the episodes; no device is needed yet.
    * @param place a recorded set in place of the model's own episodes
    */
-  static async open({ name, revision, sources }: OpenedPlace, place?: DataPlace): Promise<Session> {
+  static async open(
+    { name, revision, sources }: OpenedPlace,
+    place: DataPlace | undefined,
+    device: BrowserDevice,
+  ): Promise<MimicVideoSession> {
     const files = modelFilesOf(name, sources, revision);
     const description = readModelDescription(await files.json("model.json"), name);
     const config = readActionConfig(
@@ -86,10 +124,10 @@ export class Session {
       return { episodes, name: own.name, sha256: () => own.sha256(["episodes.safetensors"]) };
     };
     const data = place ? await recordedData(place, description, shape) : await openOwn();
-    return new Session(files, description, shape, openOwn, [data, await viewOf(description, shape, data)]);
+    const view = await viewOf(description, shape, data);
+    return new MimicVideoSession(device, files, description, shape, openOwn, [data, view]);
   }
 
-  /** Takes a recorded set as data, or the model's own episodes again; what was bound stays where that fails. */
   async useData(place: DataPlace | undefined): Promise<void> {
     const data = await (place ? recordedData(place, this.#description, this.#shape) : this.#openOwn());
     const view = await viewOf(this.#description, this.#shape, data);
@@ -99,64 +137,74 @@ export class Session {
     this.#dataHash = undefined;
   }
 
-  get episodes(): Episodes {
-    return this.#data.episodes;
-  }
-
   get view(): ModelView {
     return this.#view;
   }
 
-  /**
-   * The device, opened again if the last one was lost. Kernels are the likeliest ones: timing them all first, as the command line
-   * does (autotune.ts), would keep a visitor waiting for the first result.
-   */
-  async gpu(onOpen: (gpu: Gpu) => void): Promise<Gpu> {
-    if (this.#gpu) return this.#gpu;
-    const gpu = await openBrowserGpu();
-    this.#gpu = gpu;
-    onOpen(gpu);
-    return gpu;
-  }
-
-  /** The model on the device with both halves of its VAE: imagined frames are shown here. */
-  async model(gpu: Gpu, dtype: Dtype, loading: LoadOptions): Promise<MimicVideo> {
-    if (this.#model && this.#dtype === dtype) return this.#model;
+  /** With both halves of the VAE: imagined frames are shown here. */
+  async load(dtype: WeightDtype, loading: LoadOptions): Promise<void> {
+    const gpu = await this.device.gpu();
+    if (this.#model && this.#dtype === dtype) return;
     this.#model?.release();
     this.#model = undefined;
     this.#model = await MimicVideo.load(gpu, this.#files, { ...loading, dtype, vae: "both" });
     this.#dtype = dtype;
-    return this.#model;
   }
 
-  /** Where numbers come from, the same words as in Node but for the device and the versions. */
-  async provenance(gpu: Gpu, dtype: Dtype): Promise<ProbeProvenance> {
-    const { name, trainedOn, parts } = this.#description;
-    const weightsSha256 = await (this.#weightsHash ??= this.#files.sha256(Object.values(parts)));
-    const dataSha256 = await (this.#dataHash ??= this.#data.sha256());
-    const view = deviceView(gpu);
+  async run(prompt: RunRequest["prompt"]): Promise<BoundRun> {
+    const { episodes } = this.#data;
+    // Edited words describe another future than the recorded one, so there is nothing true to compare with.
+    const words: Episodes = {
+      count: episodes.count,
+      close: async () => {},
+      read: async (index: number) => {
+        const episode = await episodes.read(index);
+        if (prompt?.episode !== index) return episode;
+        return { ...episode, prompt: prompt.text, truth: undefined };
+      },
+    };
+    const model = this.#model!;
+    const provenance = await this.#provenance(model);
+    const subject = await MimicVideoSubject.bind(model, words);
+    let preview: Preview | undefined;
     return {
-      model: {
-        ...{ name, revision: this.#files.revision, weightsSha256, trainedOn },
-        ...{ system: "mimic-video", stamp: this.#model?.stamp ?? {} },
+      subject,
+      provenance,
+      show: async (seen, { actionSeeds, actionSteps = model.description.actionSteps }, signal) => {
+        preview ??= await Preview.create(model, subject, seen, actionSeeds);
+        return preview.show(seen, actionSteps, signal);
       },
-      data: { name: this.#data.name, sha256: dataSha256 },
-      noiseSha256: null,
-      device: {
-        name: view.name,
-        driver: gpu.adapter.description || gpu.adapter.origin,
-        adapter: view.adapter,
-        software: view.software,
+      dispose: async () => {
+        preview?.dispose();
+        await subject.close();
       },
-      dtype,
-      versions: { project: PROJECT_VERSION, browser: browserName() },
     };
   }
 
-  /** Lets go of the device and what lies on it; the next use opens another. */
+  async *act(wish: ActWish, signal: AbortSignal): AsyncGenerator<ActView> {
+    const { acting } = await import("./acting.ts");
+    yield* acting(this.#model!, wish, signal);
+  }
+
+  /** Where numbers come from, the same words as in Node but for the device and the versions. */
+  async #provenance(model: MimicVideo): Promise<ProbeProvenance> {
+    const { name, trainedOn, parts } = this.#description;
+    const weightsSha256 = await (this.#weightsHash ??= this.#files.sha256(Object.values(parts)));
+    const dataSha256 = await (this.#dataHash ??= this.#data.sha256());
+    return {
+      model: {
+        ...{ name, revision: this.#files.revision, weightsSha256, trainedOn },
+        ...{ system: "mimic-video", stamp: model.stamp },
+      },
+      data: { name: this.#data.name, sha256: dataSha256 },
+      noiseSha256: null,
+      ...provenanceDevice(model.gpu),
+      dtype: this.#dtype!,
+    };
+  }
+
   dropDevice(): void {
-    this.#gpu?.destroy();
-    this.#gpu = undefined;
+    this.device.drop();
     this.#model = undefined;
   }
 
@@ -220,30 +268,4 @@ async function viewOf(
     ...(recorded !== undefined && { recorded }),
     episodes,
   };
-}
-
-/** Limits that decide whether a model fits. */
-const LIMITS = [
-  ["largest buffer", "maxBufferSize"],
-  ["largest binding", "maxStorageBufferBindingSize"],
-  ["workgroup memory", "maxComputeWorkgroupStorageSize"],
-] as const;
-
-export function deviceView({ device, adapter, name }: Gpu): DeviceView {
-  const { vendor, architecture, device: model, software, origin } = adapter;
-  const words = [vendor, architecture, model, origin].filter(Boolean);
-  return {
-    // Browsers often keep the device's own name to themselves.
-    name: adapter.description || model || [vendor, architecture].filter(Boolean).join(" ") || name,
-    adapter: words.join(", "),
-    software,
-    features: [...device.features].sort(),
-    limits: LIMITS.map(([label, key]) => [label, device.limits[key]]),
-  };
-}
-
-function browserName(): string {
-  const { userAgentData } = navigator as { userAgentData?: { brands: { brand: string; version: string }[] } };
-  const brand = userAgentData?.brands.find((b) => !/not.?a.?brand/i.test(b.brand));
-  return brand ? `${brand.brand} ${brand.version}` : navigator.userAgent;
 }

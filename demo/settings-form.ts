@@ -1,6 +1,6 @@
 /** The form and the link that restores it. What is typed is read by the command line's own rules. */
 import { stepsToProbe } from "../src/probe/experiment/settings.ts";
-import type { RunSettings } from "./protocol.ts";
+import type { ModelView, RunSettings } from "./protocol.ts";
 import { probeCommand } from "../src/commands/probe/settings.ts";
 
 /** Fields that go to the probe as they are typed. */
@@ -19,6 +19,8 @@ const VIDEO_STEPS = 50;
 
 export class SettingsForm {
   readonly #form: HTMLFormElement;
+  #usual: Record<string, string> = DEFAULTS;
+  #plan: ModelView["plan"];
 
   constructor(form: HTMLFormElement, onChange: () => void) {
     this.#form = form;
@@ -29,6 +31,16 @@ export class SettingsForm {
     });
   }
 
+  /** What is usual for a model takes the place of what was usual before; what a person has set stays. */
+  open({ plan }: ModelView): void {
+    const before = this.#usual;
+    this.#plan = plan;
+    this.#usual = { ...DEFAULTS, ...(plan && { "video-steps": String(plan.steps) }) };
+    for (const [name, value] of Object.entries(this.#usual))
+      if (this.#field(name).value === before[name]) this.#field(name).value = value;
+    this.#showDefaults();
+  }
+
   /** @throws UsageError in the command line's words, with fields in place of options */
   read(watched: number, count: number): RunSettings {
     const typed = Object.fromEntries(TYPED.map((name) => [name, this.#field(name).value.trim()]));
@@ -37,10 +49,17 @@ export class SettingsForm {
     const { videoSteps = VIDEO_STEPS, actionSeeds, dtype = "f32" } = settings;
     return {
       ...settings,
-      ...{ videoSteps, dtype, probeSteps: stepsToProbe(settings.probeSteps, videoSteps) },
+      ...{ videoSteps, dtype, probeSteps: this.#probed(settings.probeSteps, videoSteps) },
       actionSeeds: Array.isArray(actionSeeds) ? actionSeeds : [0],
       episodes: this.#episodes(watched, count),
     };
+  }
+
+  #probed(asked: readonly number[] | undefined, videoSteps: number): number[] {
+    if (asked || !this.#plan) return stepsToProbe(asked, videoSteps);
+    const { steps, probed } = this.#plan;
+    const usual = probed.map((step) => Math.round((step * videoSteps) / steps));
+    return [...new Set(usual)].sort((a, b) => a - b);
   }
 
   /** Enough episodes for an interval around every mean. */
@@ -50,7 +69,7 @@ export class SettingsForm {
 
   /** Settings other than the defaults, as parameters of a link. */
   parameters(): URLSearchParams {
-    const names = Object.keys(DEFAULTS).filter((name) => this.#field(name).value !== DEFAULTS[name]);
+    const names = Object.keys(DEFAULTS).filter((name) => this.#field(name).value !== this.#usual[name]);
     return new URLSearchParams(names.map((name) => [name, this.#field(name).value]));
   }
 
@@ -74,7 +93,7 @@ export class SettingsForm {
     const field = this.#field("probe-steps") as HTMLInputElement;
     try {
       const { videoSteps = VIDEO_STEPS } = probeCommand({ "video-steps": value }, "toy").settings;
-      field.placeholder = stepsToProbe(undefined, videoSteps).join(",");
+      field.placeholder = this.#probed(undefined, videoSteps).join(",");
     } catch {
       field.placeholder = "";
     }

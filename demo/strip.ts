@@ -19,15 +19,19 @@ export class Strip {
     this.#onSelect = onSelect;
   }
 
-  /** Empty tiles for the steps that will be probed, so that nothing moves when they arrive. */
-  reset(steps: readonly number[], videoSteps: number): void {
+  /**
+   * Empty tiles for the steps that will be probed, so that nothing moves when they arrive.
+   * @param pictures whether there will be frames to show; without them a tile is its words
+   */
+  reset(steps: readonly number[], videoSteps: number, pictures: boolean): void {
     this.#painted = "";
     this.#inView = -1;
     this.#list.style.setProperty("--tiles", String(steps.length));
     this.#tiles = steps.map((step, index) => {
       const canvas = make("canvas", { width: 1, height: 1 });
       const tau = make("small", { textContent: `τ = ${Number((1 - step / videoSteps).toFixed(3))}` });
-      const button = make("button", { type: "button", disabled: true }, canvas, `step ${step}`, tau);
+      const content = pictures ? [canvas, `step ${step}`, tau] : [`step ${step}`];
+      const button = make("button", { type: "button", disabled: true }, ...content);
       button.setAttribute("aria-pressed", "false");
       button.addEventListener("click", () => this.#onSelect(index));
       return { button, canvas };
@@ -49,7 +53,7 @@ export class Strip {
       const state = states[i];
       button.disabled = !state;
       button.setAttribute("aria-pressed", String(i === selected && state !== undefined));
-      if (state) paintFrame(canvas, state.frames, future, size);
+      if (state && state.frames.length > 0) paintFrame(canvas, state.frames, future, size);
       else canvas.width = 1;
     });
     if (selected !== this.#inView) this.#bringIntoView(selected);

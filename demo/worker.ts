@@ -1,16 +1,15 @@
 /** The worker: opens models, runs the probe of src/probe, and tells the page what happens. */
 import * as errors from "../src/errors.ts";
-import { type ProbeHooks } from "../src/probe/experiment/measurement.ts";
+import type { ProbeHooks, ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import { probeResult } from "../src/probe/result/result.ts";
 import { runRecord } from "../src/probe/result/run-record.ts";
 import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
-import { type Episodes, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
-import { openPlace } from "./place.ts";
-import { Preview } from "./preview.ts";
+import { BrowserDevice, deviceView } from "./device.ts";
+import { type OpenedPlace, openPlace } from "./place.ts";
 import type { DataPlace, Event, Request, RunRequest } from "./protocol.ts";
-import { deviceView, Session } from "./session.ts";
+import { MimicVideoSession, type Session } from "./session.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 /** @param moved buffers that go to the page without a copy; the worker has them no longer */
@@ -42,7 +41,7 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
   }
   const request = ++requests;
   // Another model or other data make what is under way superfluous; a run waits for what is being opened.
-  if (data.type !== "run") abort?.abort();
+  if (data.type === "open" || data.type === "data") abort?.abort();
   turn = turn.then(async () => {
     // A run may be cancelled while it still waits for the model to open.
     if (data.type === "run" && request <= cancelled) return tell({ type: "cancelled" });
@@ -50,6 +49,7 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
     try {
       if (data.type === "open") await open(data, controller.signal);
       else if (data.type === "data") await useData(data.place);
+      else if (data.type === "act") await act(data, controller.signal);
       else await run(data.run, controller);
     } catch (error) {
       report(data.type, error, controller.signal);
@@ -62,14 +62,29 @@ type Open = Extract<Request, { type: "open" }>;
 async function open({ place, data, dtype }: Open, signal: AbortSignal): Promise<void> {
   const onDownload = (phase: string, done: number, total: number): void =>
     tell({ type: "progress", phase, done, total, unit: "bytes" });
-  const opened = await Session.open(await openPlace(place, onDownload), data);
+  const found = await openPlace(place, onDownload);
+  const device = new BrowserDevice(watch);
+  const opened = await openSession(found, data, device).catch((error: unknown) => {
+    device.drop();
+    throw error;
+  });
   // Only a model that could be opened takes the place of the one before.
   await session?.close();
   session = opened;
   showSession(opened);
-  const gpu = await opened.gpu(watch);
-  await opened.model(gpu, dtype, loading(signal));
+  await opened.load(dtype, loading(signal));
   tell({ type: "ready" });
+}
+
+async function openSession(
+  found: OpenedPlace,
+  data: DataPlace | undefined,
+  device: BrowserDevice,
+): Promise<Session> {
+  // What a composed model needs is here; other systems come when one of them is opened.
+  if (found.sources.has("model.json")) return MimicVideoSession.open(found, data, device);
+  const { OpenedSession } = await import("./opened-session.ts");
+  return OpenedSession.open(found, data, device);
 }
 
 /** Other episodes for the model that is open. */
@@ -86,20 +101,21 @@ function showSession({ view }: Session): void {
   tell({ type: "opened", model: view }, pictures);
 }
 
-async function run({ settings, prompt, link }: RunRequest, controller: AbortController): Promise<void> {
+async function run(
+  { settings: asked, prompt, link }: RunRequest,
+  controller: AbortController,
+): Promise<void> {
   if (!session) return;
   const { signal } = controller;
-  const { episodes: data, view } = session;
+  const { device, view } = session;
   const started = performance.now();
-  const gpu = await session.gpu(watch);
-  const model = await session.model(gpu, settings.dtype, loading(signal));
+  const gpu = await device.gpu();
+  await session.load(asked.dtype, loading(signal));
   tell({ type: "ready" });
-  const provenance = await session.provenance(gpu, settings.dtype);
-  const actionSteps = settings.actionSteps ?? view.actionSteps;
   const times = new Stopwatch(gpu);
   // The first recording compiles every pipeline of the transformer, which can take longer than all the steps.
   tell({ type: "progress", phase: "compiling kernels", done: 0, total: 0, unit: "" });
-  let preview: Preview | undefined;
+  const bound = await session.run(prompt);
   /** an episode's last state has been reached, so that action steps follow */
   let decoding = false;
   const hooks: ProbeHooks = {
@@ -110,39 +126,37 @@ async function run({ settings, prompt, link }: RunRequest, controller: AbortCont
     },
     onState: async (seen) => {
       const cost = times.cost(decoding ? "actionStep" : "videoStep");
-      decoding = seen.state.step === settings.videoSteps;
+      decoding = seen.state.step === asked.videoSteps && view.actionSteps > 0;
       times.pause();
       // What is computed only to be shown is none of the method's operations.
       const counted = gpu.counters.flops;
-      preview ??= await Preview.create(model, subject, seen, settings.actionSeeds);
-      const shown = await preview.show(seen, actionSteps, signal);
+      const shown = await bound.show(seen, asked, signal);
       gpu.counters.flops = counted;
       tell({ type: "state", state: shown }, [shown.frames.buffer]);
       tell({ type: "cost", cost });
       times.resume();
     },
   };
-  // Edited words describe another future than the recorded one, so there is nothing true to compare with.
-  const words: Episodes = {
-    count: data.count,
-    close: async () => {},
-    read: async (index: number) => {
-      const episode = await data.read(index);
-      if (prompt?.episode !== index) return episode;
-      return { ...episode, prompt: prompt.text, truth: undefined };
-    },
-  };
-  const subject = await MimicVideoSubject.bind(model, words);
   try {
+    const { subject, provenance } = bound;
+    const settings: ProbeSettings = view.plan?.pairsSeeds ? { ...asked, actionSeeds: "same" } : asked;
     const measurement = await runProbe({ subject, provenance }, settings, hooks);
-    tell({ type: "cost", cost: times.cost("actionStep") });
+    tell({ type: "cost", cost: times.cost(view.actionSteps > 0 ? "actionStep" : "videoStep") });
     const seconds = (performance.now() - started) / 1000;
     const facts = { date: new Date().toISOString(), command: link, seconds };
     tell({ type: "done", result: probeResult(measurement), run: runRecord(measurement.timing, facts) });
   } finally {
-    preview?.dispose();
-    await subject.close();
+    await bound.dispose();
   }
+}
+
+async function act({ wish, dtype }: Extract<Request, { type: "act" }>, signal: AbortSignal): Promise<void> {
+  if (!session?.act) return tell({ type: "acted" });
+  await session.load(dtype, loading(signal));
+  for await (const view of session.act(wish, signal))
+    tell({ type: "acting", act: view }, [view.frames.buffer]);
+  tell({ type: "acted" });
+  tell({ type: "ready" });
 }
 
 /** Says what device it is, and speaks up when it is lost or refuses something outside of a checked scope. */
@@ -163,6 +177,7 @@ function watch(gpu: Gpu): void {
 function report(during: Request["type"], error: unknown, signal: AbortSignal): void {
   if (signal.aborted) {
     if (during === "run") tell({ type: "cancelled" });
+    if (during === "act") tell({ type: "acted" });
     return;
   }
   const message = error instanceof Error ? error.message : String(error);

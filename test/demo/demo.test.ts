@@ -153,6 +153,39 @@ async function toMockHub(hub: MockHub): Promise<void> {
   });
 }
 
+/** Puts the files of a data set on the mock Hub and into a folder. */
+function addRecording(hub: MockHub, name: string, files: Map<string, Uint8Array>, folder: string): void {
+  for (const [path, bytes] of files) {
+    mkdirSync(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
+    writeFileSync(`${folder}/${path}`, bytes);
+  }
+  const listed = [...files].map(([path, bytes]) => [path, { bytes, lfs: !path.endsWith(".json") }] as const);
+  hub.add(`datasets/${name}`, new Map(listed));
+}
+
+/** A set of the policy's sizes: a disc that moves, as PNG. */
+function recordedPushT(): Map<string, Uint8Array> {
+  const side = 96;
+  const place = (e: number, f: number): [number, number] => [150 + 12 * f, 200 + 60 * e + 4 * f];
+  const picture = (e: number, f: number): Uint8Array => {
+    const [x, y] = place(e, f).map((value) => (value * side) / 512);
+    const rgb = new Uint8Array(3 * side * side).fill(255);
+    for (let at = 0; at < side * side; at++)
+      if (Math.hypot((at % side) - x, Math.floor(at / side) - y) < 4) rgb.set([60, 90, 220], 3 * at);
+    return rgb;
+  };
+  return madeFiles({
+    ...{ name: "pusht", format: 3, fps: 10 },
+    episodes: [14, 12].map((length, index) => ({ index, length, task: () => 0 })),
+    tasks: ["push the T"],
+    vectors: {
+      "observation.state": { size: 2, at: place },
+      action: { size: 2, at: (e, f) => place(e, f + 1) },
+    },
+    images: { "observation.image": { height: side, width: side, at: picture } },
+  });
+}
+
 /** A set of two recordings of the toy's sizes: two cameras, H.264. */
 function recordedPushes(): Map<string, Uint8Array> {
   const cameras = ["front", "wrist"];
@@ -410,15 +443,7 @@ describe("from a path of a static host", () => {
   inBrowser("takes a recorded data set, dropped or from the Hub, as data for the model", async () => {
     const folder = `${BUILT}-pushes/pushes`;
     const hub = await MockHub.start();
-    const files = recordedPushes();
-    for (const [path, bytes] of files) {
-      mkdirSync(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
-      writeFileSync(`${folder}/${path}`, bytes);
-    }
-    hub.add(
-      "datasets/owner/pushes",
-      new Map([...files].map(([path, bytes]) => [path, { bytes, lfs: !path.endsWith(".json") }])),
-    );
+    addRecording(hub, "owner/pushes", recordedPushes(), folder);
     try {
       await openLink(SETTINGS);
       await page.setInputFiles("#choose", folder);
@@ -496,6 +521,86 @@ describe("from a path of a static host", () => {
       await status(/^(Opening|Loading|Downloading)/);
       await status(/^Ready/);
     }
+  });
+
+  inBrowser(
+    "opens a Diffusion Policy of the Hub: no video, its own schedule, the numbers of Node",
+    async () => {
+      const hub = await MockHub.start();
+      hub.addFolder("lerobot/diffusion_pusht", "test/pusht-mini/published");
+      const folder = `${BUILT}-pusht/pusht`;
+      addRecording(hub, "lerobot/pusht", recordedPushT(), folder);
+      await toMockHub(hub);
+      try {
+        await openLink("#model=lerobot/diffusion_pusht&video-steps=4&video-seeds=2");
+        // Which data it was trained on its files say.
+        expect(await page.locator("#episodes input").count()).toBe(2);
+        expect(await page.textContent("#recorded")).toMatch(/lerobot\/pusht/);
+        expect(await page.isVisible("#action-step")).toBe(false);
+        expect(await page.isDisabled("#prompt")).toBe(true);
+        await page.click("#run");
+        await status(/^Done/);
+        expect(await page.textContent("#video-step-value")).toBe("4 of 4");
+        await page.screenshot({ path: `${PICTURES}/policy.png` });
+        const here = await savedResult();
+        const asked = { modelDir: "test/pusht-mini/published", dataDir: folder, adapter: "software" };
+        const { episodes, videoSteps, probeSteps, videoSeeds } = settingsOf(here);
+        const settings = { ...asked, episodes, videoSteps, probeSteps, videoSeeds, dtype: "f32" as const };
+        const there = probeResult(await runProbeHere(settings, {}));
+        expect(here.model.weights_sha256).toBe(there.model.weights_sha256);
+        // Named by where they came from.
+        const alike = (result: ProbeResult): object => ({ ...numbers(result), model: null, data: null });
+        expect(differences(alike(here), alike(there))).toEqual([]);
+
+        await page.setInputFiles("#choose", "test/pusht-mini/migrated");
+        await page.locator("#failure").waitFor({ state: "visible" });
+        expect(await page.textContent("#failure")).toMatch(/names none.*“Other data”.*stays open/s);
+        await page.evaluate(() => document.getElementById("other-data")!.setAttribute("open", ""));
+        await page.fill("[name=data-name]", "lerobot/pusht");
+        await page.setInputFiles("#choose", "test/pusht-mini/migrated");
+        await page.waitForFunction(() => !/Hub|diffusion_pusht/.test(location.hash));
+        await status(/^Ready/);
+      } finally {
+        await page.context().unroute("https://huggingface.co/**");
+        await hub.stop();
+        rmSync(`${BUILT}-pusht`, { recursive: true, force: true });
+      }
+      await page.evaluate(() => document.getElementById("another")!.setAttribute("open", ""));
+      await page.click("#toy");
+      await status(/^(Opening|Loading|Downloading)/);
+      await status(/^Ready/);
+      expect(await page.isVisible("#action-step")).toBe(true);
+      expect(await page.inputValue("[name=video-steps]")).toBe("4");
+    },
+  );
+
+  inBrowser("lets the robot act at the chosen depth, and stops it", async () => {
+    await openLink(SETTINGS);
+    await page.focus("#robot-depth");
+    await page.keyboard.press("Home");
+    expect(await page.textContent("#robot-depth-value")).toBe("0");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    const words = async (wanted: RegExp): Promise<void> =>
+      void (await page.waitForFunction(
+        (text) => new RegExp(text).test(document.getElementById("robot-words")!.textContent),
+        wanted.source,
+        { timeout: 120_000 },
+      ));
+    await words(/push .* look 1 of 9/);
+    expect(await page.textContent("#robot-go")).toBe("Stop");
+    const painted = await page.evaluate(() => {
+      const canvas = document.getElementById("robot") as HTMLCanvasElement;
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      return new Set(data).size;
+    });
+    expect(painted).toBeGreaterThan(50);
+    await page.screenshot({ path: `${PICTURES}/robot.png`, fullPage: true });
+    await page.click("#robot-go");
+    await page.waitForFunction(() => document.getElementById("robot-go")!.textContent === "Start");
+    // What is measured afterwards is not disturbed.
+    await page.click("#run");
+    await status(/^Done/);
   });
 
   inBrowser("refuses settings in words", async () => {
