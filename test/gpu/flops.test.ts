@@ -111,7 +111,7 @@ describe("operations", () => {
     "of an action decoder are those on paper, pools %s",
     async (historyPool) => {
       const gpu = await counting({ historyPool });
-      const config = readActionConfig({ dim: 64, dim_video_hidden: 48, depth: 3 });
+      const config = readActionConfig({ dim: 64, dim_video_hidden: 48, depth: 3, ada_ln_zero_bias: -5 });
       const { model, loader } = randomModel(gpu, "f32", (w) => new ActionDecoder(config, w));
       loader.reserve();
       const { chunkLength, actionDim, jointDim, videoLayers, videoDim } = config;
