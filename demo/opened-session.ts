@@ -5,7 +5,7 @@
 import { FormatError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import type { ProbeProvenance, ProbedState } from "../src/probe/experiment/measurement.ts";
-import { statementOf } from "../src/probe/result/result.ts";
+import { statementOf } from "../src/probe/result/made-by.ts";
 import type { Held, Item, Subject } from "../src/probe/subject.ts";
 import type { PlanItem } from "../src/systems/diffusion-policy/subject.ts";
 import { recognise } from "../src/systems/registry.ts";

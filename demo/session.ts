@@ -4,7 +4,7 @@ import { type ModelDescription, readModelDescription } from "../src/systems/mimi
 import { MimicVideo } from "../src/systems/mimic-video/model.ts";
 import { EpisodeData, type EpisodeShape } from "../src/systems/mimic-video/episodes.ts";
 import type { ProbedState, ProbeProvenance } from "../src/probe/experiment/measurement.ts";
-import { statementOf } from "../src/probe/result/result.ts";
+import { statementOf } from "../src/probe/result/made-by.ts";
 import type { Subject } from "../src/probe/subject.ts";
 import { type Episodes, holdStill, MimicVideoSubject } from "../src/systems/mimic-video/subject.ts";
 import type { WeightDtype } from "../src/tensor/matrix.ts";

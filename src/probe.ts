@@ -2,14 +2,10 @@
 /** `mimic-video-probe`: hands the process to the command. See `--help`. */
 import { relative } from "node:path";
 import { runCommand } from "./commands/probe/command.node.ts";
-import { runToEnd } from "./commands/terminal.node.ts";
+import { interrupted, runToEnd } from "./commands/terminal.node.ts";
 
-const interrupt = new AbortController();
-// The first interrupt lets the running dispatch end and keeps finished episodes; a second one does not wait.
-process.on("SIGINT", () => {
-  if (interrupt.signal.aborted) process.exit(130);
-  interrupt.abort(new Error("interrupted"));
-});
+// The running dispatch ends, and finished episodes are kept.
+const signal = interrupted();
 // A measurement goes on and is saved, whether or not anybody reads along.
 await runToEnd(
   () =>
@@ -21,7 +17,7 @@ await runToEnd(
         (await import("./probe/report/report-page.node.ts")).reportPage(result, run),
       stdout: process.stdout,
       stderr: process.stderr,
-      signal: interrupt.signal,
+      signal,
     }),
   { printing: false },
 );

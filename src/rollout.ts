@@ -2,14 +2,10 @@
 /** `node dist/rollout.js`: hands the process to the command. See `--help`. */
 import { relative } from "node:path";
 import { runRolloutCommand } from "./commands/rollout/command.node.ts";
-import { runToEnd } from "./commands/terminal.node.ts";
+import { interrupted, runToEnd } from "./commands/terminal.node.ts";
 
-const interrupt = new AbortController();
-// The first interrupt keeps finished trials; a second one does not wait.
-process.on("SIGINT", () => {
-  if (interrupt.signal.aborted) process.exit(130);
-  interrupt.abort(new Error("interrupted"));
-});
+// Finished trials are kept.
+const signal = interrupted();
 await runToEnd(
   () =>
     runRolloutCommand(process.argv.slice(2), {
@@ -18,7 +14,7 @@ await runToEnd(
       drawPng: async (figure) => (await import("./probe/figure/plot.node.ts")).figureToPng(figure),
       stdout: process.stdout,
       stderr: process.stderr,
-      signal: interrupt.signal,
+      signal,
     }),
   { printing: false },
 );

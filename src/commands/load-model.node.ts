@@ -1,4 +1,5 @@
 /** A model brought onto the GPU in Node, for commands that ask it something else than the probe does. */
+import path from "node:path";
 import type { Gpu } from "../gpu/gpu.ts";
 import { openGpu } from "../gpu/open.node.ts";
 import { autotuneHere } from "../kernels/autotune.node.ts";
@@ -29,8 +30,11 @@ export interface ModelSettings extends Pick<
 }
 
 export interface LoadHooks {
-  /** told when the weights are known to fit and not yet read; may refuse the model by throwing */
-  readonly accept?: (opened: Opened) => void;
+  /**
+   * told when the weights are known to fit and not yet read; may refuse the model by throwing
+   * @param items folder of the model's own items; undefined before the model is downloaded
+   */
+  readonly accept?: (opened: Opened, items: string | undefined) => void | Promise<void>;
   readonly onNote?: (line: string) => void;
   /** bytes */
   readonly onProgress?: (phase: "downloading" | "loading weights", done: number, total: number) => void;
@@ -70,7 +74,7 @@ export async function loadModel(settings: ModelSettings, hooks: LoadHooks = {}):
       beforeDownload: async (remote) => {
         const planned = await (await recognise(remote)).open(await device(), remote, options);
         try {
-          accept?.(planned);
+          await accept?.(planned, undefined);
           onNote?.(checkMemory(planned, await device()));
         } finally {
           await planned.release();
@@ -84,7 +88,7 @@ export async function loadModel(settings: ModelSettings, hooks: LoadHooks = {}):
     // A folder of the wrong kind is refused before a device is opened.
     const system = await recognise(files);
     opened = await system.open(await device(), files, options);
-    accept?.(opened);
+    await accept?.(opened, path.join(folder, await system.items(files)));
     onNote?.(checkMemory(opened, await device()));
     for (const note of await autotuneHere(await device())) onNote?.(note);
     await opened.load({

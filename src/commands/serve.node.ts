@@ -37,9 +37,12 @@ export async function runServe(words: readonly string[], surroundings: ServeSurr
     signal,
     onNote: say,
     onProgress: (phase, done, total) => bar.report({ phase, done, total, unit: "bytes" }),
-    accept: (opened) => {
+    accept: async (opened) => {
       if (!opened.policy)
         throw new UsageError(`${opened.name} has no policy yet: it can be probed, and not be served.`);
+      const asked = await opened.policy();
+      checkStop(command.stop, asked.description);
+      asked.dispose();
     },
   });
   try {
@@ -49,7 +52,6 @@ export async function runServe(words: readonly string[], surroundings: ServeSurr
     try {
       const { description } = first;
       const { stop, prompt, host, port, apiKey } = command;
-      checkStop(stop, description);
       const requestHz = command.requestHz ?? habitualHz(description);
       const limits = { message: messageBytes(description), ...command.limits };
       const server = await servePolicy({

@@ -38,6 +38,20 @@ function wrapAt(text: string, width: number): string[] {
 }
 
 /**
+ * Aborted by the first of these signals, so that what runs can end and be kept; a second one does not wait.
+ * @param codes what the process then exits with, by signal
+ */
+export function interrupted(codes: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130 }): AbortSignal {
+  const interrupt = new AbortController();
+  for (const [name, code] of Object.entries(codes))
+    process.on(name, () => {
+      if (interrupt.signal.aborted) process.exit(code);
+      interrupt.abort(new Error("interrupted"));
+    });
+  return interrupt.signal;
+}
+
+/**
  * Runs a command to its exit code. Errors of ours are printed without a stack. A reader that is gone, such as `head`, ends it
  * quietly when printing was all it was to do; otherwise the work goes on unread. A full disk behind the output is said, if
  * anybody can still hear it.

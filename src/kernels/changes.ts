@@ -7,7 +7,7 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { kernel } from "./kernel.ts";
-import { SUM_OF_WORKGROUP } from "./pair-products.ts";
+import { sumOfWorkgroup } from "./workgroup.ts";
 import { invocations } from "./variants.ts";
 
 const squares = kernel({
@@ -15,7 +15,7 @@ const squares = kernel({
   params: { size: "u32", batch: "u32", length: "u32" },
   read: { x: "f32" },
   write: { y: "f32" },
-  functions: SUM_OF_WORKGROUP,
+  functions: sumOfWorkgroup("f32"),
   main: /* wgsl */ `
   let at = min(group, p.size - 1u);
   let here = at * p.length;

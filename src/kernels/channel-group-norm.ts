@@ -14,6 +14,7 @@ import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
+import { sumOfWorkgroup } from "./workgroup.ts";
 
 const normalize = kernel({
   name: "channelGroupNorm",
@@ -27,19 +28,7 @@ const normalize = kernel({
   functions: ({ activation }: { readonly activation: Activation }) => /* wgsl */ `
 ${ACTIVATIONS[activation]}
 ${BOUNDS}
-var<workgroup> partial: array<vec2f, WORKGROUP>;
-
-fn together(lane: u32, value: vec2f) -> vec2f {
-  if (WORKGROUP == 1u) { return value; }
-  workgroupBarrier();
-  partial[lane] = value;
-  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) { partial[lane] += partial[lane + half]; }
-  }
-  workgroupBarrier();
-  return partial[0];
-}
+${sumOfWorkgroup("vec2f")}
 
 // Where element k of a group lies whose first one is at \`first\`.
 fn at(first: u32, k: u32) -> u32 { return first + k / p.width * p.channels + k % p.width; }
@@ -56,7 +45,7 @@ fn sums(first: u32, lane: u32, center: f32) -> vec2f {
     }
     sum += run;
   }
-  return together(lane, sum);
+  return sumOfWorkgroup(lane, sum);
 }`,
   main: /* wgsl */ `
   let asked = group;

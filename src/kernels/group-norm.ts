@@ -16,6 +16,7 @@ import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
 import { invocations } from "./variants.ts";
+import { sumOfWorkgroup } from "./workgroup.ts";
 
 /** How many of `length` elements fall to part `part` of `parts`. */
 const PARTS = /* wgsl */ `
@@ -58,19 +59,8 @@ const merge = kernel({
   read: { moments: "vec4f" },
   write: { statistics: "vec4f" },
   functions: /* wgsl */ `
-var<workgroup> partial: array<f32, WORKGROUP>;
-${PARTS}
-fn added(lane: u32, value: f32) -> f32 {
-  if (WORKGROUP == 1u) { return value; }
-  workgroupBarrier();
-  partial[lane] = value;
-  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) { partial[lane] += partial[lane + half]; }
-  }
-  workgroupBarrier();
-  return partial[0];
-}`,
+${sumOfWorkgroup("f32")}
+${PARTS}`,
   main: /* wgsl */ `
   let asked = group;
   // A workgroup beyond the end repeats the last row, so that every invocation meets every barrier.
@@ -82,14 +72,14 @@ fn added(lane: u32, value: f32) -> f32 {
     let part = moments[row * p.parts + i];
     sum += f32(countOf(i, p.parts, p.dim)) * ((part.x - near) + part.y);
   }
-  let rest = added(lane, sum) / f32(p.dim);
+  let rest = sumOfWorkgroup(lane, sum) / f32(p.dim);
   var squares = 0.0;
   for (var i = lane; i < p.parts; i += WORKGROUP) {
     let part = moments[row * p.parts + i];
     let d = ((part.x - near) + part.y) - rest;
     squares += part.z + f32(countOf(i, p.parts, p.dim)) * d * d;
   }
-  let variance = added(lane, squares) / f32(p.dim);
+  let variance = sumOfWorkgroup(lane, squares) / f32(p.dim);
   if (lane == 0u && asked < p.rows) { statistics[row] = vec4f(near, rest, inverseSqrt(variance + p.epsilon), 0.0); }`,
 });
 

@@ -11,20 +11,7 @@ import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { kernel } from "./kernel.ts";
 import { invocations } from "./variants.ts";
-
-/** Adds up one value of every invocation of a workgroup; all of them call it. */
-export const SUM_OF_WORKGROUP = /* wgsl */ `
-var<workgroup> partial: array<f32, WORKGROUP>;
-fn sumOfWorkgroup(lane: u32, value: f32) -> f32 {
-  workgroupBarrier();
-  partial[lane] = value;
-  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) { partial[lane] += partial[lane + half]; }
-  }
-  workgroupBarrier();
-  return partial[0];
-}`;
+import { sumOfWorkgroup } from "./workgroup.ts";
 
 const inner = kernel({
   name: "pair products",
@@ -32,7 +19,7 @@ const inner = kernel({
   constants: { BOTH: "bool" },
   read: { x: "f32", pairs: "vec2u", order: "u32" },
   write: { y: "f32" },
-  functions: SUM_OF_WORKGROUP,
+  functions: sumOfWorkgroup("f32"),
   main: /* wgsl */ `
   // A workgroup beyond the end repeats the last output, so that every invocation meets every barrier.
   let at = min(group, p.size - 1u);

@@ -2,11 +2,9 @@
  * `rollout.json`: how trials went at each depth, beside the offline error of the same depths, and everything needed to believe or repeat
  * it. Two runs with equal settings on the same adapter write the same bytes; what differs is in `run.json`.
  */
-import type { ProbeProvenance } from "../probe/experiment/measurement.ts";
-import { statementOf } from "../probe/result/result.ts";
+import { type MadeBy, madeBy, type Maker } from "../probe/result/made-by.ts";
 import { clusterBootstrap, INTERVAL_METHOD, type Interval } from "../probe/statistics/bootstrap.ts";
 import { SHARE_METHOD, shareInterval } from "../probe/statistics/share.ts";
-import type { TrainedOn } from "../probe/subject.ts";
 import type { Measure, World } from "../worlds/world.ts";
 import type { Trial } from "./trial.ts";
 
@@ -17,7 +15,7 @@ export const ROLLOUT_VERSION = 1;
 /** What was measured at one stop. */
 export interface AtStop {
   stop: number;
-  /** trials that the measure applies to */
+  /** scenes that the measure applies to: trials, those of one scene counted as one */
   trials: number;
   /** null where there are none */
   mean: number | null;
@@ -43,22 +41,9 @@ export interface OfflineResult {
   stops: Omit<AtStop, "minus_last">[];
 }
 
-export interface RolloutResult {
+export interface RolloutResult extends MadeBy {
   schema: typeof ROLLOUT_SCHEMA;
   version: typeof ROLLOUT_VERSION;
-  /** One sentence on what the weights are and what must not be concluded; never empty. */
-  statement: string;
-  model: {
-    name: string;
-    revision: string;
-    weights_sha256: string;
-    trained_on: TrainedOn;
-    system: string;
-    stamp: Readonly<Record<string, string>>;
-  };
-  device: { name: string; driver: string; adapter: string; software: boolean };
-  dtype: string;
-  versions: Record<string, string>;
   world: { name: string; actions_per_query: number; queries: number };
   /** of scenes and noise, see trial.ts */
   seed: number;
@@ -79,8 +64,6 @@ export interface RolloutSettings {
   readonly seed: number;
 }
 
-export type RolloutProvenance = Pick<ProbeProvenance, "model" | "device" | "dtype" | "versions">;
-
 const BOOTSTRAP = { level: 0.95, resamples: 10_000, seed: 0 };
 
 /**
@@ -91,30 +74,19 @@ export function rolloutResult(
   trials: readonly Trial[],
   world: World,
   settings: RolloutSettings,
-  { model, device, dtype, versions }: RolloutProvenance,
-  offline: OfflineResult | null = firstChunks(trials, settings),
+  provenance: Maker,
+  offline: OfflineResult | null = firstChunks(trials, world, settings),
 ): RolloutResult {
   return {
     schema: ROLLOUT_SCHEMA,
     version: ROLLOUT_VERSION,
-    statement: statementOf(model.trainedOn),
-    model: {
-      name: model.name,
-      revision: model.revision,
-      weights_sha256: model.weightsSha256,
-      trained_on: model.trainedOn,
-      system: model.system,
-      stamp: model.stamp,
-    },
-    device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
-    dtype,
-    versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
+    ...madeBy(provenance),
     world: { name: world.name, actions_per_query: world.actionsPerQuery, queries: world.queries },
     seed: settings.seed,
     episodes: settings.episodes,
     stops: [...settings.stops],
     interval: { ...BOOTSTRAP, shares: SHARE_METHOD, amounts: INTERVAL_METHOD },
-    measures: world.measures.map((measure) => measureResult(measure, trials, settings)),
+    measures: world.measures.map((measure) => measureResult(measure, trials, world, settings)),
     offline,
     trials: [...trials]
       .sort((a, b) => a.stop - b.stop || a.scene - b.scene)
@@ -125,15 +97,10 @@ export function rolloutResult(
 function measureResult(
   { name, title, kind, units }: Measure,
   trials: readonly Trial[],
+  world: World,
   { stops }: RolloutSettings,
 ): MeasureResult {
-  const valuesAt = (stop: number): Map<number, number> =>
-    new Map(
-      trials.flatMap(({ scene, stop: at, scores }) => {
-        const value = scores[name];
-        return at === stop && value !== null && value !== undefined ? [[scene, value] as const] : [];
-      }),
-    );
+  const valuesAt = (stop: number) => byScene(trials, world, stop, ({ scores }) => scores[name] ?? null);
   const last = valuesAt(stops[stops.length - 1]);
   return {
     ...{ name, title, kind, units: units ?? null },
@@ -153,11 +120,28 @@ function measureResult(
   };
 }
 
+/** A stop's values by scene; where one scene had several trials, their mean. */
+function byScene(
+  trials: readonly Trial[],
+  { repeats }: World,
+  stop: number,
+  valueOf: (trial: Trial) => number | null,
+): Map<string | number, number> {
+  const all = new Map<string | number, number[]>();
+  for (const trial of trials) {
+    const value = trial.stop === stop ? valueOf(trial) : null;
+    if (value === null) continue;
+    const scene = repeats === undefined ? trial.scene : trial.labels[repeats];
+    all.set(scene, [...(all.get(scene) ?? []), value]);
+  }
+  return new Map([...all].map(([scene, values]) => [scene, clusterMean(values)]));
+}
+
 function summary(values: readonly number[], kind: Measure["kind"]): Omit<AtStop, "stop" | "minus_last"> {
   const n = values.length;
   if (n === 0) return { trials: 0, mean: null, interval: null };
   const interval =
-    kind === "share"
+    kind === "share" && values.every(Number.isInteger)
       ? shareInterval(
           values.reduce((a, b) => a + b, 0),
           n,
@@ -181,9 +165,12 @@ function amountInterval(values: readonly number[]): Interval | null {
 }
 
 /** The error of the first chunks: the probe's question on the same scenes with the same noise. */
-function firstChunks(trials: readonly Trial[], { stops }: RolloutSettings): OfflineResult | null {
-  const at = (stop: number): number[] =>
-    trials.flatMap((trial) => (trial.stop === stop && trial.offline !== null ? [trial.offline] : []));
+function firstChunks(
+  trials: readonly Trial[],
+  world: World,
+  { stops }: RolloutSettings,
+): OfflineResult | null {
+  const at = (stop: number): number[] => [...byScene(trials, world, stop, ({ offline }) => offline).values()];
   if (stops.every((stop) => at(stop).length === 0)) return null;
   return {
     source: "each trial's first chunk against the expert's from there",

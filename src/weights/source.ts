@@ -166,3 +166,19 @@ export function quoted(value: unknown): string {
 
 /** More dimensions than this no tensor library has (torch stops at 64). */
 export const maxDimensions = 64;
+
+/** @throws FormatError when a tensor is missing, or of another type or shape: what was found, and expected */
+export function expectTensor(
+  source: TensorSource,
+  name: string,
+  dtypes: readonly string[],
+  shape: readonly number[],
+): void {
+  const found = source.tensors.get(name);
+  if (!found) throw new FormatError(`${source.name}: the tensor "${name}" (${shape.join(", ")}) is missing`);
+  if (found.shape.join() !== shape.join() || !dtypes.includes(found.dtype)) {
+    throw new FormatError(
+      `${source.name}: "${name}" is ${found.dtype} (${found.shape.join(", ")}), expected ${dtypes.join(" or ")} (${shape.join(", ")})`,
+    );
+  }
+}

@@ -8,6 +8,8 @@ import { UsageError } from "../errors.ts";
 import type { PolicyDescription, Recording, RecordedTrials } from "../systems/policy.ts";
 import type { Scene, World } from "./world.ts";
 
+const EPISODE = "episode";
+
 /**
  * @param description of the policy, which sees the pictures of its cameras that followed its last query
  * @throws UsageError for no recordings
@@ -28,6 +30,7 @@ export function recordedWorld(recordings: RecordedTrials, description: PolicyDes
         units: "squared units of the data, mean over dimensions",
       },
     ],
+    repeats: EPISODE,
     misfit: () => undefined,
     // Scenes are numbered by hashes; each is one of the episodes, from its beginning.
     scene: async (seed) => sceneOf(await recordings.read(seed % recordings.count), names.length),
@@ -41,7 +44,7 @@ function sceneOf({ id, prompt, frames, actions }: Recording, dimensions: number)
   let [sum, count] = [0, 0];
   return {
     prompt,
-    labels: { episode: id },
+    labels: { [EPISODE]: id },
     observe: () => {
       // The picture of the beginning, then those after each action since the last look.
       const from = done === 0 ? 0 : seen + 1;

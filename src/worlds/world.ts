@@ -39,6 +39,8 @@ export interface World {
   /** most queries of a trial */
   readonly queries: number;
   readonly measures: readonly Measure[];
+  /** the label that tells scenes apart where several seeds can be one scene; trials of one scene are one piece of evidence */
+  readonly repeats?: string;
   /** What keeps a policy from acting here; undefined: nothing. */
   misfit(policy: PolicyDescription): string | undefined;
   /** Equal seeds are equal scenes. */

@@ -10,7 +10,8 @@ import type { ProbeResult } from "../../src/probe/result/result.ts";
 import { shareInterval } from "../../src/probe/statistics/share.ts";
 import { rolloutFigure } from "../../src/rollout/figure.ts";
 import { offlineOf } from "../../src/rollout/offline.ts";
-import { type RolloutProvenance, rolloutResult } from "../../src/rollout/result.ts";
+import type { Maker } from "../../src/probe/result/made-by.ts";
+import { rolloutResult } from "../../src/rollout/result.ts";
 import { runRollout, type TrialKeeper } from "../../src/rollout/run.ts";
 import { rolloutText } from "../../src/rollout/text.ts";
 import { runTrials, type Trial } from "../../src/rollout/trial.ts";
@@ -165,7 +166,7 @@ const world: World = {
   ],
 };
 
-const provenance: RolloutProvenance = {
+const provenance: Maker = {
   model: {
     ...{ name: "planted", revision: "unversioned", weightsSha256: "ab".repeat(32), trainedOn: "toy" },
     ...{ system: "mimic-video", stamp: {} },
@@ -223,6 +224,25 @@ describe("what is counted", () => {
     expect(trials.map(({ stop, scene }) => 100 * stop + scene)).toEqual(
       [...trials.keys()].map((i) => (i < 10 ? i : 5000 + i - 10)),
     );
+  });
+
+  it("trials of one scene as one piece of evidence", () => {
+    // Every scene twice: as much evidence as once.
+    const twice = planted.flatMap((trial) => {
+      const one = { ...trial, labels: { episode: `e${trial.scene}` } };
+      return [one, { ...one, scene: trial.scene + 10 }];
+    });
+    const once = rolloutResult(planted, world, asked, provenance);
+    const found = rolloutResult(
+      twice,
+      { ...world, repeats: "episode" },
+      { ...asked, episodes: 20 },
+      provenance,
+    );
+    expect(found.measures).toEqual(once.measures);
+    expect(found.offline).toEqual(once.offline);
+    const apart = rolloutResult(twice, world, { ...asked, episodes: 20 }, provenance);
+    expect(apart.measures[0].stops[0].trials).toBe(20);
   });
 
   it("is written the same twice, drawn, and said", () => {

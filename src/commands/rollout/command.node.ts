@@ -11,7 +11,8 @@ import { runRecord } from "../../probe/result/run-record.ts";
 import { printable } from "../../probe/result/shape.ts";
 import { rolloutFigure } from "../../rollout/figure.ts";
 import { offlineOf } from "../../rollout/offline.ts";
-import { type OfflineResult, type RolloutProvenance, rolloutResult } from "../../rollout/result.ts";
+import type { Maker } from "../../probe/result/made-by.ts";
+import { type OfflineResult, rolloutResult } from "../../rollout/result.ts";
 import { rolloutText } from "../../rollout/text.ts";
 import { packagePath, quoted, removeIfEmpty, timeStamp } from "../probe/command.node.ts";
 import { type ProgressStream, progressBar } from "../probe/progress.node.ts";
@@ -77,7 +78,7 @@ async function rollOut(
   try {
     const run = await loadRunner();
     let offline: OfflineResult | undefined;
-    const onModel = ({ model: { weightsSha256 } }: RolloutProvenance): void => {
+    const onModel = ({ model: { weightsSha256 } }: Maker): void => {
       const { stops } = settings;
       offline = beside && offlineOf(beside, { stops, weightsSha256 }, command.offline!);
     };

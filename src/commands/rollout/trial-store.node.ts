@@ -8,7 +8,7 @@ import { UsageError } from "../../errors.ts";
 import { writeAtomic } from "../../probe/result/files.node.ts";
 import { formatJson } from "../../probe/result/json.ts";
 import type { TrialKeeper } from "../../rollout/run.ts";
-import type { RolloutProvenance } from "../../rollout/result.ts";
+import type { Maker } from "../../probe/result/made-by.ts";
 import type { Trial } from "../../rollout/trial.ts";
 import type { World } from "../../worlds/world.ts";
 import type { RolloutCommand } from "./options.ts";
@@ -19,7 +19,7 @@ export type Fingerprint = Readonly<Record<string, string | number>>;
 /** Of what decides how the trials of a command go. */
 export function fingerprintOf(
   { settings: { seed }, dataDir, frozen }: Pick<RolloutCommand, "settings" | "dataDir" | "frozen">,
-  { model, device, versions }: RolloutProvenance,
+  { model, device, versions }: Maker,
   world: Pick<World, "name">,
 ): Fingerprint {
   return {

@@ -45,47 +45,54 @@ export const NOT_OF_THE_ENCODER = [
   ...["dropout_rate", "classifier_dropout", "initializer_factor", "gradient_checkpointing", "n_positions"],
 ];
 
+/** What tells one kind of T5 from another: fields that must say so, sizes that may be left out, and the two values. */
+export interface T5Kind extends Pick<T5Config, "sharedBias" | "activation"> {
+  readonly fields: Readonly<Record<string, string | boolean>>;
+  /** by field; a size that is not here is required */
+  readonly defaults: Readonly<Record<string, number>>;
+}
+
+const T5: T5Kind = {
+  fields: { model_type: "t5", feed_forward_proj: "relu", is_gated_act: false, dense_act_fn: "relu" },
+  defaults: {},
+  ...{ sharedBias: true, activation: "relu" },
+};
+
 /**
- * Reads transformers' T5 configuration.
- * @throws FormatError for a malformed field, UsageError for a feed-forward that is not the plain relu one, too few buckets of positions, or
- *   an option that is not known
+ * Reads transformers' configuration of one kind.
+ * @throws FormatError for a malformed field, UsageError for another kind, too few buckets of positions, or an option that is not known
  */
-export function readT5Config(json: unknown, name = "text encoder"): T5Config {
+export function readEncoderConfig(json: unknown, name: string, kind: T5Kind): T5Config {
+  const { fields, defaults, sharedBias, activation } = kind;
   const c = new ConfigReader(json, name);
-  c.only("model_type", "t5");
-  c.only("feed_forward_proj", "relu");
-  c.only("is_gated_act", false);
-  c.only("dense_act_fn", "relu");
+  for (const [field, value] of Object.entries(fields)) c.only(field, value);
   c.only("is_decoder", false);
   c.known(
-    ...[
-      "model_type",
-      "feed_forward_proj",
-      "is_gated_act",
-      "dense_act_fn",
-      "is_decoder",
-      "vocab_size",
-      "d_model",
-    ],
-    ...["d_kv", "d_ff", "num_layers", "num_heads", "layer_norm_epsilon", "relative_attention_num_buckets"],
-    ...["relative_attention_max_distance", ...NOT_OF_THE_ENCODER],
+    ...Object.keys(fields),
+    ...["is_decoder", "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads"],
+    ...["layer_norm_epsilon", "relative_attention_num_buckets", "relative_attention_max_distance"],
+    ...NOT_OF_THE_ENCODER,
   );
+  const size = (field: string): number => c.count(field, defaults[field]);
   const config: T5Config = {
-    vocabulary: c.count("vocab_size"),
-    width: c.count("d_model"),
-    headDim: c.count("d_kv"),
-    feedForward: c.count("d_ff"),
-    layers: c.count("num_layers"),
-    heads: c.count("num_heads"),
+    vocabulary: size("vocab_size"),
+    width: size("d_model"),
+    headDim: size("d_kv"),
+    feedForward: size("d_ff"),
+    layers: size("num_layers"),
+    heads: size("num_heads"),
     epsilon: c.number("layer_norm_epsilon", 1e-6),
     buckets: c.count("relative_attention_num_buckets", 32),
     maxDistance: c.count("relative_attention_max_distance", 128),
-    sharedBias: true,
-    activation: "relu",
+    ...{ sharedBias, activation },
   };
   checkBuckets(config.buckets, config.maxDistance, name);
   return config;
 }
+
+/** Reads transformers' T5 configuration. @throws as `readEncoderConfig` */
+export const readT5Config = (json: unknown, name = "text encoder"): T5Config =>
+  readEncoderConfig(json, name, T5);
 
 /** Weights and forward pass; `forward` records operations and must be called inside `record`. */
 export class T5Encoder {

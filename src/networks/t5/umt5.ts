@@ -7,48 +7,22 @@ import { type KeyMap, mapKeys, renaming } from "../../weights/key-map.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import { ConfigReader } from "../config.ts";
 import { checkBuckets } from "./buckets.ts";
-import { NOT_OF_THE_ENCODER, readT5Config, type T5Config } from "./encoder.ts";
+import { readEncoderConfig, readT5Config, type T5Config, type T5Kind } from "./encoder.ts";
 
-/**
- * Reads transformers' UMT5 configuration; absent keys take its defaults.
- * @throws FormatError for a malformed field, UsageError for another feed-forward, too few buckets, or an option that is not known
- */
-export function readUmt5Config(json: unknown, name = "text encoder"): T5Config {
-  const c = new ConfigReader(json, name);
-  c.only("model_type", "umt5");
-  c.only("feed_forward_proj", "gated-gelu");
-  c.only("is_gated_act", true);
-  c.only("dense_act_fn", "gelu_new");
-  c.only("is_decoder", false);
-  c.known(
-    ...[
-      "model_type",
-      "feed_forward_proj",
-      "is_gated_act",
-      "dense_act_fn",
-      "is_decoder",
-      "vocab_size",
-      "d_model",
-    ],
-    ...["d_kv", "d_ff", "num_layers", "num_heads", "layer_norm_epsilon", "relative_attention_num_buckets"],
-    ...["relative_attention_max_distance", ...NOT_OF_THE_ENCODER],
-  );
-  const config: T5Config = {
-    vocabulary: c.count("vocab_size", 250112),
-    width: c.count("d_model", 512),
-    headDim: c.count("d_kv", 64),
-    feedForward: c.count("d_ff", 1024),
-    layers: c.count("num_layers", 8),
-    heads: c.count("num_heads", 6),
-    epsilon: c.number("layer_norm_epsilon", 1e-6),
-    buckets: c.count("relative_attention_num_buckets", 32),
-    maxDistance: c.count("relative_attention_max_distance", 128),
-    sharedBias: false,
-    activation: "gated",
-  };
-  checkBuckets(config.buckets, config.maxDistance, name);
-  return config;
-}
+const UMT5: T5Kind = {
+  fields: {
+    model_type: "umt5",
+    feed_forward_proj: "gated-gelu",
+    is_gated_act: true,
+    dense_act_fn: "gelu_new",
+  },
+  defaults: { vocab_size: 250112, d_model: 512, d_kv: 64, d_ff: 1024, num_layers: 8, num_heads: 6 },
+  ...{ sharedBias: false, activation: "gated" },
+};
+
+/** Reads transformers' UMT5 configuration; absent sizes take its defaults. @throws as `readEncoderConfig` */
+export const readUmt5Config = (json: unknown, name = "text encoder"): T5Config =>
+  readEncoderConfig(json, name, UMT5);
 
 /**
  * The original's arguments: `vocab`, `dim`, `dim_attn`, `dim_ffn`, `num_heads`, `num_layers`, `num_buckets`, `shared_pos`.

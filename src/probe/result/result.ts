@@ -8,12 +8,12 @@
  * Names of references: `last` is the decode at the last video step, `final` the end of the same decode (the two agree
  * at the last video step), `truth` the recorded actions. What is not known is null, never absent.
  */
+import { type MadeBy, madeBy } from "./made-by.ts";
 import { clusterBootstrap, type Interval, INTERVAL_METHOD } from "../statistics/bootstrap.ts";
 import type { Curve } from "../statistics/curve.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import type { GridReadOut } from "../statistics/grid.ts";
 import type { FlopCounts, ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
-import type { TrainedOn } from "../subject.ts";
 import { type ExpectedCoverage, expectedCoverage } from "../statistics/coverage.ts";
 import { errorsByPart, type PartErrors } from "../parts/by-part.ts";
 import { signalOf, type TapSimilarity, tapSimilarity } from "../taps/similarity.ts";
@@ -61,29 +61,14 @@ export interface GridTables {
 }
 
 /** The whole result; see the head of this file. */
-export interface ProbeResult extends StoppingResult {
+export interface ProbeResult extends MadeBy, StoppingResult {
   schema: typeof RESULT_SCHEMA;
   version: typeof RESULT_VERSION;
-  /** One sentence on what the weights are and what must not be concluded; never empty. */
-  statement: string;
-  model: {
-    name: string;
-    revision: string;
-    weights_sha256: string;
-    trained_on: TrainedOn;
-    system: string;
-    /** What decides the numbers besides the weights, such as the policy. */
-    stamp: Readonly<Record<string, string>>;
-  };
   data: { name: string; sha256: string; noise_sha256: string | null };
-  device: { name: string; driver: string; adapter: string; software: boolean };
-  dtype: string;
   /** In what products are computed; null in older files. */
   arithmetic: "f32" | "f16" | null;
   /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
   variants: Record<string, string[]> | null;
-  /** Project, node, webgpu. */
-  versions: Record<string, string>;
   /** N */
   video_steps: number;
   /** K video steps. */
@@ -254,19 +239,6 @@ export interface BudgetResult extends VideoAxis<number[]> {
     { budget: number; stop: number; calls: number; difference: number; interval: Interval | null }[] | null;
 }
 
-const STATEMENTS: Record<TrainedOn, string> = {
-  random:
-    "Random weights: nothing was learned. The curves show the arithmetic of the sampler and say nothing about any task.",
-  toy: "Trained on a toy world: the numbers are true of this toy and say nothing about robots.",
-  pretrained:
-    "Pretrained weights, open loop: errors against recorded actions say nothing about success when the robot acts.",
-};
-
-/** The sentence that stands on every figure and in every file. */
-export function statementOf(trainedOn: TrainedOn): string {
-  return STATEMENTS[trainedOn];
-}
-
 const levelsOf = (level: TwoReferences | null): Levels | null => {
   const one = (curve: Curve): Level => ({ mean: curve.mean[0], interval: curve.interval?.[0] ?? null });
   return level && { to_last: one(level.toLast), to_truth: level.toTruth && one(level.toTruth) };
@@ -315,21 +287,10 @@ export function probeResult(
   return {
     schema: RESULT_SCHEMA,
     version: RESULT_VERSION,
-    statement: statementOf(model.trainedOn),
-    model: {
-      name: model.name,
-      revision: model.revision,
-      weights_sha256: model.weightsSha256,
-      trained_on: model.trainedOn,
-      system: model.system,
-      stamp: model.stamp,
-    },
+    ...madeBy({ model, device, dtype, versions }),
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
-    device: { name: device.name, driver: device.driver, adapter: device.adapter, software: device.software },
-    dtype,
     arithmetic: settings.arithmetic ?? "f32",
     variants: variants ?? null,
-    versions: Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1))),
     video_steps: settings.videoSteps,
     probe_steps: [...settings.probeSteps],
     tau: measurement.taus,

@@ -8,7 +8,7 @@ import { FormatError, UsageError } from "../../errors.ts";
 import type { DiffusionPolicyConfig } from "../../networks/diffusion-policy/config.ts";
 import { toFloat32 } from "../../weights/convert.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
-import type { TensorSource } from "../../weights/source.ts";
+import { expectTensor, type TensorSource } from "../../weights/source.ts";
 import { fromBytes, type Observed } from "./observed.ts";
 
 /** One of them, in the data's units. */
@@ -99,18 +99,6 @@ export async function openInputs(files: ModelFiles, config: Sizes): Promise<Wind
 }
 
 const FLOATS = ["F32", "F64", "F16", "BF16"];
-
-function expectTensor(
-  source: TensorSource,
-  name: string,
-  dtypes: readonly string[],
-  shape: readonly number[],
-): void {
-  const found = source.tensors.get(name);
-  if (found && dtypes.includes(found.dtype) && found.shape.join() === shape.join()) return;
-  const has = found ? `${found.dtype} (${found.shape.join(", ")})` : "missing";
-  throw new FormatError(`${source.name}: "${name}" is ${has}, expected ${dtypes[0]} (${shape.join(", ")})`);
-}
 
 async function floats(source: TensorSource, name: string): Promise<Float32Array<ArrayBuffer>> {
   const values = Float32Array.from(toFloat32(await source.read(name), source.tensors.get(name)!.dtype));

@@ -7,16 +7,9 @@ import { record } from "../../gpu/recording.ts";
 import type { TokenRange } from "../../networks/lingbot/ledger.ts";
 import type { TextContext } from "../../networks/lingbot/transformer.ts";
 import type { ReadOptions, Tap } from "../../probe/subject.ts";
-import { sample } from "../../sampling/sample.ts";
 import { copyBox } from "../../kernels/copy.ts";
-import {
-  copyTensor,
-  createTensor,
-  readTensor,
-  releaseTensor,
-  Tensor,
-  writeTensor,
-} from "../../tensor/tensor.ts";
+import { copyTensor, createTensor, releaseTensor, Tensor, writeTensor } from "../../tensor/tensor.ts";
+import { traced } from "../trace.ts";
 import { ActionDenoiser, actionBranches, movingActions } from "./action-denoiser.ts";
 import type { EpisodeMemory } from "./memory.ts";
 import type { LingbotModel } from "./model.ts";
@@ -55,7 +48,7 @@ export async function readOut(
   noises: readonly Float32Array[],
   steps: number,
   { memory, text }: ReadSurroundings,
-  { signal, onStep }: ReadOptions,
+  options: ReadOptions,
 ): Promise<Decoded[]> {
   const { gpu, width: D, tokens, transformer, config } = model;
   const { layers } = transformer.config;
@@ -107,18 +100,8 @@ export async function readOut(
     );
     const shape = [B, tokens.action, size / tokens.action];
     const x = create(shape, noise, "actions");
-    const iterates = create([steps + 1, ...shape], undefined, "iterates");
-    const velocities = create([steps, ...shape], undefined, "velocities");
     const scheduler = schedulerOf(scheduleOf(steps, config.action.shift));
-    for await (const at of sample(gpu, denoiser, x, { scheduler, signal })) {
-      copyTensor(gpu, x, iterates, { to: at.step * x.size });
-      if (at.step === steps) break;
-      const [velocity] = await at.tapped();
-      copyTensor(gpu, velocity, velocities, { to: at.step * x.size });
-      await gpu.idle();
-      onStep?.();
-    }
-    const [states, moved] = [await readTensor(gpu, iterates), await readTensor(gpu, velocities)];
+    const { states, velocities } = await traced(gpu, denoiser, x, scheduler, options);
     return Array.from({ length: B }, (_, b) => {
       const ofItem = (values: Float32Array, count: number): Float32Array<ArrayBuffer> => {
         const out = new Float32Array(count * size);
@@ -128,7 +111,7 @@ export async function readOut(
         }
         return out;
       };
-      return { states: ofItem(states, steps + 1), velocities: ofItem(moved, steps) };
+      return { states: ofItem(states, steps + 1), velocities: ofItem(velocities, steps) };
     });
   } finally {
     denoiser?.dispose();

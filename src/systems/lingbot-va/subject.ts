@@ -19,11 +19,12 @@ import type {
   Tap,
   TimedTap,
 } from "../../probe/subject.ts";
+import { record } from "../../gpu/recording.ts";
+import { axpy, multiply, subtract } from "../../kernels/elementwise.ts";
 import { RandomState } from "../../sampling/random-state.ts";
 import {
   copyTensor,
   createTensor,
-  readTensor,
   releaseTensor,
   sizeOf,
   type Tensor,
@@ -43,6 +44,7 @@ import { readingBytes } from "./reading-bytes.ts";
 import { scheduleOf } from "./schedule.ts";
 import type { PolicyTexts } from "./text.ts";
 import { prepareText } from "./text-context.ts";
+import { movingFrames } from "./video-denoiser.ts";
 
 /** An episode's first frame and prompt on the GPU. */
 export interface Encoded extends ChunkSurroundings, Held {
@@ -281,14 +283,14 @@ export class LingbotSubject implements Subject<Encoded> {
 
   /** x − σ·v, looked at as if it were the finished video. */
   async #jumped(c: Encoded, latents: Tensor, velocity: Tensor, sigma: number): Promise<Tensor[]> {
-    const { gpu } = this;
-    const x = Float32Array.from(await readTensor(gpu, latents));
-    if (sigma > 0) (await readTensor(gpu, velocity)).forEach((v, i) => (x[i] -= sigma * v));
-    const estimate = createTensor(gpu, latents.shape, x, "clean estimate");
+    // At the end of the schedule no velocity was computed.
+    if (sigma === 0) return tapOf(c, latents);
+    const estimate = await record(this.gpu, "clean estimate", () => axpy(latents, -sigma, velocity));
     try {
-      return await tapOf(c, estimate);
+      await estimate.run();
+      return await tapOf(c, estimate.outputs);
     } finally {
-      releaseTensor(gpu, estimate);
+      estimate.dispose();
     }
   }
 
@@ -302,23 +304,30 @@ export class LingbotSubject implements Subject<Encoded> {
     const model = this.#model;
     const every = keyframeStep(model);
     const keys = Array.from({ length: this.positions / every }, (_, i) => every * (i + 1));
-    const { bytes, shape } = await this.#episodes.frames(c.item.index, keys);
+    const later = await this.#episodes.frames(c.item.index, keys);
     // The encoder has seen the first frame; it goes on from there in a memory of its own.
     const beside = new EpisodeMemory(model);
     try {
       const first = await this.#episodes.frames(c.item.index, [0]);
       const seen = await beside.begin(prepareFrames(first.bytes, first.shape, this.#preparation));
-      const future = await beside.encode(prepareFrames(bytes, shape, this.#preparation), keys.length);
+      const future = await beside.encode(
+        prepareFrames(later.bytes, later.shape, this.#preparation),
+        keys.length,
+      );
       const { values } = joinedFrames(seen, future, model.latentShape[0]);
       const schedule = scheduleOf(steps, model.config.video.shift);
       const sigma = schedule.sigmas[step] ?? 0;
-      const [, F, h, w] = model.latentShape;
-      const noised = values.map((z, i) =>
-        Math.floor(i / (h * w)) % F === 0 ? z : (1 - sigma) * z + sigma * noise[i],
+      const shape = [1, ...model.latentShape];
+      const clean = createTensor(this.gpu, shape, values, "recorded future");
+      const own = createTensor(this.gpu, shape, noise, "noise of the recorded future");
+      // Frame zero is given, and stays.
+      const noised = await record(this.gpu, "noised future", () =>
+        axpy(clean, sigma, multiply(subtract(own, clean), movingFrames(model))),
       );
-      const x = createTensor(this.gpu, [1, ...model.latentShape], noised, "recorded future");
-      const tap = await tapOf(c, x, schedule.timesteps[step]);
-      releaseTensor(this.gpu, x);
+      await noised.run();
+      const tap = await tapOf(c, noised.outputs, schedule.timesteps[step]);
+      noised.dispose();
+      for (const x of [clean, own]) releaseTensor(this.gpu, x);
       for (const old of this.#lastRecorded) releaseTensor(this.gpu, old);
       const N = model.tokens.video;
       this.#lastRecorded = [...tap, createTensor(this.gpu, [1, N], ones(N), "tokens that are seen")];

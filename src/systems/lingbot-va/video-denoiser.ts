@@ -21,6 +21,15 @@ export const videoTokens = (model: LingbotModel, cache: KeyValueCache): Tensor[]
     cache.tokens(branch, { from: cache.at, to: cache.at + model.tokens.video }),
   ).flat();
 
+/** 1 where a chunk's latents move, 0 in frame zero, (C·F·h·w); called inside `record`. */
+export function movingFrames({ latentShape }: LingbotModel): Tensor {
+  const [C, F, h, w] = latentShape;
+  const moves = Float32Array.from({ length: C * F * h * w }, (_, i) =>
+    Math.floor(i / (h * w)) % F > 0 ? 1 : 0,
+  );
+  return constant([moves.length], moves, "frames that move");
+}
+
 export interface VideoDenoiserOptions {
   readonly text: Pick<PreparedText, "branches" | "prompt">;
   /** has room for the chunk's tokens behind those it holds */
@@ -47,7 +56,7 @@ export class VideoDenoiser implements Denoiser {
   /** x (1, C, F, h, w) → its guided velocity, of a given frame zero. That is what is tapped; keys and values are the cache's, see `tap`. */
   evaluate(x: Tensor, want: "all" | "taps"): Evaluation {
     const { text, cache, start, givenFirst } = this.#options;
-    const { branches, config, latentShape } = this.#model;
+    const { branches, config } = this.#model;
     const { guidance } = config.video;
     const items = want === "all" ? branches : actionBranches(this.#model);
     const velocities = this.#model.videoVelocity(x, items, {
@@ -59,11 +68,7 @@ export class VideoDenoiser implements Denoiser {
     const [prompt, empty] = [branch(0), branch(items - 1)];
     const guided = guidance > 1 ? axpy(empty, guidance, subtract(prompt, empty)) : prompt;
     if (!givenFirst) return { output: guided, tapped: [guided] };
-    const [C, F, h, w] = latentShape;
-    const moves = Float32Array.from({ length: C * F * h * w }, (_, i) =>
-      Math.floor(i / (h * w)) % F > 0 ? 1 : 0,
-    );
-    const output = multiply(guided, constant([C * F * h * w], moves, "frames that move"));
+    const output = multiply(guided, movingFrames(this.#model));
     return { output, tapped: [output] };
   }
 

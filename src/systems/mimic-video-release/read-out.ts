@@ -6,9 +6,9 @@
 import { record, type Replay } from "../../gpu/recording.ts";
 import type { ActionContext, ContextStorage } from "../../networks/world2action/decoder.ts";
 import type { Reading, ReadOptions, TimedTap } from "../../probe/subject.ts";
-import { sample } from "../../sampling/sample.ts";
-import { copyTensor, createTensor, readTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
+import { copyTensor, createTensor, releaseTensor, type Tensor } from "../../tensor/tensor.ts";
 import { repeated } from "../arrays.ts";
+import { traced } from "../trace.ts";
 import { ActionDenoiser, actionScheduler } from "./action-denoiser.ts";
 import type { ReleaseModel } from "./model.ts";
 
@@ -27,7 +27,7 @@ export async function readOut(
   noises: readonly (readonly Float32Array[])[],
   steps: number,
   storage: ContextStorage,
-  { signal, onStep }: ReadOptions,
+  options: ReadOptions,
 ): Promise<Reading[]> {
   const { gpu, decoder } = model;
   const [HA, A] = model.chunkShape;
@@ -57,21 +57,9 @@ export async function readOut(
     const noise = new Float32Array(B * size);
     for (let b = 0; b < B; b++) noise.set(noises[b % S][Math.floor(b / S) % V], b * size);
     const x = create([B, HA, A], noise, "actions");
-    const iterates = create([steps + 1, B, HA, A], undefined, "iterates");
-    const velocities = create([steps, B, HA, A], undefined, "velocities");
     const scheduler = actionScheduler(steps);
-    for await (const at of sample(gpu, denoiser, x, { scheduler, signal })) {
-      copyTensor(gpu, x, iterates, { to: at.step * x.size });
-      if (at.step === steps) break;
-      const [velocity] = await at.tapped();
-      copyTensor(gpu, velocity, velocities, { to: at.step * x.size });
-      await gpu.idle();
-      onStep?.();
-    }
-    const states = await readTensor(gpu, iterates);
-    const jumps = (await readTensor(gpu, velocities)).map(
-      (v, i) => states[i] - scheduler.times[Math.floor(i / x.size)] * v,
-    );
+    const { states, velocities } = await traced(gpu, denoiser, x, scheduler, options);
+    const jumps = velocities.map((v, i) => states[i] - scheduler.times[Math.floor(i / x.size)] * v);
     return taps.flatMap((_, r) =>
       noises.map((_, s) => {
         // (states, R, V, S, HA, A) → (V, states, HA, A)

@@ -4,7 +4,7 @@ import type { ModelDescription } from "./description.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { toFloat32 } from "../../weights/convert.ts";
 import type { ModelFiles } from "../../weights/model-files.ts";
-import type { TensorSource } from "../../weights/source.ts";
+import { expectTensor, type TensorSource } from "../../weights/source.ts";
 
 /** One window of a recording. */
 export interface Episode {
@@ -203,19 +203,4 @@ function expectEpisodes(
   expectTensor(tensors, "joint_state", ["F32", "BF16", "F16", "F64"], [E, shape.jointState]);
   if (tensors.tensors.has("actions"))
     expectTensor(tensors, "actions", ["F32", "BF16", "F16", "F64"], [E, shape.chunk, shape.action]);
-}
-
-function expectTensor(
-  source: TensorSource,
-  name: string,
-  dtypes: readonly string[],
-  shape: readonly number[],
-): void {
-  const found = source.tensors.get(name);
-  if (!found) throw new FormatError(`${source.name}: the tensor "${name}" (${shape.join(", ")}) is missing`);
-  if (found.shape.join() !== shape.join() || !dtypes.includes(found.dtype)) {
-    throw new FormatError(
-      `${source.name}: "${name}" is ${found.dtype} (${found.shape.join(", ")}), expected ${dtypes.join(" or ")} (${shape.join(", ")})`,
-    );
-  }
 }
