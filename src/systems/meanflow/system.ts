@@ -1,11 +1,18 @@
 /** Networks of the average velocity (MeanFlow), such as weights/digits: samples of a class in one call of the network, or in many. */
+import { Recordings } from "../../data/lerobot/recordings.ts";
 import { UsageError } from "../../errors.ts";
 import { SMALLER_WEIGHTS } from "../../tensor/matrix.ts";
 import { formatBytes } from "../../weights/listing.ts";
-import type { System, SystemOptions } from "../system.ts";
+import type { ModelFiles } from "../../weights/model-files.ts";
+import type { TensorSource } from "../../weights/source.ts";
+import type { BoundSubject, System, SystemOptions } from "../system.ts";
+import { type Evaluation, openEvaluation } from "./evaluation.ts";
 import { choose, DESCRIPTION, EVALUATION, missing } from "./files.ts";
 import { MeanFlowModel, RULES } from "./model.ts";
+import { populationOf } from "./population.ts";
+import { readNoise } from "./given-noise.ts";
 import { samplerOf } from "./sampler.ts";
+import { judge, MeanFlowSubject } from "./subject.ts";
 
 export const meanFlowSystem: System = {
   name: "meanflow",
@@ -53,7 +60,7 @@ export const meanFlowSystem: System = {
           ],
         },
         load: (loading) => model.load(loading),
-        subject: () => Promise.reject(new UsageError("not yet")),
+        subject: (data, noise) => subjectOf(model, batch, data, noise),
         sampler: () => samplerOf(model, files.name, batch),
         release: async () => {
           model.release();
@@ -67,6 +74,38 @@ export const meanFlowSystem: System = {
     }
   },
 };
+
+/**
+ * Binds what judges samples, where it lies in the folder: nothing else is read of it.
+ * @throws UsageError for recorded robot data, or a network that does not say how it was trained
+ */
+async function subjectOf(
+  model: MeanFlowModel,
+  together: number,
+  data: ModelFiles | Recordings,
+  noise: TensorSource | undefined,
+): Promise<BoundSubject> {
+  if (data instanceof Recordings)
+    throw new UsageError("--data with recorded robot data does not apply to a MeanFlow model; leave it out.");
+  model.checkRule(model.rules[0]);
+  const given = noise && (await readNoise(noise, model.shape, model.classes));
+  const { pictures } = model.description;
+  if (!pictures || model.classes === 0 || !data.paths.includes(EVALUATION))
+    return new MeanFlowSubject(model, together, { noise: given, dataFiles: [] });
+  const source = await data.weights(EVALUATION);
+  let evaluation: Evaluation | undefined;
+  try {
+    const { gpu, shape, classes } = model;
+    evaluation = await openEvaluation(gpu, source, { pictures, shape, classes });
+    const judged = await judge(evaluation, await populationOf(evaluation));
+    return new MeanFlowSubject(model, together, { judged, noise: given, dataFiles: [EVALUATION] });
+  } catch (error) {
+    evaluation?.release();
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
 
 /** Options of other systems. @throws UsageError naming the first that is set */
 function refuse({ text, encodeText, oracle }: SystemOptions): void {
