@@ -169,6 +169,16 @@ export interface DenoiseOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a result speaks of what is read, where that is no robot's action after a video. */
+export interface ReadOutWords {
+  /** "image": after how many calls does it stop changing? */
+  readonly what: string;
+  /** what errors are errors of: "the classifier's logits" */
+  readonly read: string;
+  /** "the class asked for" */
+  readonly truth: string;
+}
+
 /** @typeParam C what an item becomes before denoising */
 export interface Subject<C extends Held = Held> {
   readonly gpu: Gpu;
@@ -194,6 +204,8 @@ export interface Subject<C extends Held = Held> {
   readonly parts: readonly Part[];
   /** the first is the one that is read by default */
   readonly tapKinds: readonly string[];
+  /** default those of a robot's actions after a video */
+  readonly words?: ReadOutWords;
   /** whether trajectory and read-out share one seed by default */
   readonly pairsSeeds: boolean;
   /** most trajectories that one batch may hold */

@@ -81,6 +81,7 @@ export class MeanFlowSubject implements Subject<Asked> {
   readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
   readonly parts: readonly Part[];
   readonly tapKinds = ["one-jump"];
+  readonly words;
   /** A read-out draws nothing. */
   readonly pairsSeeds = true;
   readonly mostCopies: number;
@@ -144,6 +145,11 @@ export class MeanFlowSubject implements Subject<Asked> {
       ? Array.from({ length: classes }, (_, label) => `class ${label}`)
       : Array.from({ length: rows.dimensions }, (_, d) => `column ${d}`);
     this.dimensions = { names, units: names.map(() => "") };
+    this.words = {
+      what: model.description.contents === "pictures" ? "image" : "sample",
+      read: judged ? "the classifier's logits" : "the sample",
+      truth: "real pictures of the class",
+    };
     this.parts = judged ? [{ name: "class", from: 0, to: classes, kind: "logits", units: "" }] : [];
     if (judged) this.population = judged.population;
     this.controls =
