@@ -24,7 +24,6 @@ import {
   axisTitle,
   errorUnit,
   lastStep,
-  readWords,
   roundIndices,
   truthWords,
   withRoom,
@@ -195,7 +194,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
   const own = result.iterate_axis
     ? "the clean estimate after step k"
     : result.words
-      ? `${readWords(result)} of what one more call would give`
+      ? "if one more call ended it after step k"
       : undefined;
   const ticks = withRoom(steps, roundIndices(steps, 9));
   const { step } = verdict;

@@ -63,7 +63,7 @@ export function videoChart(result: ProbeResult): Chart {
     title: iterates
       ? `${axisTitle(result)} axis: the clean estimate after each step`
       : result.words
-        ? `${axisTitle(result)} axis: ${readWords(result)} of what one more call would give`
+        ? `${axisTitle(result)} axis: ${readWords(result)}, if one more call ended it after each step`
         : `${axisTitle(result)} axis: a full decode from the hidden states of each step`,
     alt: `Error of ${readWords(result)} by ${axisName(result)} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
     notes: [

@@ -125,14 +125,21 @@ function scheduleWords(
           const difference = differences[name][before];
           return difference && difference.interval.high <= margin!
             ? []
-            : [
-                `${what} ${difference ? `worse by ${short(difference.mean)} [${short(difference.interval.low)}, ${short(difference.interval.high)}]` : "unknown"}`,
-              ];
+            : [`${what} ${difference ? worseWords(difference, margin!) : "not known"}`];
         });
   const why = before < 0 ? "" : ` (${calls[before]}: ${failing.join("; ")})`;
   return sufficient === null
     ? `By the ${words} not even ${calls.at(-1)} calls are as good as ${longest}${why}.`
     : `By the ${words} ${sufficient} ${sufficient === 1 ? "call is" : "calls are"} enough${why}.`;
+}
+
+function worseWords(
+  { mean, interval: { low, high } }: { mean: number; interval: Interval },
+  margin: number,
+): string {
+  return mean > margin
+    ? `worse by ${short(mean)} [${short(low)}, ${short(high)}]`
+    : `may be worse by up to ${short(high)}`;
 }
 
 const values = record(list(nullable(number())));

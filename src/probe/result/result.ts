@@ -303,7 +303,7 @@ export function probeResult(
   return {
     schema: RESULT_SCHEMA,
     version: RESULT_VERSION,
-    ...madeBy({ model, device, dtype, versions }),
+    ...madeBy({ model, device, dtype, versions }, measurement.words !== undefined),
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     arithmetic: settings.arithmetic ?? "f32",
     words: measurement.words ? { ...measurement.words } : null,

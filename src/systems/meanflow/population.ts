@@ -29,7 +29,11 @@ export async function populationOf(evaluation: Evaluation): Promise<Population> 
   const measures: readonly PopulationMeasure[] = [
     { name: `frechet_pca${Q}`, words: `Fréchet distance of pixels in ${Q} principal directions`, target: 0 },
     { name: `frechet_features${F}`, words: `Fréchet distance of the classifier's ${F} features`, target: 0 },
-    { name: "within_class_variance_ratio", words: "variance within a class, real = 1", target: 1 },
+    {
+      name: "within_class_variance_ratio",
+      words: "variance within a class over that of real pictures",
+      target: 1,
+    },
     { name: "accuracy", words: "share that the classifier gives the class asked for" },
     { name: "nearest_training_distance", words: "distance to the nearest training picture" },
   ];
@@ -129,7 +133,8 @@ function withinClass(
           sum += count * x;
           squares += count * x * x;
         }
-        variance += (squares - (sum * sum) / total) / (total - 1);
+        // Rounding may leave less than nothing of equal pixels.
+        variance += Math.max(0, squares - (sum * sum) / total) / (total - 1);
       }
       return [variance];
     });
