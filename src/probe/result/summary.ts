@@ -65,7 +65,8 @@ export function summaryText(
     ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
     ...spreadSentences(result).flatMap(wrapped),
-    ...(truth ? stoppingSentences(result).flatMap(wrapped) : []),
+    // Of single read-outs, which do not judge where all samples are judged together.
+    ...(truth && !result.population ? stoppingSentences(result).flatMap(wrapped) : []),
     "",
     ...wrap(`Do not conclude more. ${result.statement}`, WIDTH),
     "",
