@@ -3,11 +3,18 @@ import { FormatError, UsageError } from "../errors.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import { lingbotVa } from "./lingbot-va/system.ts";
 import { diffusionPolicy } from "./diffusion-policy/system.ts";
+import { meanFlowSystem } from "./meanflow/system.ts";
 import { mimicVideo } from "./mimic-video/system.ts";
 import { mimicVideoRelease } from "./mimic-video-release/system.ts";
 import type { System } from "./system.ts";
 
-export const SYSTEMS: readonly System[] = [mimicVideo, mimicVideoRelease, diffusionPolicy, lingbotVa];
+export const SYSTEMS: readonly System[] = [
+  mimicVideo,
+  mimicVideoRelease,
+  diffusionPolicy,
+  lingbotVa,
+  meanFlowSystem,
+];
 
 /**
  * The system that a folder or repository belongs to.

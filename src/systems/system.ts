@@ -11,6 +11,7 @@ import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import type { Cache } from "./cache.ts";
 import type { Policy, RecordedTrials } from "./policy.ts";
+import type { Sampler } from "./sampler.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -39,6 +40,8 @@ export interface SystemOptions extends LoaderOptions {
   readonly cache?: Cache;
   /** whether a text encoder of tens of gigabytes may be fetched and run */
   readonly encodeText?: boolean;
+  /** at which end of an interval the training had the state, of networks of which it cannot be seen */
+  readonly stateTime?: "r" | "t";
   /** whether the items' recorded futures are encoded too */
   readonly oracle?: boolean;
   /** told a line that a person should read, such as a prompt that was cut */
@@ -80,6 +83,8 @@ export interface Opened {
   subject(data: ModelFiles | Recordings, noise?: TensorSource): Promise<BoundSubject>;
   /** A robot's side of the model, where it has one; each has a memory of its own. It describes itself before `load`, and acts after. */
   policy?(): Promise<Policy>;
+  /** What makes samples, where the model makes any; draws after `load`. */
+  sampler?(): Sampler;
   /** Recorded episodes that its policy can be taken through. @throws FormatError for data that do not fit */
   recordedTrials?(data: ModelFiles): Promise<RecordedTrials>;
   /** Frees what was loaded, and closes files. */
