@@ -26,24 +26,31 @@ export function tangentOf(x: Tensor): Tensor | undefined {
   return place && new Tensor(x.shape, x.dtype, place.storage, x.offset + place.shift);
 }
 
+/** Whether a derivative is being recorded, and one of these operands moves along its direction. */
+export function moves(...operands: readonly Operand[]): boolean {
+  const { tangents } = recording();
+  return tangents !== undefined && !tangents.inside && operands.some((x) => x && tangents.of(x.storage));
+}
+
 /**
  * An operation with a rule. @param operands all that may carry a tangent
- * @param value records the result, where no tangent is asked for
+ * @param value records the result, one tensor or several, where no tangent is asked for
  * @param both records the result and its tangent, of equal shapes; the tangents of the operands are given, at least one of them
  */
-export function dual<const T extends readonly Operand[]>(
+export function dual<const T extends readonly Operand[], const Y extends Tensor | readonly Tensor[]>(
   operands: T,
-  value: () => Tensor,
-  both: (dots: Dots<T>) => { readonly y: Tensor; readonly dy: Tensor },
-): Tensor {
+  value: () => Y,
+  both: (dots: Dots<T>) => { readonly y: Y; readonly dy: Y },
+): Y {
   const { tangents } = recording();
-  if (!tangents || tangents.inside) return value();
+  if (!tangents || !moves(...operands)) return value();
   const dots = operands.map((x) => x && tangentOf(x));
-  if (dots.every((dot) => !dot)) return value();
   const known = operands.flatMap((x) => (x ? [x.storage] : []));
   return tangents.accounting(known, () => {
     const { y, dy } = both(dots as Dots<T>);
-    tangents.set(y.storage, { storage: dy.storage, shift: dy.offset - y.offset });
+    const moved = [dy].flat() as readonly Tensor[];
+    for (const [i, { storage, offset }] of ([y].flat() as readonly Tensor[]).entries())
+      tangents.set(storage, { storage: moved[i].storage, shift: moved[i].offset - offset });
     return y;
   });
 }
