@@ -4,6 +4,7 @@
  */
 import { toyDecoder, upstreamDecoder } from "./steps/decoder.ts";
 import { COSMOS_ENCODER, publishedEncoder, toyEncoder, WAN_ENCODER } from "./steps/encoder.ts";
+import { digitsInOneCall, SAMPLES } from "./steps/meanflow.ts";
 import type { StepCase } from "./steps/step.ts";
 import { cosmosTransformer, toyTransformer } from "./steps/transformer.ts";
 
@@ -15,6 +16,7 @@ export const STEPS: readonly StepCase[] = [
   { name: "action decoder step, upstream size", measure: upstreamDecoder },
   { name: "transformer step, toy", measure: toyTransformer },
   { name: "transformer step, Cosmos 2B", measure: cosmosTransformer },
+  { name: `${SAMPLES} digits in one call`, measure: digitsInOneCall },
   { name: "VAE encode, toy", measure: toyEncoder },
   { name: `VAE encode, Cosmos 1.0, ${CLIP.join("×")}`, measure: publishedEncoder(COSMOS_ENCODER, CLIP) },
   { name: `VAE encode, Wan 2.1, ${CLIP.join("×")}`, measure: publishedEncoder(WAN_ENCODER, CLIP) },

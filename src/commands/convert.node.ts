@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
 import { createFile, type FileSink } from "../weights/files.node.ts";
-import { conversionOf } from "../systems/meanflow/conversion.ts";
+import { conversionOf } from "../systems/registry.ts";
 import { formatBytes } from "../weights/listing.ts";
 import { openWeights } from "../weights/open.node.ts";
 import { convertTensors, parseRename } from "../weights/rename.ts";

@@ -4,11 +4,13 @@
  * Axes: B samples of a batch.
  */
 
+import type { TensorSource } from "../weights/source.ts";
+
 /** What a sample is. Latents are what an autoencoder's decoder makes pictures of. */
 export type Contents = "pictures" | "latents" | "vectors";
 
 export interface DrawRequest {
-  /** (B) classes; left out where there are none, or none is asked for */
+  /** (B) classes, or `classes` itself for none where the network was trained without too; left out: none */
   readonly labels?: readonly number[];
   /** (B, …shape) standard Gaussian */
   readonly noise: Float32Array;
@@ -33,6 +35,16 @@ export interface Drawn {
   read(): Promise<Float32Array>;
 }
 
+/** Noise from a file. */
+export interface NoiseRows {
+  readonly name: string;
+  readonly rows: number;
+  /** (rows, …shape) */
+  readonly values: Float32Array<ArrayBuffer>;
+  /** (rows) classes, where the file says them */
+  readonly labels?: readonly number[];
+}
+
 export interface Sampler {
   readonly name: string;
   /** number of classes; 0: it knows none */
@@ -46,6 +58,8 @@ export interface Sampler {
   readonly mostTogether: number;
   /** Where a sample starts: equal for equal classes and seeds, whatever else is drawn. */
   noise(label: number | undefined, seed: number): Float32Array<ArrayBuffer>;
+  /** Rows of noise in place of seeds. @throws FormatError when they do not fit the model */
+  readNoise(source: TensorSource): Promise<NoiseRows>;
   /** @throws UsageError for a rule that is none, or by which no sample comes out, with the reason */
   checkRule(rule: string): void;
   /**

@@ -100,12 +100,24 @@ export type BoundSubject = Subject<any> & {
   readonly dataFiles?: readonly string[];
 };
 
+/** A checkpoint on its way to one file with its network's own keys. */
+export interface Conversion {
+  /** under those keys, without what only training uses */
+  readonly source: TensorSource;
+  /** for the file, what the checkpoint says of itself */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** what it was recognised as, for a person */
+  readonly words: string;
+}
+
 export interface System {
   readonly name: string;
   /** Where the model's own items lie, relative to its folder. */
   items(files: ModelFiles): Promise<string>;
   /** A data set on the Hub that the model was trained on, where its files say: the default of a model that comes from the Hub. */
   dataSet?(files: ModelFiles): Promise<string | undefined>;
+  /** A checkpoint in a layout that this system knows; undefined where it is none. */
+  convert?(stored: TensorSource): Conversion | undefined;
   /** From names, JSON and headers alone. */
   recognise(files: ModelFiles): Promise<Recognition>;
   /** Which of `files.paths` a run needs, before anything is downloaded. */

@@ -74,7 +74,7 @@ function pickledValue(value: Beside): number[] {
   return op.dict(
     ...Object.entries(value).map(([key, inner]): [number[], number[]] => [
       op.text(key),
-      pickledValue(inner as Beside),
+      pickledValue(inner),
     ]),
   );
 }

@@ -1,6 +1,5 @@
 /** `--noise`: where samples start, and perhaps their classes, from a file. */
 import { UsageError } from "../../errors.ts";
-import { readNoise } from "../../systems/meanflow/given-noise.ts";
 import type { Sampler } from "../../systems/sampler.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { openWeights } from "../../weights/open.node.ts";
@@ -24,7 +23,7 @@ export async function readStarts(
 ): Promise<Starts> {
   const source = await openWeights(file);
   try {
-    const { rows, values, labels } = await readNoise(source, sampler.shape, sampler.classes);
+    const { rows, values, labels } = await sampler.readNoise(source);
     const fitting = Array.from({ length: rows }, (_, row) => row).filter(
       (row) => !labels || !classes || classes.includes(labels[row]),
     );

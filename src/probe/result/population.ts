@@ -103,7 +103,9 @@ function verdictOf(
   const longest = own.calls.at(-1)!;
   const judging = measures.filter(({ target }) => target !== null);
   const allowed = judging.map(({ words, margin }) => `${words} ${short(margin!)}`).join(", ");
-  const sentences = schedules.map((schedule) => scheduleWords(schedule, judging, longest));
+  const sentences = schedules.map((schedule) =>
+    scheduleWords(schedule, judging, `${longest} by the ${own.words}`),
+  );
   return {
     status: "sufficient",
     reason:
@@ -115,7 +117,7 @@ function verdictOf(
 function scheduleWords(
   { words, calls, sufficient, differences }: PopulationSchedules,
   judging: PopulationResult["measures"],
-  longest: number,
+  longest: string,
 ): string {
   const before = sufficient === null ? calls.length - 1 : calls.indexOf(sufficient) - 1;
   const failing =

@@ -113,6 +113,8 @@ function checkPopulation({ population }: ProbeResult, file: string): void {
   const ways = population.schedules.map((curves, r) => ({ key: `schedules[${r}]`, curves }));
   for (const { key, curves } of [{ key: "stop", curves: population.stop }, ...ways])
     for (const { name, target, margin } of population.measures) {
+      if ((target === null) !== (margin === null))
+        refuse(place("measures"), `give ${name} a target without a margin, or a margin without a target`);
       const judging = target === null ? [] : (["differences"] as const);
       for (const part of ["values", "standard_errors", ...judging] as const)
         if (curves[part][name]?.length !== curves.calls.length)
@@ -120,8 +122,6 @@ function checkPopulation({ population }: ProbeResult, file: string): void {
             place(`${key}.${part}.${name}`),
             `has not one entry for each of ${curves.calls.length} calls`,
           );
-      if ((target === null) !== (margin === null))
-        refuse(place("measures"), `give ${name} a target without a margin, or a margin without a target`);
     }
   for (const { key, curves } of ways)
     if (curves.calls.length === 0 || curves.calls.length !== ways[0].curves.calls.length)

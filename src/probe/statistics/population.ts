@@ -10,10 +10,10 @@
  * Axes: n samples, K probe steps, B budgets, R other rules.
  */
 import { UsageError } from "../../errors.ts";
-import { uniforms } from "../../sampling/noise.ts";
 import type { EpisodeMeasurement, FullSettings } from "../experiment/measurement.ts";
 import { readSeeds } from "../experiment/measurement.ts";
 import type { Population, PopulationMeasure, PopulationSamples } from "../subject.ts";
+import { mulberry32 } from "./bootstrap.ts";
 import { MARGIN_FRACTION } from "./margin.ts";
 
 /** A measure at one point. */
@@ -150,7 +150,7 @@ function doubtOf(
 
 /** (resamples) of (E·V) how often each sample counts: V draws within each item. */
 function resampled(E: number, V: number, resamples: number, seed: number): readonly Uint16Array[] {
-  const uniform = uniforms("population", seed);
+  const uniform = mulberry32(seed);
   return Array.from({ length: resamples }, () => {
     const counts = new Uint16Array(E * V);
     for (let e = 0; e < E; e++) for (let v = 0; v < V; v++) counts[e * V + Math.floor(uniform() * V)]++;

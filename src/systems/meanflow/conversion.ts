@@ -1,16 +1,9 @@
 /** A checkpoint of a known repository on its way to one file with the network's own keys, and what it says of itself in the file's metadata. */
 import { mapKeys } from "../../weights/key-map.ts";
 import type { TensorSource } from "../../weights/source.ts";
+import type { Conversion } from "../system.ts";
 import { describeAlone, METADATA } from "./description.ts";
 import { layoutOf } from "./layouts.ts";
-
-export interface Conversion {
-  /** under the network's own keys, without what only training uses */
-  readonly source: TensorSource;
-  readonly metadata: Readonly<Record<string, string>>;
-  /** what it was recognised as, for a person */
-  readonly words: string;
-}
 
 /** @returns undefined where it is no such checkpoint. @throws UsageError where its configuration and its tensors contradict each other */
 export function conversionOf(stored: TensorSource): Conversion | undefined {

@@ -58,7 +58,7 @@ export function readDescription(json: unknown, name: string, stateTime?: StateTi
   c.known(...KNOWN);
   c.only("kind", "meanflow");
   const own = (raw.config ?? {}) as Readonly<Record<string, unknown>>;
-  const config = readMeanFlowConfig({ arch: raw.architecture, ...own }, name);
+  const config = forSampling(readMeanFlowConfig({ arch: raw.architecture, ...own }, name));
   const training = trainingOf(config, raw, name, stateTime);
   const image = c.has("image") ? new ConfigReader(raw.image, `${name}, image`) : undefined;
   const labels = c.has("labels") ? new ConfigReader(raw.labels, `${name}, labels`) : undefined;
@@ -71,6 +71,12 @@ export function readDescription(json: unknown, name: string, stateTime?: StateTi
     ...samplesOf(config, image, c.flag("latents", false), name),
     words: `${config.arch}, ${TRAINING_WORDS[training]}`,
   };
+}
+
+/** Without what only training uses, whose weights are left out (layouts.ts). */
+function forSampling(config: MeanFlowConfig): MeanFlowConfig {
+  if (config.arch === "imf_dit") return { ...config, twoHeads: false };
+  return config.arch === "song_unet" ? { ...config, augment: 0 } : config;
 }
 
 const TRAINING_WORDS: Readonly<Record<Training, string>> = {

@@ -3,16 +3,8 @@ import { FormatError, UsageError } from "../../errors.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { toFloat32 } from "../../weights/convert.ts";
 import type { TensorSource } from "../../weights/source.ts";
+import type { NoiseRows } from "../sampler.ts";
 import { readWholeNumbers } from "../../weights/whole-numbers.ts";
-
-export interface NoiseRows {
-  readonly name: string;
-  readonly rows: number;
-  /** (rows, …shape) */
-  readonly values: Float32Array<ArrayBuffer>;
-  /** (rows) */
-  readonly labels?: readonly number[];
-}
 
 /**
  * `noise` (rows, …shape), float32, and perhaps `labels` (rows), whole numbers.

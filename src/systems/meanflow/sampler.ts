@@ -2,6 +2,7 @@
 import { UsageError } from "../../errors.ts";
 import { readTensor, sizeOf } from "../../tensor/tensor.ts";
 import type { DrawRequest, Drawn, Sampler } from "../sampler.ts";
+import { readNoise } from "./given-noise.ts";
 import { type MeanFlowModel, type Rule, RULES } from "./model.ts";
 import { contactSheet, toBytes } from "./pictures.ts";
 
@@ -12,6 +13,7 @@ export function samplerOf(model: MeanFlowModel, name: string, together: number):
     ...{ name, classes: model.classes, shape: model.shape, contents },
     rules: model.rules,
     mostTogether: together,
+    readNoise: (source) => readNoise(source, model.shape, model.classes),
     checkRule: (rule) => model.checkRule(ruleNamed(rule)),
     noise: (label, seed) => model.noise(label, seed),
     draw: (request) => draw(model, request),
@@ -29,9 +31,6 @@ export function ruleNamed(word: string): Rule {
 
 async function* draw(model: MeanFlowModel, request: DrawRequest): AsyncGenerator<Drawn, void, void> {
   const { labels, noise, calls, rule = "average", guidance: scale, guided: interval, signal } = request;
-  const wrong = labels?.find((label) => !Number.isInteger(label) || label < 0 || label >= model.classes);
-  if (wrong !== undefined && model.classes > 0)
-    throw new UsageError(`class ${wrong}: this model knows 0 to ${model.classes - 1}.`);
   const batch = noise.length / sizeOf(model.shape);
   const walk = model.walk({ labels, noise, calls, rule: ruleNamed(rule), scale, interval, signal });
   for await (const { step, steps, time, latents } of walk)

@@ -7,6 +7,7 @@ import type { ModelFiles } from "../../weights/model-files.ts";
 import type { TensorSource } from "../../weights/source.ts";
 import type { BoundSubject, System, SystemOptions } from "../system.ts";
 import { type Evaluation, openEvaluation } from "./evaluation.ts";
+import { conversionOf } from "./conversion.ts";
 import { choose, DESCRIPTION, EVALUATION, missing } from "./files.ts";
 import { MeanFlowModel, RULES } from "./model.ts";
 import { populationOf } from "./population.ts";
@@ -18,6 +19,8 @@ export const meanFlowSystem: System = {
   name: "meanflow",
   // What evaluates its samples lies beside the weights.
   items: () => Promise.resolve("."),
+
+  convert: conversionOf,
 
   async recognise(files) {
     const lacks = await missing(files);

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Opened } from "../../../src/systems/system.ts";
 import type { Sampler } from "../../../src/systems/sampler.ts";
-import { openDigits, relativeError, stored } from "./digits.ts";
+import { relativeError } from "../../support/numbers.ts";
+import { openDigits, stored } from "./digits.ts";
 
 let opened: Opened;
 let sampler: Sampler;

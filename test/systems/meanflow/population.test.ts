@@ -6,7 +6,7 @@ import { populationOf } from "../../../src/systems/meanflow/population.ts";
 import type { Population } from "../../../src/probe/subject.ts";
 import { openWeights } from "../../../src/weights/open.node.ts";
 import { testGpu } from "../../support/gpu.ts";
-import { DIGITS, openDigits, reference, type ReferenceFigures, stored } from "./digits.ts";
+import { DIGITS, expectFigures, figuresOf, openDigits, reference, stored } from "./digits.ts";
 
 let evaluation: Evaluation;
 let population: Population;
@@ -19,37 +19,6 @@ beforeAll(async () => {
 });
 afterAll(() => evaluation.release());
 
-/** Within 0.5 % of every figure, and of what is 0 or a share within its printed digits. */
-function expectFigures(found: Readonly<Record<string, number>>, expected: ReferenceFigures): void {
-  for (const [name, value] of Object.entries(expected)) {
-    if (name === "torch_float32_relative_error") continue;
-    expect(Math.abs(found[name] - value), `${name}: ${found[name]} for ${value}`).toBeLessThanOrEqual(
-      Math.max(0.005 * Math.abs(value), 1e-4),
-    );
-  }
-}
-
-async function figures(
-  pixels: Float32Array,
-  labels: readonly number[],
-): Promise<Readonly<Record<string, number>>> {
-  const clamped = pixels.map((x) => Math.min(1, Math.max(-1, x)));
-  const { features, logits } = await evaluation.classify(clamped);
-  const values = new Float32Array(labels.length * population.features);
-  labels.forEach((_, i) => {
-    const row = [
-      clamped.subarray(i * 64, i * 64 + 64),
-      features.subarray(i * 32, i * 32 + 32),
-      logits.subarray(i * 10, i * 10 + 10),
-    ];
-    values.set(
-      row.flatMap((part) => [...part]),
-      i * 106,
-    );
-  });
-  return population.of({ items: labels, values })();
-}
-
 describe("sets without a network", () => {
   it("training pictures, and the mean of each class", () => {
     const { floors } = reference;
@@ -59,13 +28,16 @@ describe("sets without a network", () => {
 
   it("the held-out pictures themselves", async () => {
     const { pixels, labels } = evaluation.heldOut;
-    expectFigures(await figures(pixels, labels), reference.floors["held-out images themselves"]);
+    expectFigures(
+      await figuresOf(pixels, labels, evaluation, population),
+      reference.floors["held-out images themselves"],
+    );
   });
 
   it("noise", async () => {
     const noise = await stored("noise", "noise");
     const labels = Array.from({ length: 1000 }, (_, i) => i % 10);
-    expectFigures(await figures(noise, labels), reference.floors.noise);
+    expectFigures(await figuresOf(noise, labels, evaluation, population), reference.floors.noise);
   });
 });
 
@@ -85,8 +57,8 @@ describe("the Fréchet distance", () => {
       Array.from({ length: count }, () => [...rows.subarray(3 * i, 3 * i + 3)]).flat(),
     );
     const [a, b] = [moments(rows, 3, counts), moments(Float64Array.from(repeated), 3)];
-    expect([...a.mean]).toEqual([...b.mean].map((x) => expect.closeTo(x, 12) as number));
-    expect([...a.covariance]).toEqual([...b.covariance].map((x) => expect.closeTo(x, 12) as number));
+    for (const [i, value] of b.mean.entries()) expect(a.mean[i]).toBeCloseTo(value, 12);
+    for (const [i, value] of b.covariance.entries()) expect(a.covariance[i]).toBeCloseTo(value, 12);
   });
 
   it("eigenvalues and vectors give the matrix back", () => {
@@ -116,14 +88,15 @@ describe.each(["average", "instant"])("1000 samples, %s", (rule) => {
         calls,
         rule,
       });
-      for await (const { step, steps, read } of drawn)
-        if (step === steps) samples.set(await read(), from * 64);
+      for await (const state of drawn)
+        if (state.step === state.steps) samples.set(await state.read(), from * 64);
     }
     await opened.release();
     expectFigures(
-      await figures(
+      await figuresOf(
         samples,
         Array.from({ length: 1000 }, (_, i) => i % 10),
+        ...([evaluation, population] as const),
       ),
       reference.sets[`${rule}.${calls}`],
     );
