@@ -1,4 +1,7 @@
-/** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
+/**
+ * The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. A recorded run plays until there is
+ * something else to be looked at; the worker is started behind it.
+ */
 import { answer } from "./answer.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
@@ -9,11 +12,14 @@ import { hideFailure, showFailure } from "./failure.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
-import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
+import { pause } from "./pause.ts";
+import type { DataPlace, Event, ModelPlace, ModelView, RunSettings } from "./protocol.ts";
+import { Recorded } from "./recording/recorded.ts";
 import { Robot } from "./robot.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
+import { adapterHere, startWorker } from "./work.ts";
 
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
@@ -22,21 +28,33 @@ const answerLine = byId("answer");
 const howToRead = answerLine.textContent;
 
 let model: ModelView | undefined;
+/** whether the worker has it: the recording shows a model that may not be open yet */
+let opened = false;
 /** what is open, and what was asked for since */
 let place = TOY;
 let asked: ModelPlace | undefined;
+/** what is shown: of this page, or the recorded one */
 let run: ShownRun | undefined;
+let recorded: Recorded | undefined;
 let running = false;
 /** Whether the picture goes from episode to episode with the run; it stays where a person has looked. */
 let follows = true;
 let software = false;
 let startedAt = 0;
+/** the step that a person went to */
+let viewed: number | undefined;
 
 const charts = new Charts(
   [byId("video-plot"), byId("action-plot")],
   [byId("video-legend"), byId("action-legend")],
 );
-const scene = new Scene((step, actionStep) => charts.mark(step, actionStep));
+const scene = new Scene({
+  onLook: (step, actionStep) => charts.mark(step, actionStep),
+  onChoose: (step) => {
+    viewed = step;
+    rememberLink();
+  },
+});
 const devicePanel = new DevicePanel(byId("device-facts"));
 const settings = new SettingsForm(form, settingsChanged);
 const episodes = new EpisodeForm(choose, settingsChanged);
@@ -46,10 +64,7 @@ const robot = new Robot(
   () => ask({ type: "cancel" }),
 );
 
-const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-const ask = (request: Request): void => worker.postMessage(request);
-worker.onmessage = ({ data }: MessageEvent<Event>) => hear(data);
-worker.onerror = ({ message }) => showFailure("Error", message || "the page’s worker could not be started");
+const ask = startWorker(hear, (message) => showFailure("Error", message));
 
 settings.restore(linked);
 const hubName = linked.get("model");
@@ -62,7 +77,28 @@ const data = offerModels({
   useData,
   refuse: ({ message }) => showFailure("UsageError", message),
 });
-open(hubName ? { kind: "hub", name: hubName } : TOY, data.restore(linked));
+const named = data.restore(linked);
+void begin();
+
+/** First what needs no GPU and no weights, then the rest behind it. */
+async function begin(): Promise<void> {
+  if (!hubName && !named) await showRecording();
+  if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
+  if (!recorded) await showRecording();
+  document.body.classList.add("without-gpu");
+  say("Nothing can be computed here.", 0);
+}
+
+async function showRecording(): Promise<void> {
+  try {
+    recorded = await Recorded.load();
+  } catch (error) {
+    return showFailure("Error", (error as Error).message, "The page can still compute.");
+  }
+  present(recorded.model);
+  await pause();
+}
+
 byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
@@ -125,55 +161,64 @@ function hear(event: Event): void {
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
-  const kept = (during === "data" || asked !== undefined) && during !== "run" && model !== undefined;
+  const kept = (during === "data" || asked !== undefined) && during !== "run" && opened;
   asked = undefined;
-  runButton.disabled = !model;
+  runButton.disabled = !opened;
   const stays =
     during === "data" ? "The episodes that were open stay open." : "The model that was open stays open.";
   showFailure(kind, message, kept ? stays : undefined);
-  say(kept ? "Ready." : model ? "Stopped." : "Nothing is open.", 0);
+  say(kept ? "Ready." : opened ? "Stopped." : "Nothing is open.", 0);
 }
 
-function showModel(opened: ModelView): void {
-  model = opened;
+function showModel(view: ModelView): void {
   place = asked ?? place;
   asked = undefined;
+  opened = true;
+  // The recording has shown the toy already; whoever looks at it is not disturbed.
+  if (model === recorded?.model && recorded?.isOf(place, view)) model = view;
+  else present(view);
+  runButton.disabled = false;
+  robot.enabled = true;
+  moreButton.disabled = view.episodes.length < 2;
+}
+
+/** Shows a model and its episodes, from the worker or from the recording. */
+function present(view: ModelView): void {
+  model = view;
   byId("statement").textContent =
-    opened.trainedOn === "toy"
+    view.trainedOn === "toy"
       ? "A toy, trained on coloured blocks: nothing here says anything about robots."
-      : opened.statement;
-  byId("recorded").textContent = opened.recorded ? `In use: ${opened.recorded}.` : "";
-  settings.open(opened);
-  document.body.classList.toggle("plans", opened.plan !== undefined);
-  document.body.classList.toggle("without-inside", opened.actionSteps === 0);
+      : view.statement;
+  byId("recorded").textContent = view.recorded ? `In use: ${view.recorded}.` : "";
+  settings.open(view);
+  document.body.classList.toggle("plans", view.plan !== undefined);
+  document.body.classList.toggle("without-inside", view.actionSteps === 0);
   byId("video-caption").textContent = byStep();
-  scene.open(opened);
-  episodes.open(opened);
-  (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
+  scene.open(view);
+  episodes.open(view);
+  (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(view.actionSteps);
 
   run = undefined;
   downloads.finished = undefined;
-  const wanted = Number(linked.get("episode"));
-  const episode = opened.episodes[wanted] ? wanted : 0;
+  const wanted = linked.has("episode") ? Number(linked.get("episode")) : usualEpisode();
+  const episode = view.episodes[wanted] ? wanted : 0;
   scene.watch(episode);
   // A link's words belong to the model it opens with.
   episodes.show(episode, linked.get("prompt") ?? undefined);
-  linked.delete("prompt");
-  linked.delete("episode");
-  charts.clear();
-  answerLine.textContent = howToRead;
-  runButton.disabled = false;
-  robot.enabled = true;
-  moreButton.disabled = opened.episodes.length < 2;
+  viewed = linked.has("step") ? Number(linked.get("step")) : undefined;
+  for (const name of ["prompt", "episode", "step"]) linked.delete(name);
   settingsChanged();
 }
+
+/** The episode that is watched when nothing else is asked for. */
+const usualEpisode = (): number => (model && recorded?.isOf(place, model) ? recorded.episode : 0);
 
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
   follows = false;
   watch(episode);
+  settingsChanged();
   showLive();
-  rememberLink();
 }
 
 function watch(episode: number): void {
@@ -183,19 +228,32 @@ function watch(episode: number): void {
   episodes.show(episode, run?.edited?.episode === episode ? run.edited.text : undefined);
 }
 
-/** The link follows what is set. What was measured stays to be looked at; before, empty tiles show what would be. */
+/** The link follows what is set. What was measured stays to be looked at; before, the recording, or empty tiles for what would be. */
 function settingsChanged(): void {
   if (!model) return;
+  if (!run || run === recorded?.run) showUnmeasured(model);
   rememberLink();
-  if (run) return;
+}
+
+function showUnmeasured(view: ModelView): void {
+  if (recorded?.isOf(place, view) && scene.episode === recorded.episode) {
+    if (run === recorded.run) return;
+    run = recorded.run;
+    recorded.showOn(scene, viewed);
+    answerLine.textContent = recorded.answer;
+    return showLive();
+  }
+  run = undefined;
+  charts.clear();
+  answerLine.textContent = howToRead;
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? model.actionSteps });
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) return ask({ type: "cancel" });
-  if (!model) return;
+  if (!model || !opened) return;
   hideFailure();
   let wanted: RunSettings;
   try {
@@ -211,6 +269,7 @@ form.addEventListener("submit", (event) => {
   // One thing at a time: the robot stops for what is measured.
   if (robot.acting) ask({ type: "cancel" });
   robot.enabled = false;
+  viewed = undefined;
   running = follows = true;
   startedAt = performance.now();
   restartTiming();
@@ -256,9 +315,9 @@ const byStep = (): string =>
 
 function stop(): void {
   running = false;
-  robot.enabled = model !== undefined;
+  robot.enabled = opened;
   runButton.textContent = "Run";
-  moreButton.disabled = !model || model.episodes.length < 2;
+  moreButton.disabled = !opened || model!.episodes.length < 2;
 }
 
 function settingsOrDefault(): RunSettings {
@@ -280,8 +339,9 @@ function settingsOrDefault(): RunSettings {
 function link(): string {
   const parameters = settings.parameters();
   const words = episodes.editedPrompt(scene.episode);
-  if (scene.episode !== 0) parameters.set("episode", String(scene.episode));
+  if (scene.episode !== usualEpisode()) parameters.set("episode", String(scene.episode));
   if (words !== undefined) parameters.set("prompt", words);
+  if (viewed !== undefined) parameters.set("step", String(viewed));
   if (place.kind === "hub") parameters.set("model", place.name);
   if (model?.recorded !== undefined)
     for (const [name, value] of Object.entries(data.parameters())) parameters.set(name, value);
