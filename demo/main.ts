@@ -95,6 +95,7 @@ async function showRecording(): Promise<void> {
   } catch (error) {
     return showFailure("Error", (error as Error).message, "The page can still compute.");
   }
+  byId("recording-facts").textContent = recorded.facts;
   present(recorded.model);
   await pause();
 }
@@ -248,6 +249,7 @@ function showUnmeasured(view: ModelView): void {
   answerLine.textContent = howToRead;
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
   scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  showSource();
 }
 
 form.addEventListener("submit", (event) => {
@@ -279,6 +281,7 @@ form.addEventListener("submit", (event) => {
   answerLine.textContent = howToRead;
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
+  showSource();
   byId("video-caption").textContent = byStep();
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
@@ -290,7 +293,20 @@ moreButton.addEventListener("click", () => {
   form.requestSubmit();
 });
 
+/** Which episode is looked at, and whether what is shown of it was measured. */
+function showSource(): void {
+  const episode = `episode ${scene.episode}`;
+  const measured = scene.states.some(Boolean);
+  byId("source").textContent =
+    run && run === recorded?.run
+      ? recorded.source
+      : running
+        ? `${measured ? "measuring" : "waiting for"} ${episode}`
+        : `${episode} · ${measured ? "measured here" : "not measured"}`;
+}
+
 function showLive(): void {
+  showSource();
   if (!model || !run || downloads.finished) return;
   const curves = liveCurves(model, run, model.episodes[scene.episode], scene.states);
   if (curves) charts.showLive(curves);
@@ -317,6 +333,7 @@ function stop(): void {
   running = false;
   robot.enabled = opened;
   runButton.textContent = "Run";
+  showSource();
   moreButton.disabled = !opened || model!.episodes.length < 2;
 }
 

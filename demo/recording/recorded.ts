@@ -28,7 +28,19 @@ export class Recorded {
     return this.#recording.settings.episode;
   }
 
-  /** What a larger run concluded, and where this one comes from. */
+  /** What it is, in a few words. */
+  get source(): string {
+    const { videoSeeds } = this.#recording.settings;
+    return `recorded · episode ${this.episode} · seeds ${videoSeeds.join(", ")}`;
+  }
+
+  /** How both runs are made again. */
+  get facts(): string {
+    const { command, verdict, madeBy } = this.#recording;
+    return `The recorded run (${madeBy.device}): ${command}. The answer above it: ${verdict?.command ?? "–"}.`;
+  }
+
+  /** What a larger run concluded. */
   get answer(): string {
     return this.#recording.verdict?.sentence ?? "";
   }
