@@ -25,7 +25,8 @@ const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
 const moreButton = byId<HTMLButtonElement>("measure-more");
 const answerLine = byId("answer");
-const howToRead = answerLine.textContent;
+const HOW_TO_READ =
+  "The errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight flow gives, whatever was learned.";
 
 let model: ModelView | undefined;
 /** whether the worker has it: the recording shows a model that may not be open yet */
@@ -82,7 +83,9 @@ void begin();
 
 /** First what needs no GPU and no weights, then the rest behind it. */
 async function begin(): Promise<void> {
-  if (!hubName && !named) await showRecording();
+  // What stands there before anything is loaded is the recording's.
+  if (hubName || named) answerLine.textContent = HOW_TO_READ;
+  else await showRecording();
   if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
   if (!recorded) await showRecording();
   document.body.classList.add("without-gpu");
@@ -246,7 +249,7 @@ function showUnmeasured(view: ModelView): void {
   }
   run = undefined;
   charts.clear();
-  answerLine.textContent = howToRead;
+  answerLine.textContent = HOW_TO_READ;
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
   scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
   showSource();
@@ -278,7 +281,7 @@ form.addEventListener("submit", (event) => {
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
   downloads.finished = undefined;
-  answerLine.textContent = howToRead;
+  answerLine.textContent = HOW_TO_READ;
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
   showSource();
