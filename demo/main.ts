@@ -9,6 +9,7 @@ import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
+import { absentHere, refusedValues } from "./link-words.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
@@ -42,8 +43,9 @@ let running = false;
 let follows = true;
 let software = false;
 let startedAt = 0;
-/** the step that a person went to */
+/** the step that a person went to, and one that a link asks for before anything was measured */
 let viewed: number | undefined;
+let wished: number | undefined;
 
 const charts = new Charts(
   [byId("video-plot"), byId("action-plot")],
@@ -53,6 +55,7 @@ const scene = new Scene({
   onLook: (step, actionStep) => charts.mark(step, actionStep),
   onChoose: (step) => {
     viewed = step;
+    wished = undefined;
     rememberLink();
   },
 });
@@ -67,6 +70,7 @@ const robot = new Robot(
 
 const ask = startWorker(hear, (message) => showFailure("Error", message));
 
+const refused = refusedValues(linked, [form, byId<HTMLFormElement>("data")]);
 settings.restore(linked);
 const hubName = linked.get("model");
 const data = offerModels({
@@ -204,14 +208,22 @@ function present(view: ModelView): void {
 
   run = undefined;
   downloads.finished = undefined;
+  refused.push(...absentHere(linked, view));
   const wanted = linked.has("episode") ? Number(linked.get("episode")) : usualEpisode();
   const episode = view.episodes[wanted] ? wanted : 0;
   scene.watch(episode);
   // A link's words belong to the model it opens with.
   episodes.show(episode, linked.get("prompt") ?? undefined);
-  viewed = linked.has("step") ? Number(linked.get("step")) : undefined;
+  wished = viewed = linked.has("step") ? Number(linked.get("step")) : undefined;
   for (const name of ["prompt", "episode", "step"]) linked.delete(name);
   settingsChanged();
+  if (viewed !== undefined && !scene.hasStep(viewed)) {
+    refused.push(`step ${viewed} is not among those that are shown`);
+    wished = viewed = undefined;
+    rememberLink();
+  }
+  // Said once, when it is known what there is.
+  if (refused.length > 0) showFailure("LinkError", `${refused.splice(0).join("; ")}.`);
 }
 
 /** The episode that is watched when nothing else is asked for. */
@@ -274,12 +286,15 @@ form.addEventListener("submit", (event) => {
   // One thing at a time: the robot stops for what is measured.
   if (robot.acting) ask({ type: "cancel" });
   robot.enabled = false;
-  viewed = undefined;
+  viewed = wished;
+  wished = undefined;
   running = follows = true;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
+  if (viewed !== undefined) scene.stayAt(viewed);
+  say("Starting…", undefined);
   downloads.finished = undefined;
   answerLine.textContent = HOW_TO_READ;
   runButton.textContent = "Cancel";
@@ -289,6 +304,14 @@ form.addEventListener("submit", (event) => {
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
   ask({ type: "run", run: { settings: wanted, link: link(), prompt: edited } });
+});
+
+// The second half of a double click, or a key that is held, is no second wish.
+runButton.addEventListener("click", (event) => {
+  if (event.detail > 1) event.preventDefault();
+});
+form.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.repeat) event.preventDefault();
 });
 
 moreButton.addEventListener("click", () => {

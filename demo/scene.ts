@@ -114,6 +114,11 @@ export class Scene {
     return this.states[this.#selected]?.step;
   }
 
+  /** Whether a step is among those that are shown, or will be. */
+  hasStep(step: number): boolean {
+    return this.#run?.steps.includes(step) ?? false;
+  }
+
   /** Goes to a probed step as soon as it is there, and stays. */
   stayAt(step: number | undefined): void {
     this.#wished = step;

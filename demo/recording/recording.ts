@@ -60,7 +60,8 @@ export async function readRecording(bytes: Uint8Array): Promise<Recording> {
   const source: ByteSource = {
     name: "the recording",
     size: bytes.length,
-    read: async (at, length) => bytes.slice(at, at + length),
+    // A copy, also of what Node calls a Buffer.
+    read: async (at, length) => Uint8Array.from(bytes.subarray(at, at + length)),
   };
   const file = await openSafetensors(source);
   const text = file.metadata.get(TEXT);

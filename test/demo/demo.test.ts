@@ -58,7 +58,7 @@ describe("from a path of a static host", () => {
     await status(/^Ready/);
     expect(await page.inputValue('[name="video-steps"]')).toBe("3");
     expect(await page.inputValue('[name="action-steps"]')).toBe("3");
-    expect(await page.inputValue("#prompt")).toBe("push the red block somewhere");
+    expect(await page.inputValue("#prompt")).toBe("push the red block up");
     expect(await page.locator("#episodes input").count()).toBe(8);
     expect(await page.textContent("#statement")).toContain("says anything about robots");
     expect(page.url()).toContain("video-seeds=1");
