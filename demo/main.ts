@@ -1,5 +1,5 @@
 /** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
-import { answer } from "./answer.ts";
+import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
 import { byId } from "./dom.ts";
@@ -7,9 +7,9 @@ import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
 import { address, linked } from "./link.ts";
-import { liveCurves } from "./live.ts";
+import { liveCurves, meanCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
-import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
+import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings, SoFarView } from "./protocol.ts";
 import { Robot } from "./robot.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
@@ -18,8 +18,7 @@ import { restartTiming, say, showProgress } from "./status.ts";
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
 const moreButton = byId<HTMLButtonElement>("measure-more");
-const answerLine = byId("answer");
-const howToRead = answerLine.textContent;
+const answers = new AnswerPanel(byId("answer"));
 
 let model: ModelView | undefined;
 /** what is open, and what was asked for since */
@@ -27,8 +26,8 @@ let place = TOY;
 let asked: ModelPlace | undefined;
 let run: ShownRun | undefined;
 let running = false;
-/** Whether the picture goes from episode to episode with the run; it stays where a person has looked. */
-let follows = true;
+/** what the episodes measured so far say together */
+let soFar: SoFarView | undefined;
 let software = false;
 let startedAt = 0;
 
@@ -100,9 +99,19 @@ function hear(event: Event): void {
     case "progress":
       return showProgress(event);
     case "state":
-      if (running && follows && scene.states.every(Boolean)) watch(event.state.episode);
       scene.add(event.state);
       return showLive();
+    case "measuring":
+      return episodes.mark(event.episode, "measuring");
+    case "soFar":
+      soFar = event.soFar;
+      for (const episode of soFar.episodes) episodes.mark(episode, "measured");
+      answers.soFar(soFar);
+      return showLive();
+    case "compared":
+    case "comparedAll":
+    case "checked":
+      return;
     case "cost":
       devicePanel.cost = event.cost;
       return;
@@ -114,6 +123,8 @@ function hear(event: Event): void {
       return showResult(event);
     case "cancelled":
       stop();
+      answers.cancelled();
+      showLive();
       return say("Cancelled. What was reached can still be looked at.", 0);
     case "warning":
       return showFailure(event.kind, event.message);
@@ -160,17 +171,16 @@ function showModel(opened: ModelView): void {
   episodes.show(episode, linked.get("prompt") ?? undefined);
   linked.delete("prompt");
   linked.delete("episode");
+  soFar = undefined;
   charts.clear();
-  answerLine.textContent = howToRead;
+  answers.clear();
   runButton.disabled = false;
   robot.enabled = true;
-  moreButton.disabled = opened.episodes.length < 2;
   settingsChanged();
 }
 
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
-  follows = false;
   watch(episode);
   showLive();
   rememberLink();
@@ -187,6 +197,7 @@ function watch(episode: number): void {
 function settingsChanged(): void {
   if (!model) return;
   rememberLink();
+  moreButton.disabled = running || !settings.canMeasureMore(model.episodes.length);
   if (run) return;
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
   scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? model.actionSteps });
@@ -197,27 +208,30 @@ form.addEventListener("submit", (event) => {
   if (running) return ask({ type: "cancel" });
   if (!model) return;
   hideFailure();
+  const episode = scene.episode;
+  const text = episodes.editedPrompt(episode);
   let wanted: RunSettings;
   try {
-    wanted = settings.read(scene.episode, model.episodes.length);
+    wanted = settings.read(episode, model.episodes.length, text !== undefined);
   } catch (error) {
     return showFailure("UsageError", (error as Error).message);
   }
-  const episode = scene.episode;
-  const text = episodes.editedPrompt(episode);
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
   // One thing at a time: the robot stops for what is measured.
   if (robot.acting) ask({ type: "cancel" });
   robot.enabled = false;
-  running = follows = true;
+  running = true;
+  soFar = undefined;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
   downloads.finished = undefined;
-  answerLine.textContent = howToRead;
+  answers.begin();
+  episodes.unmark(true);
+  say(`Episode ${episode}: starting…`, undefined);
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
   byId("video-caption").textContent = byStep();
@@ -227,38 +241,52 @@ form.addEventListener("submit", (event) => {
 });
 
 moreButton.addEventListener("click", () => {
-  settings.measureFour();
+  settings.measureMore(model!.episodes.length);
   form.requestSubmit();
 });
 
+/** What is known of the watched scene, and of all episodes as soon as there are two. */
 function showLive(): void {
-  if (!model || !run || downloads.finished) return;
-  const curves = liveCurves(model, run, model.episodes[scene.episode], scene.states);
-  if (curves) charts.showLive(curves);
+  if (!model || !run) return;
+  const { videoSteps, actionSteps, edited } = run;
+  const episode = model.episodes[scene.episode];
+  const { states } = scene;
+  answers.show({
+    ...{ model, episode, states, videoSteps, actionSteps },
+    edited: edited?.episode === episode.index,
+  });
+  if (downloads.finished) return;
+  const curves = liveCurves(model, run, episode, states);
+  if (soFar && soFar.episodes.length > 1) {
+    charts.showLive(meanCurves(run, soFar, curves));
+    byId("video-caption").textContent = byStep(soFar.episodes.length);
+  } else if (curves) charts.showLive(curves);
+  else charts.showEmpty(videoSteps, actionSteps);
 }
 
 function showResult({ result, run: record }: Extract<Event, { type: "done" }>): void {
   stop();
   downloads.finished = { result, run: record };
-  // The run may have led through other episodes; it was asked for this one.
-  if (follows) watch(result.episodes[0].index);
   charts.showResult(result);
   // The bands are what episodes differ by; one alone has none.
-  const bands = result.episodes.length > 1 ? " · bands: 95 %" : "";
+  const bands =
+    result.episodes.length > 1 ? ` · mean of ${result.episodes.length} episodes · bands: 95 %` : "";
   byId("video-caption").textContent = `${byStep()}${bands}`;
   byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
-  answerLine.textContent = answer(result);
+  answers.done(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
 
-const byStep = (): string =>
-  model?.plan ? "by step, what is read out there" : "by video step, a full decode each";
+const byStep = (episodes = 1): string =>
+  (model?.plan ? "by step, what is read out there" : "by video step, a full decode each") +
+  (episodes > 1 ? `; ${episodes} episodes, 95 %` : "");
 
 function stop(): void {
   running = false;
   robot.enabled = model !== undefined;
   runButton.textContent = "Run";
-  moreButton.disabled = !model || model.episodes.length < 2;
+  episodes.unmark(false);
+  moreButton.disabled = !model || !settings.canMeasureMore(model.episodes.length);
 }
 
 function settingsOrDefault(): RunSettings {
@@ -267,6 +295,7 @@ function settingsOrDefault(): RunSettings {
   } catch {
     return {
       modelDir: "toy",
+      episodes: [scene.episode],
       videoSteps: 50,
       probeSteps: [50],
       videoSeeds: [0],
