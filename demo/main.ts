@@ -2,7 +2,7 @@
  * The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. A recorded run plays until there is
  * something else to be looked at; the worker is started behind it.
  */
-import { answer } from "./answer.ts";
+import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
 import { byId } from "./dom.ts";
@@ -11,10 +11,10 @@ import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
 import { absentHere, refusedValues } from "./link-words.ts";
 import { address, linked } from "./link.ts";
-import { liveCurves } from "./live.ts";
+import { liveCurves, meanCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
 import { pause } from "./pause.ts";
-import type { DataPlace, Event, ModelPlace, ModelView, RunSettings } from "./protocol.ts";
+import type { DataPlace, Event, ModelPlace, ModelView, RunSettings, SoFarView } from "./protocol.ts";
 import { Recorded } from "./recording/recorded.ts";
 import { Robot } from "./robot.ts";
 import { Scene, type ShownRun } from "./scene.ts";
@@ -25,9 +25,7 @@ import { adapterHere, startWorker } from "./work.ts";
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
 const moreButton = byId<HTMLButtonElement>("measure-more");
-const answerLine = byId("answer");
-const HOW_TO_READ =
-  "The errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight flow gives, whatever was learned.";
+const answers = new AnswerPanel(byId("answer"));
 
 let model: ModelView | undefined;
 /** whether the worker has it: the recording shows a model that may not be open yet */
@@ -39,8 +37,8 @@ let asked: ModelPlace | undefined;
 let run: ShownRun | undefined;
 let recorded: Recorded | undefined;
 let running = false;
-/** Whether the picture goes from episode to episode with the run; it stays where a person has looked. */
-let follows = true;
+/** what the episodes measured so far say together */
+let soFar: SoFarView | undefined;
 let software = false;
 let startedAt = 0;
 /** the step that a person went to, and one that a link asks for before anything was measured */
@@ -88,7 +86,7 @@ void begin();
 /** First what needs no GPU and no weights, then the rest behind it. */
 async function begin(): Promise<void> {
   // What stands there before anything is loaded is the recording's.
-  if (hubName || named) answerLine.textContent = HOW_TO_READ;
+  if (hubName || named) answers.clear();
   else await showRecording();
   if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
   if (!recorded) await showRecording();
@@ -144,9 +142,19 @@ function hear(event: Event): void {
     case "progress":
       return showProgress(event);
     case "state":
-      if (running && follows && scene.states.every(Boolean)) watch(event.state.episode);
       scene.add(event.state);
       return showLive();
+    case "measuring":
+      return episodes.mark(event.episode, "measuring");
+    case "soFar":
+      soFar = event.soFar;
+      for (const episode of soFar.episodes) episodes.mark(episode, "measured");
+      answers.soFar(soFar);
+      return showLive();
+    case "compared":
+    case "comparedAll":
+    case "checked":
+      return;
     case "cost":
       devicePanel.cost = event.cost;
       return;
@@ -158,6 +166,8 @@ function hear(event: Event): void {
       return showResult(event);
     case "cancelled":
       stop();
+      answers.cancelled();
+      showLive();
       return say("Cancelled. What was reached can still be looked at.", 0);
     case "warning":
       return showFailure(event.kind, event.message);
@@ -216,6 +226,7 @@ function present(view: ModelView): void {
   episodes.show(episode, linked.get("prompt") ?? undefined);
   wished = viewed = linked.has("step") ? Number(linked.get("step")) : undefined;
   for (const name of ["prompt", "episode", "step"]) linked.delete(name);
+  soFar = undefined;
   settingsChanged();
   if (viewed !== undefined && !scene.hasStep(viewed)) {
     refused.push(`step ${viewed} is not among those that are shown`);
@@ -231,7 +242,6 @@ const usualEpisode = (): number => (model && recorded?.isOf(place, model) ? reco
 
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
-  follows = false;
   watch(episode);
   settingsChanged();
   showLive();
@@ -249,6 +259,7 @@ function settingsChanged(): void {
   if (!model) return;
   if (!run || run === recorded?.run) showUnmeasured(model);
   rememberLink();
+  moreButton.disabled = running || !opened || !settings.canMeasureMore(model.episodes.length);
 }
 
 function showUnmeasured(view: ModelView): void {
@@ -256,12 +267,12 @@ function showUnmeasured(view: ModelView): void {
     if (run === recorded.run) return;
     run = recorded.run;
     recorded.showOn(scene, viewed);
-    answerLine.textContent = recorded.answer;
+    answers.recorded(recorded.answer);
     return showLive();
   }
   run = undefined;
   charts.clear();
-  answerLine.textContent = HOW_TO_READ;
+  answers.clear();
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
   scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
   showSource();
@@ -272,14 +283,14 @@ form.addEventListener("submit", (event) => {
   if (running) return ask({ type: "cancel" });
   if (!model || !opened) return;
   hideFailure();
+  const episode = scene.episode;
+  const text = episodes.editedPrompt(episode);
   let wanted: RunSettings;
   try {
-    wanted = settings.read(scene.episode, model.episodes.length);
+    wanted = settings.read(episode, model.episodes.length, text !== undefined);
   } catch (error) {
     return showFailure("UsageError", (error as Error).message);
   }
-  const episode = scene.episode;
-  const text = episodes.editedPrompt(episode);
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
@@ -288,7 +299,8 @@ form.addEventListener("submit", (event) => {
   robot.enabled = false;
   viewed = wished;
   wished = undefined;
-  running = follows = true;
+  running = true;
+  soFar = undefined;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
@@ -296,7 +308,9 @@ form.addEventListener("submit", (event) => {
   if (viewed !== undefined) scene.stayAt(viewed);
   say("Starting…", undefined);
   downloads.finished = undefined;
-  answerLine.textContent = HOW_TO_READ;
+  answers.begin();
+  episodes.unmark(true);
+  say(`Episode ${episode}: starting…`, undefined);
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
   showSource();
@@ -315,7 +329,7 @@ form.addEventListener("keydown", (event) => {
 });
 
 moreButton.addEventListener("click", () => {
-  settings.measureFour();
+  settings.measureMore(model!.episodes.length);
   form.requestSubmit();
 });
 
@@ -331,36 +345,50 @@ function showSource(): void {
         : `${episode} · ${measured ? "measured here" : "not measured"}`;
 }
 
+/** What is known of the watched scene, and of all episodes as soon as there are two. */
 function showLive(): void {
   showSource();
-  if (!model || !run || downloads.finished) return;
-  const curves = liveCurves(model, run, model.episodes[scene.episode], scene.states);
-  if (curves) charts.showLive(curves);
+  if (!model || !run) return;
+  const { videoSteps, actionSteps, edited } = run;
+  const episode = model.episodes[scene.episode];
+  const { states } = scene;
+  answers.show({
+    ...{ model, episode, states, videoSteps, actionSteps },
+    edited: edited?.episode === episode.index,
+  });
+  if (downloads.finished) return;
+  const curves = liveCurves(model, run, episode, states);
+  if (soFar && soFar.episodes.length > 1) {
+    charts.showLive(meanCurves(run, soFar, curves));
+    byId("video-caption").textContent = byStep(soFar.episodes.length);
+  } else if (curves) charts.showLive(curves);
+  else charts.showEmpty(videoSteps, actionSteps);
 }
 
 function showResult({ result, run: record }: Extract<Event, { type: "done" }>): void {
   stop();
   downloads.finished = { result, run: record };
-  // The run may have led through other episodes; it was asked for this one.
-  if (follows) watch(result.episodes[0].index);
   charts.showResult(result);
   // The bands are what episodes differ by; one alone has none.
-  const bands = result.episodes.length > 1 ? " · bands: 95 %" : "";
+  const bands =
+    result.episodes.length > 1 ? ` · mean of ${result.episodes.length} episodes · bands: 95 %` : "";
   byId("video-caption").textContent = `${byStep()}${bands}`;
   byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
-  answerLine.textContent = answer(result);
+  answers.done(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
 
-const byStep = (): string =>
-  model?.plan ? "by step, what is read out there" : "by video step, a full decode each";
+const byStep = (episodes = 1): string =>
+  (model?.plan ? "by step, what is read out there" : "by video step, a full decode each") +
+  (episodes > 1 ? `; ${episodes} episodes, 95 %` : "");
 
 function stop(): void {
   running = false;
   robot.enabled = opened;
   runButton.textContent = "Run";
   showSource();
-  moreButton.disabled = !opened || model!.episodes.length < 2;
+  episodes.unmark(false);
+  moreButton.disabled = !opened || !settings.canMeasureMore(model!.episodes.length);
 }
 
 function settingsOrDefault(): RunSettings {
@@ -369,6 +397,7 @@ function settingsOrDefault(): RunSettings {
   } catch {
     return {
       modelDir: "toy",
+      episodes: [scene.episode],
       videoSteps: 50,
       probeSteps: [50],
       videoSeeds: [0],

@@ -51,14 +51,16 @@ export interface Panel {
 /** By video step, and by action step where a read-out has some. */
 export type Panels = readonly [Panel, Panel?];
 
-/** What is known before a run has ended; errors are means over the seeds of one episode. */
+/** What is known before a run has ended; errors are means over the seeds of one episode, or over episodes too. */
 export interface LiveCurves {
   readonly videoSteps: number;
   /** probed steps reached so far */
   readonly steps: readonly number[];
   readonly toTruth?: readonly number[];
+  readonly toTruthInterval?: readonly Interval[] | null;
   /** known when the last step is reached */
   readonly toLast?: readonly number[];
+  readonly toLastInterval?: readonly Interval[] | null;
   readonly holdStill?: number;
   readonly datasetMean?: number;
   /** inside the decode of the newest step: against its own end, and the truth */
@@ -79,9 +81,10 @@ export function livePanels(live: LiveCurves): Panels {
     ...(holdStill === undefined ? [] : [level("hold still", holdStill, "null")]),
     ...(datasetMean === undefined ? [] : [level("dataset mean", datasetMean, "mean")]),
   ];
+  const last = steps.at(-1) ?? N;
   const curves: CurveView[] = [
-    ...(toTruth ? [decoded("truth", steps, toTruth, N)] : []),
-    ...(toLast ? [decoded("last", steps, toLast, N)] : []),
+    ...(toTruth ? [decoded("truth", steps, toTruth, N, live.toTruthInterval)] : []),
+    ...(toLast ? [decoded("last", steps, toLast, last, live.toLastInterval)] : []),
   ];
   const M = live.iterateToFinal.length - 1;
   if (M < 1) return [{ steps: N, step: "video step", curves, levels }];

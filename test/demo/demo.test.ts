@@ -133,7 +133,7 @@ describe("from a path of a static host", () => {
   });
 
   demo.test("measures several episodes with several seeds, as a link says", async () => {
-    await open("#video-steps=1&action-steps=1&video-seeds=1&action-seeds=2&episode=6");
+    await open("#video-steps=1&action-steps=1&video-seeds=1&action-seeds=2&episode=6&episodes=this");
     await page.click("#measure-more");
     await status(/^Done/);
     expect(page.url()).toContain("episodes=4");
@@ -142,8 +142,8 @@ describe("from a path of a static host", () => {
     await shows(page, "copy-link", "Copied");
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(page.url());
     const result = await savedResult();
-    // The watched one comes first.
-    expect(result.episodes.map(({ index }) => index)).toEqual([6, 7, 0, 1]);
+    // The watched one stands last, and is measured first.
+    expect(result.episodes.map(({ index }) => index)).toEqual([7, 0, 1, 6]);
     expect(result.action_seeds).toEqual([0, 1]);
     expect(result.video_axis_interval.mse_to_last).not.toBeNull();
     expect(result.between_seeds.action).toBeGreaterThan(0);

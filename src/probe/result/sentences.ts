@@ -2,7 +2,7 @@
 import type { ProbeResult } from "./result.ts";
 import { count } from "./words.ts";
 
-export { listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
+export { count, listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
 
 /** There is no video where what is denoised is what is read. */
 const isVideo = ({ iterate_axis }: Pick<ProbeResult, "iterate_axis">): boolean => iterate_axis === null;
