@@ -25,7 +25,7 @@ import { adapterHere, startWorker } from "./work.ts";
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
 const moreButton = byId<HTMLButtonElement>("measure-more");
-const answers = new AnswerPanel(byId("answer"));
+const answers = new AnswerPanel(byId("answer"), byId("notes"));
 
 let model: ModelView | undefined;
 /** whether the worker has it: the recording shows a model that may not be open yet */
@@ -267,7 +267,7 @@ function showUnmeasured(view: ModelView): void {
     if (run === recorded.run) return;
     run = recorded.run;
     recorded.showOn(scene, viewed);
-    answers.recorded(recorded.answer);
+    answers.recorded(recorded.verdict);
     return showLive();
   }
   run = undefined;

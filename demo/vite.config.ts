@@ -64,7 +64,7 @@ function verdictInPage(): Plugin {
     async transformIndexHtml(html) {
       const file = path.join(here, "recording", "recording.safetensors.gz");
       const { verdict } = await readRecording(gunzipSync(readFileSync(file)));
-      return html.replace("<!-- verdict -->", () => verdict?.sentence ?? "");
+      return html.replace("<!-- verdict -->", () => `<span class="verdict">${verdict.sentence}</span>`);
     },
   };
 }

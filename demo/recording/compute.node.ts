@@ -12,6 +12,7 @@ import { EpisodeData } from "../../src/systems/mimic-video/episodes.ts";
 import { MimicVideo } from "../../src/systems/mimic-video/model.ts";
 import { MimicVideoSubject } from "../../src/systems/mimic-video/subject.ts";
 import { openModelFolder } from "../../src/weights/model-files.node.ts";
+import { pictureError } from "../pixels.ts";
 import { Preview } from "../preview.ts";
 import type { ModelView, StateView } from "../protocol.ts";
 import { viewOf } from "../session.ts";
@@ -93,7 +94,9 @@ async function computeOn(gpu: Gpu, folder: string, settings: RecordedSettings): 
         signal,
         onState: async (seen) => {
           preview ??= await Preview.create(model, subject, seen, asked.actionSeeds);
-          states.push(await preview.show(seen, description.actionSteps, signal));
+          const shown = await preview.show(seen, description.actionSteps, signal);
+          const future = await episodes.future(episode);
+          states.push({ ...shown, pictureError: pictureError(shown.frames, future, description.frameSize) });
         },
       },
     );

@@ -42,7 +42,7 @@ const commandOf = ({ episode, videoSteps, probeSteps, videoSeeds, actionSeeds }:
 export function encodeRecording(
   { model, states, provenance }: Computed,
   settings: RecordedSettings,
-  verdict: RecordedVerdict | undefined,
+  verdict: RecordedVerdict,
 ): Promise<Uint8Array> {
   const { episodes, datasetMean, ...about } = model;
   const [rows, columns] = model.frameSize;
@@ -87,6 +87,7 @@ export function encodeRecording(
     model: about,
     episodes: episodes.map(({ index, id, prompt }) => ({ index, id, prompt })),
     taus: states.map(({ tau }) => tau),
+    pictureErrors: states.map(({ pictureError }) => pictureError!),
     madeBy: {
       weightsSha256: provenance.model.weightsSha256,
       dataSha256: provenance.data.sha256,
@@ -115,7 +116,8 @@ export async function verdictOf(file: string, weightsSha256: string): Promise<Re
     command: string;
   };
   return {
-    sentence: sentenceOf(N, steps, errors, verdict, episodes.length, floors.hold_still_to_truth),
+    sentence: sentenceOf(N, steps, verdict, episodes.length),
+    numbers: numbersOf(steps, errors, verdict.step, floors.hold_still_to_truth, episodes.length),
     // Where it was written to is nobody's business.
     command: run.command.replace(/^\S+/, "npm run probe --").replace(/ --out \S+/, ""),
   };
@@ -124,20 +126,26 @@ export async function verdictOf(file: string, weightsSha256: string): Promise<Re
 function sentenceOf(
   N: number,
   steps: readonly number[],
-  errors: readonly number[],
   { step, better_steps: better }: Pick<VerdictResult, "step" | "better_steps">,
   episodes: number,
-  still: number | null,
 ): string {
-  const error = (k: number): string => short(errors[steps.indexOf(k)]);
-  const standing = still === null ? "" : `; standing still scores ${short(still)}`;
   if (step === steps.at(-1))
     return `Over ${episodes} episodes no probed step before the last, ${step}, is as good as it.`;
-  return (
-    `Over ${episodes} episodes the action is already as good after ${step} of ${N} steps as after all of them` +
-    (better.length > 0 ? `, and better at ${listOf(better)}` : "") +
-    ` (mean squared error ${error(step!)} against ${error(steps.at(-1)!)}${standing}).`
-  );
+  const head = `Over ${episodes} episodes the action is as good after ${step} of ${N} steps as after all of them`;
+  return better.length > 0 ? `${head}, and better at ${listOf(better)}.` : `${head}.`;
+}
+
+function numbersOf(
+  steps: readonly number[],
+  errors: readonly number[],
+  step: number,
+  still: number | null,
+  episodes: number,
+): string {
+  const last = steps.at(-1)!;
+  const at = [...new Set([step, last])].map((k) => `${short(errors[steps.indexOf(k)])} at step ${k}`);
+  const standing = still === null ? "" : `; standing still scores ${short(still)}`;
+  return `Mean squared error to the true actions over ${episodes} episodes: ${at.join(", ")}${standing}.`;
 }
 
 if (process.argv[1] === import.meta.filename) {

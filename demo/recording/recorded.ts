@@ -2,7 +2,7 @@
 import type { ModelPlace, ModelView } from "../protocol.ts";
 import type { Scene, ShownRun } from "../scene.ts";
 import { loadRecording } from "./load.ts";
-import type { Recording } from "./recording.ts";
+import type { RecordedVerdict, Recording } from "./recording.ts";
 
 export class Recorded {
   readonly #recording: Recording;
@@ -37,12 +37,12 @@ export class Recorded {
   /** How both runs are made again. */
   get facts(): string {
     const { command, verdict, madeBy } = this.#recording;
-    return `The recorded run (${madeBy.device}): ${command}. The answer above it: ${verdict?.command ?? "–"}.`;
+    return `The recorded run (${madeBy.device}): ${command}. The answer above it: ${verdict.command}.`;
   }
 
   /** What a larger run concluded. */
-  get answer(): string {
-    return this.#recording.verdict?.sentence ?? "";
+  get verdict(): RecordedVerdict {
+    return this.#recording.verdict;
   }
 
   /** Whether it is a run of this model on these episodes. */

@@ -26,6 +26,8 @@ export interface RecordedSettings {
 /** What a larger run concluded: from the probe.json of that run. */
 export interface RecordedVerdict {
   readonly sentence: string;
+  /** the errors behind it, in another */
+  readonly numbers: string;
   /** what made that result */
   readonly command: string;
 }
@@ -37,13 +39,16 @@ export interface RecordedText {
   readonly command: string;
   readonly model: Omit<ModelView, "episodes" | "datasetMean">;
   readonly episodes: readonly Pick<EpisodeView, "index" | "id" | "prompt">[];
+  /** K */
   readonly taus: readonly number[];
+  /** K, see ../pixels.ts */
+  readonly pictureErrors: readonly number[];
   readonly madeBy: {
     readonly weightsSha256: string;
     readonly dataSha256: string;
     readonly device: string;
   };
-  readonly verdict?: RecordedVerdict;
+  readonly verdict: RecordedVerdict;
 }
 
 export interface Recording extends Pick<RecordedText, "settings" | "command" | "madeBy" | "verdict"> {
@@ -67,7 +72,7 @@ export async function readRecording(bytes: Uint8Array): Promise<Recording> {
   const text = file.metadata.get(TEXT);
   if (text === undefined)
     throw new FormatError(`the recording has no “${TEXT}” in its metadata. Make it anew.`);
-  const { model, episodes, settings, taus, ...rest } = JSON.parse(text) as RecordedText;
+  const { model, episodes, settings, taus, pictureErrors, ...rest } = JSON.parse(text) as RecordedText;
   const floats = async (name: string): Promise<Float32Array> =>
     toFloat32(await file.read(name), file.tensors.get(name)!.dtype);
   const context = await file.read("context"); // (E, F, H, W, 3)
@@ -98,7 +103,7 @@ export async function readRecording(bytes: Uint8Array): Promise<Recording> {
     },
     run: { steps: settings.probeSteps, videoSteps: settings.videoSteps, actionSteps: model.actionSteps },
     states: settings.probeSteps.map((step, k) => ({
-      ...{ episode: settings.episode, step, tau: taus[k] },
+      ...{ episode: settings.episode, step, tau: taus[k], pictureError: pictureErrors[k] },
       frames: opaque(fromChanges(row(changes, k, K), G)),
       iterates: row(iterates, k, K),
     })),

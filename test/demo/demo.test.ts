@@ -154,7 +154,7 @@ describe("from a path of a static host", () => {
     await shows(page, "video-step-value", "1 of 1");
     await page.check('#episodes input[value="3"]', { force: true });
     await shows(page, "video-step-value", "–");
-    expect(await page.textContent("#answer")).toMatch(/Mean squared error to the true actions/);
+    expect(await page.textContent("#notes")).toMatch(/Mean squared error to the true actions/);
   });
 
   demo.test("keeps the weights as bfloat16: the same numbers in less memory", async () => {

@@ -36,8 +36,9 @@ describe("the recording", () => {
       1, 0.9, 0.8, 0.7, 0.6, 0.4, 0.2, 0,
     ]);
     expect(kept.model.episodes).toHaveLength(8);
-    expect(kept.verdict?.sentence).toMatch(/^Over 64 episodes .* after \d+ of 50 steps/);
-    expect(kept.verdict?.command).toBe("npm run probe -- --episodes all");
+    expect(kept.verdict.sentence).toMatch(/^Over 64 episodes .* after \d+ of 50 steps/);
+    expect(kept.verdict.numbers).toMatch(/over 64 episodes: 0\.\d+ at step \d+, 0\.\d+ at step 50/);
+    expect(kept.verdict.command).toBe("npm run probe -- --episodes all");
   });
 
   test("is what its script computes", async () => {
@@ -49,6 +50,7 @@ describe("the recording", () => {
     for (const state of states) {
       const own = kept.states.find(({ step }) => step === state.step)!;
       expect(own.tau).toBe(state.tau);
+      expect(own.pictureError).toBeCloseTo(state.pictureError!, 4);
       expect(furthest(own.frames, state.frames), `frames of step ${state.step}`).toBeLessThanOrEqual(2);
       expect(furthest(own.iterates, state.iterates), `actions of step ${state.step}`).toBeLessThan(HALF);
     }
