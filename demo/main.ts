@@ -74,6 +74,7 @@ const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
+    hideFailure();
     if (wanted === TOY) data.clear();
     open(wanted, wanted === TOY ? undefined : data.named());
   },
@@ -111,7 +112,6 @@ addEventListener("keydown", ({ key }) => {
 });
 
 function open(wanted: ModelPlace, recordings?: DataPlace): void {
-  hideFailure();
   asked = wanted;
   const dtype = settingsOrDefault().dtype;
   say("Opening…", undefined);
@@ -220,7 +220,7 @@ function present(view: ModelView): void {
   downloads.finished = undefined;
   refused.push(...absentHere(linked, view));
   const wanted = linked.has("episode") ? Number(linked.get("episode")) : usualEpisode();
-  const episode = view.episodes[wanted] ? wanted : 0;
+  const episode = view.episodes[wanted] ? wanted : usualEpisode();
   scene.watch(episode);
   // A link's words belong to the model it opens with.
   episodes.show(episode, linked.get("prompt") ?? undefined);
