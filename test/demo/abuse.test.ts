@@ -141,12 +141,12 @@ describe("what cannot be done", () => {
     const links: [string, RegExp][] = [
       ["#video-steps=abc", /video steps.*abc/],
       ["#episode=999", /no episode 999.*0 to 7/],
-      ["#episode=-1", /episode “-1”/],
-      ["#dtype=f64", /dtype “f64” is none of f32, bf16, f16/],
-      ["#video-steps=1&video-steps=2", /video-steps stands there 2 times/],
+      ["#episode=-1", /Episode “-1”/],
+      ["#dtype=f64", /Dtype “f64” is none of f32, bf16, f16/],
+      ["#video-steps=1&video-steps=2", /Video-steps stands there 2 times/],
       ["#probe-steps=1,2,3,", /probe steps/],
       ["#probe-steps=60", /probe steps.*beyond the 50/],
-      ["#step=7", /step 7 is not among/],
+      ["#step=7", /Step 7 is not among/],
       ["#%zz", /“%zz”/],
       ["#colour=red", /“colour”/],
     ];
