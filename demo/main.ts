@@ -92,7 +92,6 @@ async function begin(): Promise<void> {
   if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
   if (!recorded) await showRecording();
   document.body.classList.add("without-gpu");
-  say("Nothing can be computed here.", 0);
 }
 
 async function showRecording(): Promise<void> {
