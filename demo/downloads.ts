@@ -4,7 +4,6 @@ import type { ProbeResult } from "../src/probe/result/result.ts";
 import type { RunRecord } from "../src/probe/result/run-record.ts";
 import { byId, make } from "./dom.ts";
 import { showFailure } from "./failure.ts";
-import { figurePng } from "./figure-png.ts";
 
 /** What a run leaves. */
 export interface Finished {
@@ -14,14 +13,19 @@ export interface Finished {
 
 /** @returns where the page puts a result when it has one */
 export function prepareDownloads(link: () => string): { finished: Finished | undefined } {
-  const buttons = ["save-png", "save-json", "save-run"].map((id) => byId<HTMLButtonElement>(id));
+  const ids = ["save-png", "zoom", "save-json", "save-run"];
+  const buttons = ids.map((id) => byId<HTMLButtonElement>(id));
   let current: Finished | undefined;
-  const [png, json, run] = buttons;
+  const [png, zoom, json, run] = buttons;
+  const refuse = (error: Error): void => showFailure("Error", error.message);
+  // The plot library is larger than the page: it comes when one of these asks for it.
   png.addEventListener("click", () => {
-    figurePng(current!.result).then(
-      (blob) => save(blob, "action_convergence.png"),
-      (error: Error) => showFailure("Error", error.message),
-    );
+    import("./figure-png.ts")
+      .then(({ figurePng }) => figurePng(current!.result))
+      .then((blob) => save(blob, "action_convergence.png"), refuse);
+  });
+  zoom.addEventListener("click", () => {
+    import("./figure-zoom.ts").then(({ showZoomable }) => showZoomable(current!.result)).catch(refuse);
   });
   json.addEventListener("click", () => {
     save(new Blob([formatJson(current!.result)], { type: "application/json" }), "probe.json");

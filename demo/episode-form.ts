@@ -29,6 +29,31 @@ export class EpisodeForm {
     byId("prompts").replaceChildren(...[...prompts].map((value) => make("option", { value })));
   }
 
+  /** Says on an episode's picture how far it is: what is being measured may be another one than what is looked at. */
+  mark(index: number, mark: "measuring" | "measured"): void {
+    const radio = this.#tiles.querySelector<HTMLInputElement>(`input[value="${index}"]`);
+    if (!radio) return;
+    if (mark === "measuring") this.#unmark("measuring");
+    radio.parentElement!.dataset.mark = mark;
+    const { prompt, id } = this.#model!.episodes[index];
+    const words = mark === "measuring" ? "being measured" : "measured";
+    radio.setAttribute("aria-label", `Episode ${index}: ${prompt || id}, ${words}`);
+  }
+
+  /** Nothing is being measured any more, or nothing was. */
+  unmark(all: boolean): void {
+    this.#unmark("measuring");
+    if (all) this.#unmark("measured");
+  }
+
+  #unmark(mark: string): void {
+    for (const label of this.#tiles.querySelectorAll<HTMLElement>(`[data-mark="${mark}"]`)) {
+      delete label.dataset.mark;
+      const radio = label.querySelector("input")!;
+      radio.setAttribute("aria-label", radio.getAttribute("aria-label")!.replace(/, (being )?measured$/, ""));
+    }
+  }
+
   /** @param words other than the recorded ones */
   show(index: number, words?: string): void {
     const { prompt, jointState } = this.#model!.episodes[index];

@@ -1,7 +1,7 @@
-/** The curves of one episode while its run goes on, from the states that have arrived. */
+/** The curves while a run goes on: of one episode from the states that have arrived, then of all episodes measured so far. */
 import { chunksAt, meanError } from "./chunk.ts";
 import type { LiveCurves } from "./panels.ts";
-import type { EpisodeView, ModelView, StateView } from "./protocol.ts";
+import type { EpisodeView, ModelView, SoFarView, StateView } from "./protocol.ts";
 import type { ShownRun } from "./scene.ts";
 
 /** @returns undefined as long as no state has arrived */
@@ -29,5 +29,21 @@ export function liveCurves(
     datasetMean: truth && model.datasetMean && meanError([model.datasetMean], [truth]),
     iterateToFinal: iterates.map((chunks) => meanError(chunks, iterates[M])),
     iterateToTruth: truth && iterates.map((chunks) => meanError(chunks, [truth])),
+  };
+}
+
+/** The curves by video step of several episodes; those inside a decode stay the watched one's, whose newest decode they belong to. */
+export function meanCurves(
+  { videoSteps }: ShownRun,
+  { steps, toTruth, toLast, floors }: SoFarView,
+  watched: LiveCurves | undefined,
+): LiveCurves {
+  const floor = (name: string): number | undefined => floors.find((one) => one.name === name)?.error;
+  return {
+    ...{ videoSteps, steps, holdStill: floor("hold_still"), datasetMean: floor("dataset_mean") },
+    ...{ toTruth: toTruth?.mean, toTruthInterval: toTruth?.interval },
+    ...{ toLast: toLast.mean, toLastInterval: toLast.interval },
+    iterateToFinal: watched?.iterateToFinal ?? [],
+    iterateToTruth: watched?.iterateToTruth,
   };
 }

@@ -1,42 +1,62 @@
-/** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
-import { answer } from "./answer.ts";
+/**
+ * The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. A recorded run plays until there is
+ * something else to be looked at; the worker is started behind it.
+ */
+import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
 import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
+import { absentHere, refusedValues } from "./link-words.ts";
 import { address, linked } from "./link.ts";
-import { liveCurves } from "./live.ts";
+import { liveCurves, meanCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
-import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings } from "./protocol.ts";
+import { pause } from "./pause.ts";
+import type { DataPlace, Event, ModelPlace, ModelView, RunSettings, SoFarView } from "./protocol.ts";
+import { Recorded } from "./recording/recorded.ts";
 import { Robot } from "./robot.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
+import { adapterHere, startWorker } from "./work.ts";
 
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
 const moreButton = byId<HTMLButtonElement>("measure-more");
-const answerLine = byId("answer");
-const howToRead = answerLine.textContent;
+const answers = new AnswerPanel(byId("answer"), byId("notes"));
 
 let model: ModelView | undefined;
+/** whether the worker has it: the recording shows a model that may not be open yet */
+let opened = false;
 /** what is open, and what was asked for since */
 let place = TOY;
 let asked: ModelPlace | undefined;
+/** what is shown: of this page, or the recorded one */
 let run: ShownRun | undefined;
+let recorded: Recorded | undefined;
 let running = false;
-/** Whether the picture goes from episode to episode with the run; it stays where a person has looked. */
-let follows = true;
+/** what the episodes measured so far say together */
+let soFar: SoFarView | undefined;
 let software = false;
 let startedAt = 0;
+/** the step that a person went to, and one that a link asks for before anything was measured */
+let viewed: number | undefined;
+let wished: number | undefined;
 
 const charts = new Charts(
   [byId("video-plot"), byId("action-plot")],
   [byId("video-legend"), byId("action-legend")],
 );
-const scene = new Scene((step, actionStep) => charts.mark(step, actionStep));
+const scene = new Scene({
+  onLook: (step, actionStep) => charts.mark(step, actionStep),
+  onChoose: (step) => {
+    viewed = step;
+    wished = undefined;
+    rememberLink();
+  },
+});
 const devicePanel = new DevicePanel(byId("device-facts"));
 const settings = new SettingsForm(form, settingsChanged);
 const episodes = new EpisodeForm(choose, settingsChanged);
@@ -46,30 +66,51 @@ const robot = new Robot(
   () => ask({ type: "cancel" }),
 );
 
-const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-const ask = (request: Request): void => worker.postMessage(request);
-worker.onmessage = ({ data }: MessageEvent<Event>) => hear(data);
-worker.onerror = ({ message }) => showFailure("Error", message || "the page’s worker could not be started");
+const ask = startWorker(hear, (message) => showFailure("Error", message));
 
+const refused = refusedValues(linked, [form, byId<HTMLFormElement>("data")]);
 settings.restore(linked);
 const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
+    hideFailure();
     if (wanted === TOY) data.clear();
     open(wanted, wanted === TOY ? undefined : data.named());
   },
   useData,
   refuse: ({ message }) => showFailure("UsageError", message),
 });
-open(hubName ? { kind: "hub", name: hubName } : TOY, data.restore(linked));
+const named = data.restore(linked);
+void begin();
+
+/** First what needs no GPU and no weights, then the rest behind it. */
+async function begin(): Promise<void> {
+  // What stands there before anything is loaded is the recording's.
+  if (hubName || named) answers.clear();
+  else await showRecording();
+  if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
+  if (!recorded) await showRecording();
+  document.body.classList.add("without-gpu");
+}
+
+async function showRecording(): Promise<void> {
+  try {
+    recorded = await Recorded.load();
+  } catch (error) {
+    return showFailure("Error", (error as Error).message, "The page can still compute.");
+  }
+  byId("recording-facts").textContent = recorded.facts;
+  present(recorded.model);
+  await pause();
+}
+
 byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
 });
 
 function open(wanted: ModelPlace, recordings?: DataPlace): void {
-  hideFailure();
   asked = wanted;
   const dtype = settingsOrDefault().dtype;
   say("Opening…", undefined);
@@ -100,9 +141,19 @@ function hear(event: Event): void {
     case "progress":
       return showProgress(event);
     case "state":
-      if (running && follows && scene.states.every(Boolean)) watch(event.state.episode);
       scene.add(event.state);
       return showLive();
+    case "measuring":
+      return episodes.mark(event.episode, "measuring");
+    case "soFar":
+      soFar = event.soFar;
+      for (const episode of soFar.episodes) episodes.mark(episode, "measured");
+      answers.soFar(soFar);
+      return showLive();
+    case "compared":
+    case "comparedAll":
+    case "checked":
+      return;
     case "cost":
       devicePanel.cost = event.cost;
       return;
@@ -114,6 +165,8 @@ function hear(event: Event): void {
       return showResult(event);
     case "cancelled":
       stop();
+      answers.cancelled();
+      showLive();
       return say("Cancelled. What was reached can still be looked at.", 0);
     case "warning":
       return showFailure(event.kind, event.message);
@@ -125,55 +178,72 @@ function hear(event: Event): void {
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
-  const kept = (during === "data" || asked !== undefined) && during !== "run" && model !== undefined;
+  const kept = (during === "data" || asked !== undefined) && during !== "run" && opened;
   asked = undefined;
-  runButton.disabled = !model;
+  runButton.disabled = !opened;
   const stays =
     during === "data" ? "The episodes that were open stay open." : "The model that was open stays open.";
   showFailure(kind, message, kept ? stays : undefined);
-  say(kept ? "Ready." : model ? "Stopped." : "Nothing is open.", 0);
+  say(kept ? "Ready." : opened ? "Stopped." : "Nothing is open.", 0);
 }
 
-function showModel(opened: ModelView): void {
-  model = opened;
+function showModel(view: ModelView): void {
   place = asked ?? place;
   asked = undefined;
+  opened = true;
+  // The recording has shown the toy already; whoever looks at it is not disturbed.
+  if (model === recorded?.model && recorded?.isOf(place, view)) model = view;
+  else present(view);
+  runButton.disabled = false;
+  robot.enabled = true;
+  moreButton.disabled = view.episodes.length < 2;
+}
+
+/** Shows a model and its episodes, from the worker or from the recording. */
+function present(view: ModelView): void {
+  model = view;
   byId("statement").textContent =
-    opened.trainedOn === "toy"
+    view.trainedOn === "toy"
       ? "A toy, trained on coloured blocks: nothing here says anything about robots."
-      : opened.statement;
-  byId("recorded").textContent = opened.recorded ? `In use: ${opened.recorded}.` : "";
-  settings.open(opened);
-  document.body.classList.toggle("plans", opened.plan !== undefined);
-  document.body.classList.toggle("without-inside", opened.actionSteps === 0);
+      : view.statement;
+  byId("recorded").textContent = view.recorded ? `In use: ${view.recorded}.` : "";
+  settings.open(view);
+  document.body.classList.toggle("plans", view.plan !== undefined);
+  document.body.classList.toggle("without-inside", view.actionSteps === 0);
   byId("video-caption").textContent = byStep();
-  scene.open(opened);
-  episodes.open(opened);
-  (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
+  scene.open(view);
+  episodes.open(view);
+  (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(view.actionSteps);
 
   run = undefined;
   downloads.finished = undefined;
-  const wanted = Number(linked.get("episode"));
-  const episode = opened.episodes[wanted] ? wanted : 0;
+  refused.push(...absentHere(linked, view));
+  const wanted = linked.has("episode") ? Number(linked.get("episode")) : usualEpisode();
+  const episode = view.episodes[wanted] ? wanted : usualEpisode();
   scene.watch(episode);
   // A link's words belong to the model it opens with.
   episodes.show(episode, linked.get("prompt") ?? undefined);
-  linked.delete("prompt");
-  linked.delete("episode");
-  charts.clear();
-  answerLine.textContent = howToRead;
-  runButton.disabled = false;
-  robot.enabled = true;
-  moreButton.disabled = opened.episodes.length < 2;
+  wished = viewed = linked.has("step") ? Number(linked.get("step")) : undefined;
+  for (const name of ["prompt", "episode", "step"]) linked.delete(name);
+  soFar = undefined;
   settingsChanged();
+  if (viewed !== undefined && !scene.hasStep(viewed)) {
+    refused.push(`step ${viewed} is not among those that are shown`);
+    wished = viewed = undefined;
+    rememberLink();
+  }
+  // Said once, when it is known what there is.
+  if (refused.length > 0) showFailure("LinkError", `${refused.splice(0).join("; ")}.`);
 }
+
+/** The episode that is watched when nothing else is asked for. */
+const usualEpisode = (): number => (model && recorded?.isOf(place, model) ? recorded.episode : 0);
 
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
-  follows = false;
   watch(episode);
+  settingsChanged();
   showLive();
-  rememberLink();
 }
 
 function watch(episode: number): void {
@@ -183,82 +253,141 @@ function watch(episode: number): void {
   episodes.show(episode, run?.edited?.episode === episode ? run.edited.text : undefined);
 }
 
-/** The link follows what is set. What was measured stays to be looked at; before, empty tiles show what would be. */
+/** The link follows what is set. What was measured stays to be looked at; before, the recording, or empty tiles for what would be. */
 function settingsChanged(): void {
   if (!model) return;
+  if (!run || run === recorded?.run) showUnmeasured(model);
   rememberLink();
-  if (run) return;
+  moreButton.disabled = running || !opened || !settings.canMeasureMore(model.episodes.length);
+}
+
+function showUnmeasured(view: ModelView): void {
+  if (recorded?.isOf(place, view) && scene.episode === recorded.episode) {
+    if (run === recorded.run) return;
+    run = recorded.run;
+    recorded.showOn(scene, viewed);
+    answers.recorded(recorded.verdict);
+    return showLive();
+  }
+  run = undefined;
+  charts.clear();
+  answers.clear();
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? model.actionSteps });
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  showSource();
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) return ask({ type: "cancel" });
-  if (!model) return;
+  if (!model || !opened) return;
   hideFailure();
+  const episode = scene.episode;
+  const text = episodes.editedPrompt(episode);
   let wanted: RunSettings;
   try {
-    wanted = settings.read(scene.episode, model.episodes.length);
+    wanted = settings.read(episode, model.episodes.length, text !== undefined);
   } catch (error) {
     return showFailure("UsageError", (error as Error).message);
   }
-  const episode = scene.episode;
-  const text = episodes.editedPrompt(episode);
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
   // One thing at a time: the robot stops for what is measured.
   if (robot.acting) ask({ type: "cancel" });
   robot.enabled = false;
-  running = follows = true;
+  viewed = wished;
+  wished = undefined;
+  running = true;
+  soFar = undefined;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
+  if (viewed !== undefined) scene.stayAt(viewed);
+  say("Starting…", undefined);
   downloads.finished = undefined;
-  answerLine.textContent = howToRead;
+  answers.begin();
+  episodes.unmark(true);
+  say(`Episode ${episode}: starting…`, undefined);
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
+  showSource();
   byId("video-caption").textContent = byStep();
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
   ask({ type: "run", run: { settings: wanted, link: link(), prompt: edited } });
 });
 
+// The second half of a double click, or a key that is held, is no second wish.
+runButton.addEventListener("click", (event) => {
+  if (event.detail > 1) event.preventDefault();
+});
+form.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.repeat) event.preventDefault();
+});
+
 moreButton.addEventListener("click", () => {
-  settings.measureFour();
+  settings.measureMore(model!.episodes.length);
   form.requestSubmit();
 });
 
+/** Which episode is looked at, and whether what is shown of it was measured. */
+function showSource(): void {
+  const episode = `episode ${scene.episode}`;
+  const measured = scene.states.some(Boolean);
+  byId("source").textContent =
+    run && run === recorded?.run
+      ? recorded.source
+      : running
+        ? `${measured ? "measuring" : "waiting for"} ${episode}`
+        : `${episode} · ${measured ? "measured here" : "not measured"}`;
+}
+
+/** What is known of the watched scene, and of all episodes as soon as there are two. */
 function showLive(): void {
-  if (!model || !run || downloads.finished) return;
-  const curves = liveCurves(model, run, model.episodes[scene.episode], scene.states);
-  if (curves) charts.showLive(curves);
+  showSource();
+  if (!model || !run) return;
+  const { videoSteps, actionSteps, edited } = run;
+  const episode = model.episodes[scene.episode];
+  const { states } = scene;
+  answers.show({
+    ...{ model, episode, states, videoSteps, actionSteps },
+    edited: edited?.episode === episode.index,
+  });
+  if (downloads.finished) return;
+  const curves = liveCurves(model, run, episode, states);
+  if (soFar && soFar.episodes.length > 1) {
+    charts.showLive(meanCurves(run, soFar, curves));
+    byId("video-caption").textContent = byStep(soFar.episodes.length);
+  } else if (curves) charts.showLive(curves);
+  else charts.showEmpty(videoSteps, actionSteps);
 }
 
 function showResult({ result, run: record }: Extract<Event, { type: "done" }>): void {
   stop();
   downloads.finished = { result, run: record };
-  // The run may have led through other episodes; it was asked for this one.
-  if (follows) watch(result.episodes[0].index);
   charts.showResult(result);
   // The bands are what episodes differ by; one alone has none.
-  const bands = result.episodes.length > 1 ? " · bands: 95 %" : "";
+  const bands =
+    result.episodes.length > 1 ? ` · mean of ${result.episodes.length} episodes · bands: 95 %` : "";
   byId("video-caption").textContent = `${byStep()}${bands}`;
   byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
-  answerLine.textContent = answer(result);
+  answers.done(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
 
-const byStep = (): string =>
-  model?.plan ? "by step, what is read out there" : "by video step, a full decode each";
+const byStep = (episodes = 1): string =>
+  (model?.plan ? "by step, what is read out there" : "by video step, a full decode each") +
+  (episodes > 1 ? `; ${episodes} episodes, 95 %` : "");
 
 function stop(): void {
   running = false;
-  robot.enabled = model !== undefined;
+  robot.enabled = opened;
   runButton.textContent = "Run";
-  moreButton.disabled = !model || model.episodes.length < 2;
+  showSource();
+  episodes.unmark(false);
+  moreButton.disabled = !opened || !settings.canMeasureMore(model!.episodes.length);
 }
 
 function settingsOrDefault(): RunSettings {
@@ -267,6 +396,7 @@ function settingsOrDefault(): RunSettings {
   } catch {
     return {
       modelDir: "toy",
+      episodes: [scene.episode],
       videoSteps: 50,
       probeSteps: [50],
       videoSeeds: [0],
@@ -280,8 +410,9 @@ function settingsOrDefault(): RunSettings {
 function link(): string {
   const parameters = settings.parameters();
   const words = episodes.editedPrompt(scene.episode);
-  if (scene.episode !== 0) parameters.set("episode", String(scene.episode));
+  if (scene.episode !== usualEpisode()) parameters.set("episode", String(scene.episode));
   if (words !== undefined) parameters.set("prompt", words);
+  if (viewed !== undefined) parameters.set("step", String(viewed));
   if (place.kind === "hub") parameters.set("model", place.name);
   if (model?.recorded !== undefined)
     for (const [name, value] of Object.entries(data.parameters())) parameters.set(name, value);

@@ -106,6 +106,10 @@ export class OpenedSession implements Session {
     this.#bound = bound;
   }
 
+  async checkData(place: DataPlace): Promise<void> {
+    await (await openRecordings(place, () => {})).close();
+  }
+
   async run(): Promise<BoundRun> {
     const { opened, subject, data, dtype } = this.#bound!;
     const gpu = await this.#device.gpu();
@@ -173,6 +177,14 @@ export class OpenedSession implements Session {
       `${this.#files.name} brings no data and names none. Name a data set under “Other data” first, such as lerobot/pusht`,
     );
   }
+}
+
+/**
+ * Whether any system knows such a model, from names, JSON and headers.
+ * @throws FormatError or UsageError for what none knows
+ */
+export async function checkModel({ name, revision, sources }: OpenedPlace): Promise<void> {
+  await recognise(modelFilesOf(name, sources, revision));
 }
 
 async function close({ opened, subject }: Bound): Promise<void> {

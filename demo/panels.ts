@@ -1,19 +1,66 @@
-/** What the two plots show: while a run goes on what is known so far, afterwards the curves of the probe's own figure. */
-import { COLOUR, type Figure, line, type Plain } from "../src/probe/figure/style.ts";
-import { logRange, logTicks, positive } from "../src/probe/figure/panel.ts";
-import { convergenceFigure } from "../src/probe/figure/figure.ts";
+/** What the two plots show, as plain arrays: while a run goes on what is known so far, afterwards the curves of its result. */
+import { levelsOf } from "../src/probe/figure/levels.ts";
+import { COLOUR } from "../src/probe/figure/style.ts";
+import { stepsOfCost } from "../src/probe/figure/steps-of-cost.ts";
+import type { Interval } from "../src/probe/statistics/bootstrap.ts";
 import { fractions, nullToFinal } from "../src/probe/statistics/null-curve.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
+import { lastStep } from "../src/probe/result/sentences.ts";
 import { linspace } from "../src/sampling/grid.ts";
+import { ABOUT } from "./chart-words.ts";
 
-/** What is known before a run has ended; errors are means over the seeds of one episode. */
+/** A variable of style.css or chart.css. */
+export type Colour = "truth" | "model" | "null" | "mean" | "zeroed" | "other" | "shuffled";
+
+export interface CurveView {
+  readonly name: string;
+  /** what several curves are named by together */
+  readonly group?: string;
+  /** what it is, in a sentence or two */
+  readonly about: string;
+  readonly steps: readonly number[];
+  /** one for each step; what is not above 0 has no place on a logarithmic axis */
+  readonly values: readonly number[];
+  readonly interval?: readonly Interval[] | null;
+  readonly colour: Colour;
+  readonly dash?: "dash" | "dot";
+  readonly mark?: "disc" | "square";
+  /** marks are outlines: the same reference, read in another way */
+  readonly open?: boolean;
+}
+
+/** A floor or a control: the same at every step. */
+export interface LevelView {
+  readonly name: string;
+  readonly about: string;
+  readonly value: number;
+  readonly colour: Colour;
+  readonly dash: "dash" | "dot";
+}
+
+export interface Panel {
+  /** the axis goes from 0 to this */
+  readonly steps: number;
+  /** what one of them is called */
+  readonly step: string;
+  readonly curves: readonly CurveView[];
+  /** undefined where there are never any, so that no room is kept for their names */
+  readonly levels?: readonly LevelView[];
+}
+
+/** By video step, and by action step where a read-out has some. */
+export type Panels = readonly [Panel, Panel?];
+
+/** What is known before a run has ended; errors are means over the seeds of one episode, or over episodes too. */
 export interface LiveCurves {
   readonly videoSteps: number;
   /** probed steps reached so far */
   readonly steps: readonly number[];
   readonly toTruth?: readonly number[];
+  readonly toTruthInterval?: readonly Interval[] | null;
   /** known when the last step is reached */
   readonly toLast?: readonly number[];
+  readonly toLastInterval?: readonly Interval[] | null;
   readonly holdStill?: number;
   readonly datasetMean?: number;
   /** inside the decode of the newest step: against its own end, and the truth */
@@ -21,112 +68,193 @@ export interface LiveCurves {
   readonly iterateToTruth?: readonly number[];
 }
 
-/** By video step, and by action step where a read-out has some. */
-export type Panels = readonly [Panel, Panel?];
-
-/** One plot's traces and what its axes show. */
-export interface Panel {
-  readonly data: Plain[];
-  readonly x: { readonly range: number[]; readonly tickvals?: number[] };
-  readonly y: { readonly range: number[]; readonly tickvals: number[]; readonly ticktext: string[] };
-}
-
-const PLACE = { xaxis: "x", yaxis: "y", legend: "legend" };
-
 /** The plots of a run that has reached nothing yet. */
 export const emptyPanels = (videoSteps: number, actionSteps: number): Panels => [
-  emptyPanel(videoSteps),
-  actionSteps > 0 ? emptyPanel(actionSteps) : undefined,
+  { steps: videoSteps, step: "video step", curves: [], levels: [] },
+  actionSteps > 0 ? { steps: actionSteps, step: "action step", curves: [], levels: [] } : undefined,
 ];
 
-const emptyPanel = (steps: number): Panel => ({ data: [], x: across(steps), y: logAxis([[1, 0.01]]) });
-
-/** The horizontal axis, with room for the marks at its ends. */
-const across = (steps: number): { range: number[] } => ({ range: [-0.03 * steps, 1.03 * steps] });
-
-/** The plots of a run that goes on. */
-export const livePanels = (curves: LiveCurves): Panels => [
-  liveVideoPanel(curves),
-  curves.iterateToFinal.length > 0 ? liveActionPanel(curves) : undefined,
-];
-
-/** The upper panels of the figure of src/probe/figure.ts. */
-export function resultPanels(result: ProbeResult): Panels {
-  const figure = convergenceFigure(result);
-  const action = "xaxis4" in figure.layout ? panelOf(figure, "x3", "y3", "xaxis4") : undefined;
-  return [panelOf(figure, "x", "y", "xaxis2"), action];
-}
-
-function liveVideoPanel(live: LiveCurves): Panel {
+/** The plots of a run that goes on, or of one that was kept as plain arrays. */
+export function livePanels(live: LiveCurves): Panels {
   const { videoSteps: N, steps, toTruth, toLast, holdStill, datasetMean } = live;
-  const { range } = across(N);
-  const level = (name: string, value: number | undefined, color: string): Plain[] =>
-    value === undefined
-      ? []
-      : [line(PLACE, name, range, [value, value], { color, dash: "longdash", width: 2 })];
-  const curve = (
-    name: string,
-    values: readonly number[] | undefined,
-    color: string,
-    symbol: string,
-  ): Plain[] => (values ? [line(PLACE, name, [...steps], positive([...values]), { color, symbol })] : []);
-  const values = [toTruth ?? [], toLast ?? [], [holdStill, datasetMean].filter((v) => v !== undefined)];
+  const levels = [
+    ...(holdStill === undefined ? [] : [level("hold still", holdStill, "null")]),
+    ...(datasetMean === undefined ? [] : [level("dataset mean", datasetMean, "mean")]),
+  ];
+  const last = steps.at(-1) ?? N;
+  const curves: CurveView[] = [
+    ...(toTruth ? [decoded("truth", steps, toTruth, N, live.toTruthInterval)] : []),
+    ...(toLast ? [decoded("last", steps, toLast, last, live.toLastInterval)] : []),
+  ];
+  const M = live.iterateToFinal.length - 1;
+  if (M < 1) return [{ steps: N, step: "video step", curves, levels }];
+  const straight = nullToFinal(live.iterateToFinal[0], fractions(linspace(0, 1, M)));
+  const inside: CurveView[] = [
+    ...(live.iterateToTruth ? [inner("iterate", "truth", live.iterateToTruth, M)] : []),
+    inner("iterate", "final", live.iterateToFinal, M),
+    nullCurve(straight, "to its end"),
+  ];
+  return [
+    { steps: N, step: "video step", curves, levels },
+    { steps: M, step: "action step", curves: inside, levels },
+  ];
+}
+
+/** The curves of a result, those of the upper panels of its figure (src/probe/figure). */
+export function resultPanels(result: ProbeResult): Panels {
+  const { video_steps, action_steps, action_axis_at_last_video_step: inside, iterate_axis } = result;
+  const levels = levelsOf(result, { truth: result.video_axis.mse_to_truth !== null, last: true }).map(
+    ({ name, value, color, dash }) => level(name, value, COLOURS[color] ?? "null", dash),
+  );
+  const step = iterate_axis ? "step" : "video step";
+  return [
+    { steps: video_steps, step, curves: videoCurves(result), levels },
+    inside ? { steps: action_steps, step: "action step", curves: actionCurves(result), levels } : undefined,
+  ];
+}
+
+/** Colours of the figure → variables of the page. */
+const COLOURS: Readonly<Record<string, Colour>> = {
+  [COLOUR.truth]: "truth",
+  [COLOUR.last]: "model",
+  [COLOUR.holdStill]: "null",
+  [COLOUR.datasetMean]: "mean",
+  [COLOUR.zeroed]: "zeroed",
+  [COLOUR.other]: "other",
+  [COLOUR.shuffled]: "shuffled",
+};
+
+function level(name: string, value: number, colour: Colour, dash = "longdash"): LevelView {
+  const about = ABOUT[name as keyof typeof ABOUT] ?? "";
+  return { name, about, value, colour, dash: dash === "dot" ? "dot" : "dash" };
+}
+
+function decoded(
+  to: "truth" | "last",
+  steps: readonly number[],
+  values: readonly number[],
+  last: number,
+  interval?: readonly Interval[] | null,
+): CurveView {
+  const common = { steps, values, interval };
+  if (to === "truth") {
+    const look = { colour: "truth", mark: "disc" } as const;
+    return { name: "to the truth", about: ABOUT["to the truth"], ...common, ...look };
+  }
+  const about = ABOUT["to the last decode"].replace("the last step", `step ${last}`);
+  return { name: `to the decode at step ${last}`, about, ...common, colour: "model", mark: "square" };
+}
+
+type ReadOut = "iterate" | "one jump";
+
+function inner(
+  readOut: ReadOut,
+  to: "truth" | "final",
+  values: readonly number[],
+  M: number,
+  interval?: readonly Interval[] | null,
+): CurveView {
   return {
-    data: [
-      ...curve("to the true actions", toTruth, COLOUR.truth, "circle"),
-      ...curve(`to the decode at step ${N} (0 there by definition)`, toLast, COLOUR.last, "square"),
-      ...level("hold still", holdStill, COLOUR.holdStill),
-      ...level("dataset mean", datasetMean, COLOUR.datasetMean),
-    ],
-    x: { range },
-    y: logAxis(values.map((list) => [...list])),
+    name: `${readOut}, to ${to === "truth" ? "the truth" : "its end"}`,
+    about: `${ABOUT[readOut]} ${to === "truth" ? ABOUT["inside to the truth"] : ABOUT["inside to its end"].replace("the last step", `step ${M}`)}`,
+    ...{ steps: values.map((_, n) => n), values, interval },
+    ...(to === "truth"
+      ? ({ colour: "truth", mark: "disc" } as const)
+      : ({ colour: "model", mark: "square" } as const)),
+    ...(readOut === "one jump" && ({ dash: "dash", open: true } as const)),
   };
 }
 
-function liveActionPanel({ iterateToFinal, iterateToTruth }: LiveCurves): Panel {
-  const M = iterateToFinal.length - 1;
-  const steps = iterateToFinal.map((_, n) => n);
-  const straight = nullToFinal(iterateToFinal[0], fractions(linspace(0, 1, M)));
-  const curve = (name: string, values: readonly number[], style: Plain): Plain =>
-    line(PLACE, name, steps, positive([...values]), style);
-  return {
-    data: [
-      ...(iterateToTruth
-        ? [curve("iterate, to the true actions", iterateToTruth, { color: COLOUR.truth, symbol: "circle" })]
-        : []),
-      curve(`iterate, to the final action (0 at ${M})`, iterateToFinal, {
-        color: COLOUR.last,
-        symbol: "square",
-      }),
-      curve("null: a straight flow, whatever was learned", straight, {
-        color: COLOUR.nullCurve,
-        dash: "dot",
-        width: 2,
-      }),
-    ],
-    x: across(M),
-    y: logAxis([[...iterateToFinal], [...(iterateToTruth ?? [])], straight]),
-  };
+const nullCurve = (values: readonly number[], to: string): CurveView => ({
+  ...{ name: `null, ${to}`, group: "null: a straight flow" },
+  about: ABOUT.null,
+  ...{ steps: values.map((_, n) => n), values, colour: "null", dash: "dot" },
+});
+
+function videoCurves(result: ProbeResult): CurveView[] {
+  const {
+    probe_steps: steps,
+    video_axis,
+    video_axis_interval,
+    oracle_axis,
+    budget_axis,
+    iterate_axis,
+  } = result;
+  const last = lastStep(result);
+  const others = [
+    {
+      name: "whole schedules at equal cost, ",
+      about: ABOUT["whole schedules"],
+      at: budget_axis ? stepsOfCost(budget_axis.calls, budget_axis.stop_calls, steps) : [],
+      axis: budget_axis,
+      dash: "dot",
+    },
+    {
+      ...{ name: "recorded future, ", about: ABOUT["recorded future"], at: steps, axis: oracle_axis },
+      dash: "dash",
+    },
+    {
+      ...{ name: "the iterate itself, ", about: ABOUT["the iterate itself"], at: steps, axis: iterate_axis },
+      dash: "dash",
+    },
+  ] as const;
+  const references = [
+    ["truth", "mse_to_truth"],
+    ["last", "mse_to_last"],
+  ] as const;
+  const curves = references.flatMap(([to, key]) => {
+    const values = video_axis[key];
+    if (!values) return [];
+    const main = decoded(to, steps, values, last, video_axis_interval[key]);
+    const more = others.flatMap(({ name, about, at, axis, dash }): CurveView[] => {
+      const mean = axis?.[key];
+      if (!mean) return [];
+      return [
+        {
+          ...main,
+          name: `${name}${main.name}`,
+          about,
+          steps: at,
+          values: mean,
+          interval: null,
+          dash,
+          open: true,
+        },
+      ];
+    });
+    return [main, ...more];
+  });
+  const left = iterate_axis?.null_curve;
+  const straight = [
+    ...(left ? [nullCurve(left.mse_to_last, `to the decode at step ${last}`)] : []),
+    ...(left?.mse_to_truth ? [nullCurve(left.mse_to_truth, "to the truth")] : []),
+  ];
+  return [
+    ...curves,
+    ...straight.map((curve) => ({
+      ...curve,
+      ...{ group: "null: the noise that is left", about: ABOUT["the noise that is left"], steps },
+    })),
+  ];
 }
 
-function logAxis(values: number[][]): Panel["y"] {
-  const range = logRange(values, 5);
-  return { range, ...logTicks(range) };
-}
-
-/** One upper panel of the figure. */
-function panelOf({ data, layout }: Figure, x: string, y: string, ticks: string): Panel {
-  const axis = (name: string): Plain => layout[name] as Plain;
-  const long = `${y[0]}axis${y.slice(1)}`;
-  const { range, tickvals, ticktext } = axis(long) as unknown as Panel["y"];
-  const { range: xRange, tickvals: xTicks } = axis(ticks) as unknown as {
-    range: number[];
-    tickvals: number[];
-  };
-  const own = data.filter((trace) => trace.xaxis === x && trace.yaxis === y);
-  return {
-    data: own.map((trace) => ({ ...trace, ...PLACE })),
-    x: { range: xRange, tickvals: xTicks },
-    y: { range, tickvals, ticktext },
-  };
+function actionCurves({ action_steps: M, null_curve, ...result }: ProbeResult): CurveView[] {
+  const mean = result.action_axis_at_last_video_step!;
+  const ends = result.action_axis_interval;
+  const keys = [
+    ["iterate", "truth", "iterate_to_truth"],
+    ["one jump", "truth", "one_jump_to_truth"],
+    ["iterate", "final", "iterate_to_final"],
+    ["one jump", "final", "one_jump_to_final"],
+  ] as const;
+  const curves = keys.flatMap(([readOut, to, key]) => {
+    const values = mean[key];
+    return values ? [inner(readOut, to, values, M, ends?.[key])] : [];
+  });
+  const { iterate_to_final, iterate_to_truth } = null_curve ?? {};
+  return [
+    ...curves,
+    ...(iterate_to_final ? [nullCurve(iterate_to_final, "to its end")] : []),
+    ...(iterate_to_truth ? [nullCurve(iterate_to_truth, "to the truth")] : []),
+  ];
 }

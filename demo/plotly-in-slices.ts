@@ -46,7 +46,7 @@ const OPENING = `//# allFunctionsCalledOnLoad
 `;
 
 export function plotlyInSlices(): Plugin {
-  const BUNDLE = /plotly-basic\.min\.js/;
+  const BUNDLE = /plotly-basic\.min\.js$/;
   return {
     name: "plotly-in-slices",
     // Bundled ahead of time, as vite does with dependencies while serving, it would not come through here.

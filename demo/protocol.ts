@@ -9,6 +9,9 @@ import type { ProbeSettings } from "../src/probe/experiment/measurement.ts";
 import type { TrainedOn } from "../src/probe/subject.ts";
 import type { WeightDtype } from "../src/tensor/matrix.ts";
 import type { ProbeResult } from "../src/probe/result/result.ts";
+import type { VerdictResult } from "../src/probe/result/verdict.ts";
+import type { Interval } from "../src/probe/statistics/bootstrap.ts";
+import type { Floor } from "../src/probe/statistics/margin.ts";
 import type { RunRecord } from "../src/probe/result/run-record.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 
@@ -27,6 +30,11 @@ export type DataPlace = (
   | { readonly kind: "hub"; readonly name: string }
 ) & { readonly choices: DataChoices };
 
+/** Something that may be opened. */
+export type Wanted =
+  | { readonly model: ModelPlace; readonly data?: DataPlace }
+  | { readonly model?: undefined; readonly data: DataPlace };
+
 /** As the command line's options of the same names; what is not said is the set's or the model's own. */
 export type DataChoices = Pick<
   Choices,
@@ -35,6 +43,8 @@ export type DataChoices = Pick<
 
 /** Settings with everything filled in that the page itself shows. */
 export interface RunSettings extends ProbeSettings {
+  /** the watched one last, which is measured first */
+  readonly episodes: readonly number[];
   readonly videoSteps: number;
   readonly probeSteps: readonly number[];
   readonly actionSeeds: number[];
@@ -83,6 +93,9 @@ export type Request =
   | { readonly type: "run"; readonly run: RunRequest }
   /** the robot is to act, in the toy's world */
   | { readonly type: "act"; readonly wish: ActWish; readonly dtype: WeightDtype }
+  | { readonly type: "compare"; readonly wish: CompareWish }
+  /** whether this could be opened; what is open and what is measured stay */
+  | { readonly type: "check"; readonly wanted: Wanted }
   | { readonly type: "cancel" };
 
 /** An episode as it can be shown: RGBA frames one after another. */
@@ -148,6 +161,43 @@ export interface StateView {
   readonly frames: Uint8ClampedArray<ArrayBuffer>;
   /** (V, S, M + 1, T, D) */
   readonly iterates: Float32Array;
+  /** mean squared difference of those frames to the recorded ones, of pixels in [0, 1]; where the recording goes on that long */
+  readonly pictureError?: number;
+}
+
+/** Errors along the probed steps, with 95 % intervals from two episodes on. */
+export interface CurveSoFar {
+  /** (K) */
+  readonly mean: readonly number[];
+  readonly interval: readonly Interval[] | null;
+}
+
+/** What the episodes that were measured so far say together. */
+export interface SoFarView {
+  /** their numbers, in the run's order */
+  readonly episodes: readonly number[];
+  /** how many there will be */
+  readonly of: number;
+  /** (K) probed steps */
+  readonly steps: readonly number[];
+  readonly toTruth: CurveSoFar | null;
+  readonly toLast: CurveSoFar;
+  /** errors to the truth that need no knowledge of the scene */
+  readonly floors: readonly Floor[];
+  readonly verdict: VerdictResult;
+}
+
+/** One side of a comparison: the words that are said, and the seed of the noise that the video starts from. */
+export interface SideWish {
+  readonly prompt: string;
+  readonly seed: number;
+}
+
+/** Two runs from one scene. */
+export interface CompareWish {
+  readonly episode: number;
+  readonly sides: readonly [SideWish, SideWish];
+  readonly settings: RunSettings;
 }
 
 /** Seconds a step and bytes held, for the device panel. */
@@ -169,7 +219,14 @@ export type Event =
       readonly total: number;
       readonly unit: string;
     }
+  /** the episode that is being measured from now on */
+  | { readonly type: "measuring"; readonly episode: number }
   | { readonly type: "state"; readonly state: StateView }
+  | { readonly type: "soFar"; readonly soFar: SoFarView }
+  | { readonly type: "compared"; readonly side: 0 | 1; readonly state: StateView }
+  | { readonly type: "comparedAll" }
+  /** what was asked about could be opened */
+  | { readonly type: "checked"; readonly wanted: Wanted }
   | { readonly type: "cost"; readonly cost: CostView }
   | { readonly type: "done"; readonly result: ProbeResult; readonly run: RunRecord }
   | { readonly type: "cancelled" }

@@ -12,7 +12,7 @@ import type { LoadOptions } from "../src/weights/loader.ts";
 import { modelFilesOf, subfolder } from "../src/weights/model-files.browser.ts";
 import type { ModelFiles } from "../src/weights/model-files.ts";
 import { type BrowserDevice, provenanceDevice } from "./device.ts";
-import { rgbaFrames } from "./pixels.ts";
+import { pictureError, rgbaFrames } from "./pixels.ts";
 import { Preview } from "./preview.ts";
 import type { OpenedPlace } from "./place.ts";
 import type {
@@ -39,6 +39,8 @@ interface Data {
   readonly sha256: () => Promise<string>;
   /** of a recorded set: what was found in it */
   readonly recorded?: string;
+  /** (frames, 3, rows, columns) in 0..255 of what was recorded after the context */
+  readonly future?: (index: number) => Promise<Uint8Array>;
 }
 
 /** What a run needs of a model. */
@@ -58,6 +60,8 @@ export interface Session {
   load(dtype: WeightDtype, loading: LoadOptions): Promise<void>;
   /** Takes a recorded set as data, or the model's own again; what was bound stays where that fails. */
   useData(place: DataPlace | undefined): Promise<void>;
+  /** Whether a recorded set could be used, by using it for a moment. @throws what `useData` throws */
+  checkData(place: DataPlace): Promise<void>;
   /** After `load`. @param prompt words in place of an episode's own */
   run(prompt: RunRequest["prompt"]): Promise<BoundRun>;
   /** After `load`: the robot acts, where the model drives one in a world that is here. */
@@ -121,7 +125,8 @@ export class MimicVideoSession implements Session {
     const openOwn = async (): Promise<Data> => {
       const own = modelFilesOf(folder, subfolder(sources, folder));
       const episodes = await EpisodeData.open(own, "", description, shape);
-      return { episodes, name: own.name, sha256: () => own.sha256(["episodes.safetensors"]) };
+      const sha256 = (): Promise<string> => own.sha256(["episodes.safetensors"]);
+      return { episodes, name: own.name, sha256, future: (index) => episodes.future(index) };
     };
     const data = place ? await recordedData(place, description, shape) : await openOwn();
     const view = await viewOf(description, shape, data);
@@ -135,6 +140,11 @@ export class MimicVideoSession implements Session {
     this.#data = data;
     this.#view = view;
     this.#dataHash = undefined;
+  }
+
+  async checkData(place: DataPlace): Promise<void> {
+    const data = await recordedData(place, this.#description, this.#shape);
+    await data.episodes.close();
   }
 
   get view(): ModelView {
@@ -152,7 +162,7 @@ export class MimicVideoSession implements Session {
   }
 
   async run(prompt: RunRequest["prompt"]): Promise<BoundRun> {
-    const { episodes } = this.#data;
+    const { episodes, future: recordedFuture } = this.#data;
     // Edited words describe another future than the recorded one, so there is nothing true to compare with.
     const words: Episodes = {
       count: episodes.count,
@@ -172,7 +182,14 @@ export class MimicVideoSession implements Session {
       provenance,
       show: async (seen, { actionSeeds, actionSteps = model.description.actionSteps }, signal) => {
         preview ??= await Preview.create(model, subject, seen, actionSeeds);
-        return preview.show(seen, actionSteps, signal);
+        const shown = await preview.show(seen, actionSteps, signal);
+        // Other words have another future than the recorded one.
+        const future =
+          seen.item.index === prompt?.episode ? undefined : await recordedFuture?.(seen.item.index);
+        return {
+          ...shown,
+          pictureError: future && pictureError(shown.frames, future, model.description.frameSize),
+        };
       },
       dispose: async () => {
         preview?.dispose();
@@ -236,10 +253,10 @@ async function recordedData(
 }
 
 /** Reads the episodes that are shown. Data that cannot be read are closed. */
-async function viewOf(
+export async function viewOf(
   description: ModelDescription,
   { chunk }: EpisodeShape,
-  { episodes: data, recorded }: Data,
+  { episodes: data, recorded }: Pick<Data, "episodes" | "recorded">,
 ): Promise<ModelView> {
   const most = recorded === undefined ? SHOWN_EPISODES : SHOWN_RECORDED;
   const episodes: EpisodeView[] = [];

@@ -2,6 +2,7 @@
 import { stepsToProbe } from "../src/probe/experiment/settings.ts";
 import type { ModelView, RunSettings } from "./protocol.ts";
 import { probeCommand } from "../src/commands/probe/settings.ts";
+import { FEWEST_EPISODES } from "../src/probe/statistics/sufficient.ts";
 
 /** Fields that go to the probe as they are typed. */
 const TYPED = ["video-steps", "probe-steps", "action-steps", "video-seeds", "action-seeds", "dtype"] as const;
@@ -12,7 +13,8 @@ const DEFAULTS: Record<string, string> = {
   "video-seeds": "2",
   "action-seeds": "1",
   dtype: "f32",
-  episodes: "this",
+  // The fewest that give a verdict, see src/probe/statistics/sufficient.ts.
+  episodes: String(FEWEST_EPISODES),
 };
 
 const VIDEO_STEPS = 50;
@@ -41,8 +43,11 @@ export class SettingsForm {
     this.#showDefaults();
   }
 
-  /** @throws UsageError in the command line's words, with fields in place of options */
-  read(watched: number, count: number): RunSettings {
+  /**
+   * @param alone whether only the watched episode is to be measured: with words of its own it has no truth to share with others
+   * @throws UsageError in the command line's words, with fields in place of options
+   */
+  read(watched: number, count: number, alone = false): RunSettings {
     const typed = Object.fromEntries(TYPED.map((name) => [name, this.#field(name).value.trim()]));
     const given = Object.fromEntries(Object.entries(typed).filter(([, value]) => value !== ""));
     const { settings } = probeCommand(given, "toy");
@@ -51,7 +56,7 @@ export class SettingsForm {
       ...settings,
       ...{ videoSteps, dtype, probeSteps: this.#probed(settings.probeSteps, videoSteps) },
       actionSeeds: Array.isArray(actionSeeds) ? actionSeeds : [0],
-      episodes: this.#episodes(watched, count),
+      episodes: alone ? [watched] : this.#episodes(watched, count),
     };
   }
 
@@ -62,9 +67,17 @@ export class SettingsForm {
     return [...new Set(usual)].sort((a, b) => a - b);
   }
 
-  /** Enough episodes for an interval around every mean. */
-  measureFour(): void {
-    this.#field("episodes").value = "4";
+  /** Whether there are more episodes than are asked for. */
+  canMeasureMore(count: number): boolean {
+    return this.#count(count) < count;
+  }
+
+  /** The next larger number of episodes. */
+  measureMore(count: number): void {
+    const field = this.#field("episodes") as HTMLSelectElement;
+    const now = this.#count(count);
+    const more = [...field.options].map(({ value }) => value).find((value) => countOf(value, count) > now);
+    field.value = more ?? "all";
   }
 
   /** Settings other than the defaults, as parameters of a link. */
@@ -80,11 +93,16 @@ export class SettingsForm {
     this.#showDefaults();
   }
 
-  /** The watched episode comes first, so that its future is imagined as early as can be. */
+  /** The watched episode and those after it. It stands last in the list, whose last is measured first: see src/probe/experiment/episode-run.ts. */
   #episodes(watched: number, count: number): number[] {
-    const choice = this.#field("episodes").value;
-    const wanted = choice === "this" ? 1 : choice === "all" ? count : Math.min(count, Number(choice));
-    return Array.from({ length: wanted }, (_, i) => (watched + i) % count);
+    const wanted = this.#count(count);
+    return Array.from({ length: wanted }, (_, i) => (watched + 1 + i) % count).map((index, i) =>
+      i === wanted - 1 ? watched : index,
+    );
+  }
+
+  #count(count: number): number {
+    return countOf(this.#field("episodes").value, count);
   }
 
   /** An empty field shows what it stands for. */
@@ -103,3 +121,7 @@ export class SettingsForm {
     return this.#form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement;
   }
 }
+
+/** How many of `count` episodes a choice of the form means. */
+const countOf = (choice: string, count: number): number =>
+  choice === "this" ? 1 : choice === "all" ? count : Math.min(count, Number(choice) || 1);

@@ -17,7 +17,9 @@ export function showProgress({ phase, done, total, unit }: Extract<Event, { type
   const amount =
     unit === "bytes"
       ? `${formatBytes(done)} of ${formatBytes(total)}`
-      : `${unit} ${done} of ${total}${timeLeft(done, total)}`;
+      : unit === ""
+        ? `${done} of ${total}`
+        : `${unit} ${done} of ${total}${timeLeft(done, total)}`;
   say(`${sentence(phase)}: ${amount}`, done / total);
 }
 

@@ -28,7 +28,10 @@ export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines = new Map<object, Map<string, Promise<BuiltPipeline>>>();
+  /** told how many of the pipelines asked for so far are built, whenever one was asked for or is ready */
+  onBuild: ((built: number, asked: number) => void) | undefined;
   #made = 0;
+  #built = 0;
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -72,7 +75,7 @@ export class PipelineCache {
   }
 
   async #build({ wgsl: code, inputs, outputs, constants }: Program, label: string): Promise<BuiltPipeline> {
-    this.#made++;
+    this.onBuild?.(this.#built, ++this.#made);
     this.#device.pushErrorScope("validation");
     const module = this.#device.createShaderModule({ label, code });
     const layout = this.#layout(inputs, outputs);
@@ -89,6 +92,7 @@ export class PipelineCache {
         (error: unknown) => ({ value: undefined, error }),
       ),
     ]);
+    this.onBuild?.(++this.#built, this.#made);
     if (outcome.value && !refused) return { pipeline: outcome.value, layout };
     const lines = code.split("\n");
     const { messages } = await module.getCompilationInfo();

@@ -8,6 +8,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { likewise } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 
 export type Resampling = "up" | "down";
@@ -83,6 +84,11 @@ export function filteredResample(x: Tensor, filter: Tensor, direction: Resamplin
     throw new UsageError(
       `filteredResample: ${showShape(x.shape)} by ${showShape(filter.shape)}, expected (batch, rows, columns, channels) and a square`,
     );
+  return likewise(x, (x) => resample(x, filter, direction));
+}
+
+function resample(x: Tensor, filter: Tensor, direction: Resampling): Tensor {
+  const taps = filter.dim(-1);
   const [batch, height, width, channels] = x.shape;
   const [outHeight, outWidth] = [height, width].map((n) => resampledLength(n, taps, direction));
   const y = result([batch, outHeight, outWidth, channels], `filtered ${direction}`);

@@ -103,7 +103,7 @@ const heightOf = (value: number, [low, high]: [number, number]): number =>
   (Math.log10(value) - low) / (high - low);
 
 /** Centres of boxes near their wishes that neither overlap nor leave the span. */
-function apart(
+export function apart(
   wishes: readonly number[],
   sizes: readonly number[],
   [bottom, top]: [number, number],

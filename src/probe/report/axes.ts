@@ -15,7 +15,7 @@ import {
 } from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
 import { short } from "../result/words.ts";
-import { stepsOfCost } from "../figure/video.ts";
+import { stepsOfCost } from "../figure/steps-of-cost.ts";
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import { type Chart, type ChartCurve, type ChartLevel, type Table, withInterval } from "./chart.ts";

@@ -2,7 +2,7 @@
 import type { ProbeResult } from "./result.ts";
 import { count } from "./words.ts";
 
-export { listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
+export { count, listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
 
 /** What decides how steps are called. */
 export type Spoken = Pick<ProbeResult, "iterate_axis" | "words">;

@@ -1,6 +1,9 @@
 /** Which episodes are evidence of their own. A copy of an episode narrows an interval without teaching anything. */
 import type { EpisodeMeasurement } from "../experiment/measurement.ts";
 
+/** What tells a copy. */
+type Evidence = Pick<EpisodeMeasurement, "id" | "prompt" | "labels" | "truth" | "holdStill" | "actions">;
+
 /** The label of windows that were cut from one recording. */
 export const RECORDING = "recording";
 
@@ -15,7 +18,7 @@ export const RECORDING = "recording";
  *
  * @param dimensions D.
  */
-export function independentClusters(episodes: readonly EpisodeMeasurement[], dimensions: number): number[] {
+export function independentClusters(episodes: readonly Evidence[], dimensions: number): number[] {
   const clusterOf: number[] = [];
   let clusters = 0;
   episodes.forEach((episode, e) => {
@@ -25,7 +28,7 @@ export function independentClusters(episodes: readonly EpisodeMeasurement[], dim
   return clusterOf;
 }
 
-function areOne(a: EpisodeMeasurement, b: EpisodeMeasurement, dimensions: number): boolean {
+function areOne(a: Evidence, b: Evidence, dimensions: number): boolean {
   if (a.labels?.[RECORDING] !== undefined && a.labels[RECORDING] === b.labels?.[RECORDING]) return true;
   if (!areEqual(a.truth, b.truth)) return false;
   if (areEqual(a.actions, b.actions)) return true;

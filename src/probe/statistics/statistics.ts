@@ -325,11 +325,11 @@ export function probeStatistics(
 }
 
 /** Root mean square of the truth over that of the last decodes. */
-function scaleOfTruth(
-  episodes: readonly EpisodeMeasurement[],
-  last: (episode: EpisodeMeasurement, run: number) => Chunk,
+export function scaleOfTruth<E extends Pick<EpisodeMeasurement, "truth">>(
+  episodes: readonly E[],
+  last: (episode: E, run: number) => Chunk,
   runs: number,
-  known: (episode: EpisodeMeasurement) => number,
+  known: (episode: E) => number,
 ): number {
   let [truths, decodes] = [0, 0];
   for (const episode of episodes)

@@ -104,6 +104,12 @@ export class EpisodeData {
     return { index, ...entry, context, jointState, truth };
   }
 
+  /** (frames, 3, rows, columns) what was recorded after the context, in 0..255; empty where the recording ends there. */
+  async future(index: number): Promise<Uint8Array> {
+    const { contextFrames, frameSize } = this.#description;
+    return (await this.#row("video", index)).subarray(contextFrames * 3 * frameSize[0] * frameSize[1]);
+  }
+
   close(): Promise<void> {
     return this.#tensors.close();
   }
