@@ -4,7 +4,7 @@
  */
 import { toyDecoder, upstreamDecoder } from "./steps/decoder.ts";
 import { COSMOS_ENCODER, publishedEncoder, toyEncoder, WAN_ENCODER } from "./steps/encoder.ts";
-import { digitsInOneCall, SAMPLES } from "./steps/meanflow.ts";
+import { digitsFromFiles, digitsInOneCall, SAMPLES } from "./steps/meanflow.ts";
 import type { StepCase } from "./steps/step.ts";
 import { cosmosTransformer, toyTransformer } from "./steps/transformer.ts";
 
@@ -17,6 +17,7 @@ export const STEPS: readonly StepCase[] = [
   { name: "transformer step, toy", measure: toyTransformer },
   { name: "transformer step, Cosmos 2B", measure: cosmosTransformer },
   { name: `${SAMPLES} digits in one call`, measure: digitsInOneCall },
+  { name: `${SAMPLES} digits in one call, from their files on`, measure: digitsFromFiles },
   { name: "VAE encode, toy", measure: toyEncoder },
   { name: `VAE encode, Cosmos 1.0, ${CLIP.join("×")}`, measure: publishedEncoder(COSMOS_ENCODER, CLIP) },
   { name: `VAE encode, Wan 2.1, ${CLIP.join("×")}`, measure: publishedEncoder(WAN_ENCODER, CLIP) },
