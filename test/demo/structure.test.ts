@@ -314,7 +314,7 @@ describe("without an adapter", () => {
       const there = await plain.newPage({ viewport: { width: 1280, height: 800 } });
       await there.goto(demo.site.url);
       await there.locator("#no-gpu").waitFor({ state: "visible" });
-      expect(await there.textContent("#no-gpu")).toMatch(/no WebGPU.*recording.*Chrome/s);
+      expect(await there.textContent("#no-gpu")).toMatch(/No WebGPU.*recording.*Chrome/s);
       for (const hidden of ["#run", "#prompt", "#settings", "#failure", ".robot", "#another", "#save-json"])
         expect(await there.locator(hidden).isVisible(), hidden).toBe(false);
       expect(await there.locator("#episodes input").count()).toBe(8);
