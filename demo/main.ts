@@ -270,10 +270,10 @@ function showUnmeasured(view: ModelView): void {
     return showLive();
   }
   run = undefined;
-  charts.clear();
   answers.clear();
-  const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  const { videoSteps, probeSteps, actionSteps = view.actionSteps } = settingsOrDefault();
+  charts.showEmpty(videoSteps, actionSteps);
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps });
   showSource();
 }
 
