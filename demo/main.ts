@@ -1,4 +1,5 @@
 /** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
+import { FormatError, UsageError } from "../src/errors.ts";
 import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
 import { DevicePanel } from "./device-panel.ts";
@@ -6,6 +7,7 @@ import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
+import { Guard } from "./guard.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves, meanCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
@@ -45,6 +47,12 @@ const robot = new Robot(
   () => ask({ type: "cancel" }),
 );
 
+/** whether what is asked for would end a measurement */
+const guard = new Guard(
+  () => running,
+  (request) => ask(request),
+);
+
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
 const ask = (request: Request): void => worker.postMessage(request);
 worker.onmessage = ({ data }: MessageEvent<Event>) => hear(data);
@@ -55,17 +63,38 @@ const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
-    if (wanted === TOY) data.clear();
-    open(wanted, wanted === TOY ? undefined : data.named());
+    const named = wanted === TOY ? undefined : data.named();
+    void guard.passes({ model: wanted, data: named }).then((passes) => {
+      if (!passes) return;
+      if (wanted === TOY) data.clear();
+      open(wanted, named);
+    });
   },
-  useData,
-  refuse: ({ message }) => showFailure("UsageError", message),
+  useData: (wanted) => {
+    if (!wanted) return useData(wanted);
+    void guard.passes({ data: wanted }).then((passes) => passes && useData(wanted));
+  },
+  showReport: ({ file, path }) => {
+    hideFailure();
+    import("./report-view.ts").then(({ openReport }) => openReport(file, path)).catch(refuseFile);
+  },
+  refuse: refuseFile,
 });
 open(hubName ? { kind: "hub", name: hubName } : TOY, data.restore(linked));
 byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
 });
+
+/** A file that cannot be used, or a field that cannot be read: nothing was touched. */
+function refuseFile(error: Error): void {
+  const kind =
+    error instanceof UsageError ? "UsageError" : error instanceof FormatError ? "FormatError" : "Error";
+  showFailure(kind, error.message, kind === "UsageError" ? undefined : untouched());
+}
+
+const untouched = (): string =>
+  running ? "Nothing was touched; the measurement goes on." : "What was open stays open.";
 
 function open(wanted: ModelPlace, recordings?: DataPlace): void {
   hideFailure();
@@ -110,8 +139,9 @@ function hear(event: Event): void {
       return showLive();
     case "compared":
     case "comparedAll":
-    case "checked":
       return;
+    case "checked":
+      return guard.answered(true);
     case "cost":
       devicePanel.cost = event.cost;
       return;
@@ -129,6 +159,10 @@ function hear(event: Event): void {
     case "warning":
       return showFailure(event.kind, event.message);
     case "failed":
+      if (event.during === "check") {
+        guard.answered(false);
+        return showFailure(event.kind, event.message, untouched());
+      }
       stop();
       robot.end();
       return showRefusal(event);
