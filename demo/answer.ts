@@ -19,7 +19,8 @@ export interface ShownScene {
   readonly edited?: boolean;
 }
 
-const percent = (share: number): string => {
+/** A share with two digits. */
+export const percent = (share: number): string => {
   const value = 100 * share;
   return `${value >= 10 || value === 0 ? Math.round(value) : Number(value.toPrecision(2))} %`;
 };

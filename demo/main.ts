@@ -2,6 +2,7 @@
 import { FormatError, UsageError } from "../src/errors.ts";
 import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
+import { offerComparison } from "./compare.ts";
 import { DevicePanel } from "./device-panel.ts";
 import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
@@ -47,9 +48,25 @@ const robot = new Robot(
   () => ask({ type: "cancel" }),
 );
 
+const comparison = offerComparison(byId<HTMLDetailsElement>("compare"), {
+  model: () => model,
+  episode: () => scene.episode,
+  settings: () => settings.read(scene.episode, model!.episodes.length, true),
+  start: (wish) => {
+    hideFailure();
+    if (robot.acting) ask({ type: "cancel" });
+    robot.enabled = false;
+    restartTiming();
+    say("Comparing: starting…", undefined);
+    ask({ type: "compare", wish });
+  },
+  stop: () => ask({ type: "cancel" }),
+  refuse: refuseFile,
+});
+
 /** whether what is asked for would end a measurement */
 const guard = new Guard(
-  () => running,
+  () => running || comparison.inside?.active === true,
   (request) => ask(request),
 );
 
@@ -138,8 +155,9 @@ function hear(event: Event): void {
       answers.soFar(soFar);
       return showLive();
     case "compared":
+      return comparison.inside?.add(event.side, event.state);
     case "comparedAll":
-      return;
+      return endComparison("Compared.");
     case "checked":
       return guard.answered(true);
     case "cost":
@@ -152,6 +170,8 @@ function hear(event: Event): void {
     case "done":
       return showResult(event);
     case "cancelled":
+      if (comparison.inside?.active)
+        return endComparison("Cancelled. What was reached can still be looked at.");
       stop();
       answers.cancelled();
       showLive();
@@ -164,9 +184,18 @@ function hear(event: Event): void {
         return showFailure(event.kind, event.message, untouched());
       }
       stop();
+      comparison.inside?.ended();
       robot.end();
       return showRefusal(event);
   }
+}
+
+/** What is being measured instead has the status line, if anything is. */
+function endComparison(words: string): void {
+  comparison.inside?.ended();
+  if (running) return;
+  robot.enabled = model !== undefined;
+  say(words, 0);
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
@@ -209,7 +238,8 @@ function showModel(opened: ModelView): void {
   charts.clear();
   answers.clear();
   runButton.disabled = false;
-  robot.enabled = true;
+  robot.enabled = comparison.enabled = true;
+  comparison.inside?.clear();
   settingsChanged();
 }
 
@@ -217,6 +247,7 @@ function showModel(opened: ModelView): void {
 function choose(episode: number): void {
   watch(episode);
   showLive();
+  comparison.inside?.open();
   rememberLink();
 }
 
@@ -253,9 +284,9 @@ form.addEventListener("submit", (event) => {
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
-  // One thing at a time: the robot stops for what is measured.
-  if (robot.acting) ask({ type: "cancel" });
-  robot.enabled = false;
+  // One thing at a time: the robot and a comparison stop for what is measured.
+  if (robot.acting || comparison.inside?.active) ask({ type: "cancel" });
+  robot.enabled = comparison.enabled = false;
   running = true;
   soFar = undefined;
   startedAt = performance.now();
@@ -317,7 +348,7 @@ const byStep = (episodes = 1): string =>
 
 function stop(): void {
   running = false;
-  robot.enabled = model !== undefined;
+  robot.enabled = comparison.enabled = model !== undefined;
   runButton.textContent = "Run";
   episodes.unmark(false);
   moreButton.disabled = !model || !settings.canMeasureMore(model.episodes.length);
