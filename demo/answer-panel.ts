@@ -3,7 +3,7 @@ import type { ProbeResult } from "../src/probe/result/result.ts";
 import {
   pictureSentence,
   resultSentences,
-  sceneSentence,
+  sceneSentences,
   settlingRule,
   type ShownScene,
   soFarSentence,
@@ -22,6 +22,7 @@ export class AnswerPanel {
   readonly #rule = make("span", { className: "rule", id: "settling-rule", hidden: true });
   readonly #why = make("button", { type: "button", className: "why", textContent: "How this is counted" });
   #running = false;
+  #said = "";
   #soFar: SoFarView | undefined;
 
   constructor(line: HTMLElement) {
@@ -39,7 +40,8 @@ export class AnswerPanel {
   clear(): void {
     this.#soFar = undefined;
     this.#running = false;
-    for (const part of [this.#scene, this.#picture, this.#all]) say(part, "");
+    for (const part of [this.#scene, this.#picture, this.#all]) part.textContent = "";
+    this.#said = "";
     this.#line.replaceChildren(this.#first);
   }
 
@@ -52,9 +54,15 @@ export class AnswerPanel {
   /** The scene on the screen, whenever more is known of it or another one is looked at. */
   show(scene: ShownScene): void {
     const whole = scene.states.length > 0 && scene.states.every(Boolean);
-    const sentence = whole || !this.#running ? sceneSentence(scene) : "";
-    say(this.#scene, sentence && `${sentence} `);
-    if (whole) this.#scene.append(this.#why, this.#rule);
+    const [first, ...more] = whole || !this.#running ? sceneSentences(scene) : [];
+    const words = [first ?? "", ...more].join(" ");
+    // What is read aloud is what has changed.
+    if (this.#said !== words) {
+      const rest = ` ${more.join(" ")} `;
+      this.#scene.replaceChildren(...(first ? [make("strong", { textContent: first }), rest] : []));
+      if (first && whole) this.#scene.append(this.#why, this.#rule);
+      this.#said = words;
+    }
     this.#rule.textContent = ` ${settlingRule(scene)}`;
     say(this.#picture, pictureSentence(scene) ?? "");
     this.#arrange();
@@ -85,13 +93,11 @@ export class AnswerPanel {
     const shown = [...parts, ...(statement ? [make("span", { textContent: statement })] : [])];
     if (shown.length === 0) return;
     const now = [...this.#line.childNodes];
-    // What is read aloud is what has changed.
     if (statement || now.length !== shown.length || now.some((node, i) => node !== shown[i]))
       this.#line.replaceChildren(...shown);
   }
 }
 
 function say(part: HTMLElement, words: string): void {
-  const own = part.firstChild?.nodeType === 3 ? part.firstChild.textContent : part.textContent;
-  if (own !== words) part.textContent = words;
+  if (part.textContent !== words) part.textContent = words;
 }

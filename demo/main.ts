@@ -333,11 +333,10 @@ function showResult({ result, run: record }: Extract<Event, { type: "done" }>): 
   stop();
   downloads.finished = { result, run: record };
   charts.showResult(result);
-  // The bands are what episodes differ by; one alone has none.
-  const bands =
-    result.episodes.length > 1 ? ` · mean of ${result.episodes.length} episodes · bands: 95 %` : "";
-  byId("video-caption").textContent = `${byStep()}${bands}`;
-  byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
+  const { length } = result.episodes;
+  byId("video-caption").textContent = byStep(length);
+  byId("action-caption").textContent =
+    `by action step, decoding at video step ${result.video_steps}${length > 1 ? `; ${length} episodes, 95 %` : ""}`;
   answers.done(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
