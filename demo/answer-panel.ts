@@ -1,4 +1,7 @@
-/** The answer as it fills in: of the scene on the screen, of the episodes measured behind it, and what must not be concluded. */
+/**
+ * The answer as it fills in: what all episodes measured so far say, and the scene on the screen; further down why, what misleads, and what
+ * must not be concluded.
+ */
 import type { ProbeResult } from "../src/probe/result/result.ts";
 import {
   pictureSentence,
@@ -12,22 +15,33 @@ import { make } from "./dom.ts";
 import type { SoFarView } from "./protocol.ts";
 import "./answer.css";
 
+/** How the page is read, until something was measured. */
+const HOW_TO_READ =
+  "The errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight " +
+  "flow gives, whatever was learned.";
+
 export class AnswerPanel {
   readonly #line: HTMLElement;
-  /** how the page is read, until something was measured */
-  readonly #first: string;
+  readonly #notes: HTMLElement;
   readonly #scene = make("span", { className: "says" });
+  /** what the scene's answer is worth */
+  readonly #worth = make("span");
   readonly #picture = make("span");
   readonly #all = make("span", { className: "verdict" });
+  readonly #reason = make("span");
+  readonly #statement = make("span");
   readonly #rule = make("span", { className: "rule", id: "settling-rule", hidden: true });
   readonly #why = make("button", { type: "button", className: "why", textContent: "How this is counted" });
   #running = false;
-  #said = "";
   #soFar: SoFarView | undefined;
 
-  constructor(line: HTMLElement) {
+  /**
+   * @param line what is read first
+   * @param notes what stands behind it
+   */
+  constructor(line: HTMLElement, notes: HTMLElement) {
     this.#line = line;
-    this.#first = line.textContent;
+    this.#notes = notes;
     this.#why.setAttribute("aria-expanded", "false");
     this.#why.setAttribute("aria-controls", "settling-rule");
     this.#why.addEventListener("click", () => {
@@ -40,9 +54,9 @@ export class AnswerPanel {
   clear(): void {
     this.#soFar = undefined;
     this.#running = false;
-    for (const part of [this.#scene, this.#picture, this.#all]) part.textContent = "";
-    this.#said = "";
-    this.#line.replaceChildren(this.#first);
+    for (const part of this.#parts) say(part, "");
+    this.#line.replaceChildren(HOW_TO_READ);
+    this.#notes.replaceChildren();
   }
 
   /** A run begins. */
@@ -51,18 +65,20 @@ export class AnswerPanel {
     this.#running = true;
   }
 
+  /** What a larger run concluded, beside which a recorded scene is shown. */
+  recorded({ sentence, numbers }: { readonly sentence: string; readonly numbers: string }): void {
+    this.clear();
+    say(this.#all, sentence);
+    say(this.#reason, numbers);
+  }
+
   /** The scene on the screen, whenever more is known of it or another one is looked at. */
   show(scene: ShownScene): void {
     const whole = scene.states.length > 0 && scene.states.every(Boolean);
-    const [first, ...more] = whole || !this.#running ? sceneSentences(scene) : [];
-    const words = [first ?? "", ...more].join(" ");
-    // What is read aloud is what has changed.
-    if (this.#said !== words) {
-      const rest = ` ${more.join(" ")} `;
-      this.#scene.replaceChildren(...(first ? [make("strong", { textContent: first }), rest] : []));
-      if (first && whole) this.#scene.append(this.#why, this.#rule);
-      this.#said = words;
-    }
+    const [first = "", ...more] = whole || !this.#running ? sceneSentences(scene) : [];
+    say(this.#scene, first && `${first} `);
+    if (whole) this.#scene.append(this.#why, this.#rule);
+    say(this.#worth, more.join(" "));
     this.#rule.textContent = ` ${settlingRule(scene)}`;
     say(this.#picture, pictureSentence(scene) ?? "");
     this.#arrange();
@@ -71,33 +87,57 @@ export class AnswerPanel {
   /** One more episode is known. */
   soFar(soFar: SoFarView): void {
     this.#soFar = soFar;
-    if (soFar.of > 1) say(this.#all, soFarSentence(soFar));
+    if (soFar.of > 1) this.#sayVerdict(...headed(soFarSentence(soFar)));
     this.#arrange();
   }
 
   done(result: ProbeResult): void {
     this.#running = false;
-    say(this.#all, resultSentences(result));
-    this.#arrange(result.statement);
+    this.#sayVerdict(...resultSentences(result));
+    say(this.#statement, result.statement);
+    this.#arrange();
   }
 
   /** What was reached stays. */
   cancelled(): void {
     this.#running = false;
-    if (this.#soFar && this.#soFar.of > 1) say(this.#all, `Cancelled after ${soFarSentence(this.#soFar)}`);
+    if (this.#soFar && this.#soFar.of > 1)
+      this.#sayVerdict(...headed(`Cancelled after ${soFarSentence(this.#soFar)}`));
     this.#arrange();
   }
 
-  #arrange(statement = ""): void {
-    const parts = [this.#scene, this.#picture, this.#all].filter(({ textContent }) => textContent !== "");
-    const shown = [...parts, ...(statement ? [make("span", { textContent: statement })] : [])];
-    if (shown.length === 0) return;
-    const now = [...this.#line.childNodes];
-    if (statement || now.length !== shown.length || now.some((node, i) => node !== shown[i]))
-      this.#line.replaceChildren(...shown);
+  get #parts(): readonly HTMLElement[] {
+    return [this.#all, this.#scene, this.#worth, this.#picture, this.#reason, this.#statement];
+  }
+
+  #sayVerdict(head: string, rest: string): void {
+    say(this.#all, head);
+    say(this.#reason, rest);
+  }
+
+  #arrange(): void {
+    const said = (parts: readonly HTMLElement[]): HTMLElement[] =>
+      parts.filter(({ textContent }) => textContent !== "");
+    const line = said([this.#all, this.#scene]);
+    if (line.length > 0) place(this.#line, line);
+    place(this.#notes, said([this.#worth, this.#picture, this.#reason, this.#statement]));
   }
 }
 
+/** A first sentence, and the others. */
+function headed(sentences: string): readonly [head: string, rest: string] {
+  const end = /\. (?=[A-Z0-9])/.exec(sentences)?.index ?? sentences.length;
+  return [sentences.slice(0, end + 1), sentences.slice(end + 2)];
+}
+
+/** What is read aloud is what has changed. */
+function place(parent: HTMLElement, shown: readonly HTMLElement[]): void {
+  const now = [...parent.childNodes];
+  if (now.length !== shown.length || now.some((node, i) => node !== shown[i]))
+    parent.replaceChildren(...shown);
+}
+
 function say(part: HTMLElement, words: string): void {
-  if (part.textContent !== words) part.textContent = words;
+  const own = part.firstChild?.nodeType === 3 ? part.firstChild.textContent : part.textContent;
+  if (own !== words) part.textContent = words;
 }

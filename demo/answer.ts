@@ -1,6 +1,6 @@
 /** What a run says, in sentences: of the scene on the screen, of all episodes together, and what must not be concluded. */
 import type { ProbeResult } from "../src/probe/result/result.ts";
-import { count, short, verdictSentence } from "../src/probe/result/sentences.ts";
+import { count, short, verdictHeadline, verdictSentence } from "../src/probe/result/sentences.ts";
 import { chunksAt, meanError } from "./chunk.ts";
 import type { EpisodeView, ModelView, SoFarView, StateView } from "./protocol.ts";
 import { SETTLED, type Settling, settling } from "./settling.ts";
@@ -143,11 +143,10 @@ export function soFarSentence({ episodes, of, steps, verdict, toTruth }: SoFarVi
 
 const signed = (value: number): string => (value > 0 ? `+${short(value)}` : short(value));
 
-/** The verdict at the end of a run, and the errors at both ends. */
-export function resultSentences(result: ProbeResult): string {
-  return [`${count(result.episodes.length, "episode")}.`, verdictSentence(result), errorSentence(result)]
-    .filter(Boolean)
-    .join(" ");
+/** The verdict at the end of a run in a few words; then why, and the errors at both ends. */
+export function resultSentences(result: ProbeResult): readonly [head: string, rest: string] {
+  const head = `Over ${count(result.episodes.length, "episode")}: ${verdictHeadline(result)}`;
+  return [head, [result.verdict.reason, errorSentence(result)].filter(Boolean).join(" ")];
 }
 
 /** All in one line, for a page that shows a result by itself. */

@@ -15,6 +15,7 @@ const KINDS: Record<string, readonly [title: string, remedy: string]> = {
   FormatError: ["A file cannot be used", "Choose another model, or go back to the toy."],
   WeightsError: ["The weights do not fit the model", "Choose another model, or go back to the toy."],
   HubError: ["The Hub did not give what was asked for", "Choose another model, or go back to the toy."],
+  LinkError: ["Not all of the link can be followed", "The rest of it is set."],
   UsageError: ["That cannot be run", "Change it and press Run again."],
   Saturated: ["Some weights do not fit float16", "Keep them as float32 or bfloat16."],
   NonFiniteError: ["The numbers left the range of floating point", "Try float32 weights, or another device."],

@@ -1,4 +1,7 @@
-/** The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. */
+/**
+ * The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. A recorded run plays until there is
+ * something else to be looked at; the worker is started behind it.
+ */
 import { FormatError, UsageError } from "../src/errors.ts";
 import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
@@ -9,36 +12,54 @@ import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
 import { Guard } from "./guard.ts";
+import { absentHere, refusedValues } from "./link-words.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves, meanCurves } from "./live.ts";
 import { offerModels, TOY } from "./model-chooser.ts";
-import type { DataPlace, Event, ModelPlace, ModelView, Request, RunSettings, SoFarView } from "./protocol.ts";
+import { pause } from "./pause.ts";
+import type { DataPlace, Event, ModelPlace, ModelView, RunSettings, SoFarView } from "./protocol.ts";
+import { Recorded } from "./recording/recorded.ts";
 import { Robot } from "./robot.ts";
 import { Scene, type ShownRun } from "./scene.ts";
 import { SettingsForm } from "./settings-form.ts";
 import { restartTiming, say, showProgress } from "./status.ts";
+import { adapterHere, startWorker } from "./work.ts";
 
 const form = byId<HTMLFormElement>("form");
 const runButton = byId<HTMLButtonElement>("run");
 const moreButton = byId<HTMLButtonElement>("measure-more");
-const answers = new AnswerPanel(byId("answer"));
+const answers = new AnswerPanel(byId("answer"), byId("notes"));
 
 let model: ModelView | undefined;
+/** whether the worker has it: the recording shows a model that may not be open yet */
+let opened = false;
 /** what is open, and what was asked for since */
 let place = TOY;
 let asked: ModelPlace | undefined;
+/** what is shown: of this page, or the recorded one */
 let run: ShownRun | undefined;
+let recorded: Recorded | undefined;
 let running = false;
 /** what the episodes measured so far say together */
 let soFar: SoFarView | undefined;
 let software = false;
 let startedAt = 0;
+/** the step that a person went to, and one that a link asks for before anything was measured */
+let viewed: number | undefined;
+let wished: number | undefined;
 
 const charts = new Charts(
   [byId("video-plot"), byId("action-plot")],
   [byId("video-legend"), byId("action-legend")],
 );
-const scene = new Scene((step, actionStep) => charts.mark(step, actionStep));
+const scene = new Scene({
+  onLook: (step, actionStep) => charts.mark(step, actionStep),
+  onChoose: (step) => {
+    viewed = step;
+    wished = undefined;
+    rememberLink();
+  },
+});
 const devicePanel = new DevicePanel(byId("device-facts"));
 const settings = new SettingsForm(form, settingsChanged);
 const episodes = new EpisodeForm(choose, settingsChanged);
@@ -70,11 +91,9 @@ const guard = new Guard(
   (request) => ask(request),
 );
 
-const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-const ask = (request: Request): void => worker.postMessage(request);
-worker.onmessage = ({ data }: MessageEvent<Event>) => hear(data);
-worker.onerror = ({ message }) => showFailure("Error", message || "the page’s worker could not be started");
+const ask = startWorker(hear, (message) => showFailure("Error", message));
 
+const refused = refusedValues(linked, [form, byId<HTMLFormElement>("data")]);
 settings.restore(linked);
 const hubName = linked.get("model");
 const data = offerModels({
@@ -97,7 +116,31 @@ const data = offerModels({
   },
   refuse: refuseFile,
 });
-open(hubName ? { kind: "hub", name: hubName } : TOY, data.restore(linked));
+const named = data.restore(linked);
+void begin();
+
+/** First what needs no GPU and no weights, then the rest behind it. */
+async function begin(): Promise<void> {
+  // What stands there before anything is loaded is the recording's.
+  if (hubName || named) answers.clear();
+  else await showRecording();
+  if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
+  if (!recorded) await showRecording();
+  document.body.classList.add("without-gpu");
+  say("Nothing can be computed here.", 0);
+}
+
+async function showRecording(): Promise<void> {
+  try {
+    recorded = await Recorded.load();
+  } catch (error) {
+    return showFailure("Error", (error as Error).message, "The page can still compute.");
+  }
+  byId("recording-facts").textContent = recorded.facts;
+  present(recorded.model);
+  await pause();
+}
+
 byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
@@ -194,61 +237,79 @@ function hear(event: Event): void {
 function endComparison(words: string): void {
   comparison.inside?.ended();
   if (running) return;
-  robot.enabled = model !== undefined;
+  robot.enabled = opened;
   say(words, 0);
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
-  const kept = (during === "data" || asked !== undefined) && during !== "run" && model !== undefined;
+  const kept = (during === "data" || asked !== undefined) && during !== "run" && opened;
   asked = undefined;
-  runButton.disabled = !model;
+  runButton.disabled = !opened;
   const stays =
     during === "data" ? "The episodes that were open stay open." : "The model that was open stays open.";
   showFailure(kind, message, kept ? stays : undefined);
-  say(kept ? "Ready." : model ? "Stopped." : "Nothing is open.", 0);
+  say(kept ? "Ready." : opened ? "Stopped." : "Nothing is open.", 0);
 }
 
-function showModel(opened: ModelView): void {
-  model = opened;
+function showModel(view: ModelView): void {
   place = asked ?? place;
   asked = undefined;
-  byId("statement").textContent =
-    opened.trainedOn === "toy"
-      ? "A toy, trained on coloured blocks: nothing here says anything about robots."
-      : opened.statement;
-  byId("recorded").textContent = opened.recorded ? `In use: ${opened.recorded}.` : "";
-  settings.open(opened);
-  document.body.classList.toggle("plans", opened.plan !== undefined);
-  document.body.classList.toggle("without-inside", opened.actionSteps === 0);
-  byId("video-caption").textContent = byStep();
-  scene.open(opened);
-  episodes.open(opened);
-  (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(opened.actionSteps);
-
-  run = undefined;
-  downloads.finished = undefined;
-  const wanted = Number(linked.get("episode"));
-  const episode = opened.episodes[wanted] ? wanted : 0;
-  scene.watch(episode);
-  // A link's words belong to the model it opens with.
-  episodes.show(episode, linked.get("prompt") ?? undefined);
-  linked.delete("prompt");
-  linked.delete("episode");
-  soFar = undefined;
-  charts.clear();
-  answers.clear();
+  opened = true;
+  // The recording has shown the toy already; whoever looks at it is not disturbed.
+  if (model === recorded?.model && recorded?.isOf(place, view)) model = view;
+  else present(view);
   runButton.disabled = false;
   robot.enabled = comparison.enabled = true;
   comparison.inside?.clear();
-  settingsChanged();
+  moreButton.disabled = view.episodes.length < 2;
 }
+
+/** Shows a model and its episodes, from the worker or from the recording. */
+function present(view: ModelView): void {
+  model = view;
+  byId("statement").textContent =
+    view.trainedOn === "toy"
+      ? "A toy, trained on coloured blocks: nothing here says anything about robots."
+      : view.statement;
+  byId("recorded").textContent = view.recorded ? `In use: ${view.recorded}.` : "";
+  settings.open(view);
+  document.body.classList.toggle("plans", view.plan !== undefined);
+  document.body.classList.toggle("without-inside", view.actionSteps === 0);
+  byId("video-caption").textContent = byStep();
+  scene.open(view);
+  episodes.open(view);
+  (form.elements.namedItem("action-steps") as HTMLInputElement).placeholder = String(view.actionSteps);
+
+  run = undefined;
+  downloads.finished = undefined;
+  refused.push(...absentHere(linked, view));
+  const wanted = linked.has("episode") ? Number(linked.get("episode")) : usualEpisode();
+  const episode = view.episodes[wanted] ? wanted : 0;
+  scene.watch(episode);
+  // A link's words belong to the model it opens with.
+  episodes.show(episode, linked.get("prompt") ?? undefined);
+  wished = viewed = linked.has("step") ? Number(linked.get("step")) : undefined;
+  for (const name of ["prompt", "episode", "step"]) linked.delete(name);
+  soFar = undefined;
+  settingsChanged();
+  if (viewed !== undefined && !scene.hasStep(viewed)) {
+    refused.push(`step ${viewed} is not among those that are shown`);
+    wished = viewed = undefined;
+    rememberLink();
+  }
+  // Said once, when it is known what there is.
+  if (refused.length > 0) showFailure("LinkError", `${refused.splice(0).join("; ")}.`);
+}
+
+/** The episode that is watched when nothing else is asked for. */
+const usualEpisode = (): number => (model && recorded?.isOf(place, model) ? recorded.episode : 0);
 
 /** A person chose an episode: its recorded words, and what has been measured of it if anything has. */
 function choose(episode: number): void {
   watch(episode);
+  settingsChanged();
   showLive();
   comparison.inside?.open();
-  rememberLink();
 }
 
 function watch(episode: number): void {
@@ -258,20 +319,34 @@ function watch(episode: number): void {
   episodes.show(episode, run?.edited?.episode === episode ? run.edited.text : undefined);
 }
 
-/** The link follows what is set. What was measured stays to be looked at; before, empty tiles show what would be. */
+/** The link follows what is set. What was measured stays to be looked at; before, the recording, or empty tiles for what would be. */
 function settingsChanged(): void {
   if (!model) return;
+  if (!run || run === recorded?.run) showUnmeasured(model);
   rememberLink();
-  moreButton.disabled = running || !settings.canMeasureMore(model.episodes.length);
-  if (run) return;
+  moreButton.disabled = running || !opened || !settings.canMeasureMore(model.episodes.length);
+}
+
+function showUnmeasured(view: ModelView): void {
+  if (recorded?.isOf(place, view) && scene.episode === recorded.episode) {
+    if (run === recorded.run) return;
+    run = recorded.run;
+    recorded.showOn(scene, viewed);
+    answers.recorded(recorded.verdict);
+    return showLive();
+  }
+  run = undefined;
+  charts.clear();
+  answers.clear();
   const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? model.actionSteps });
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  showSource();
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) return ask({ type: "cancel" });
-  if (!model) return;
+  if (!model || !opened) return;
   hideFailure();
   const episode = scene.episode;
   const text = episodes.editedPrompt(episode);
@@ -287,22 +362,34 @@ form.addEventListener("submit", (event) => {
   // One thing at a time: the robot and a comparison stop for what is measured.
   if (robot.acting || comparison.inside?.active) ask({ type: "cancel" });
   robot.enabled = comparison.enabled = false;
+  viewed = wished;
+  wished = undefined;
   running = true;
   soFar = undefined;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
+  if (viewed !== undefined) scene.stayAt(viewed);
   downloads.finished = undefined;
   answers.begin();
   episodes.unmark(true);
   say(`Episode ${episode}: starting…`, undefined);
   runButton.textContent = "Cancel";
   moreButton.disabled = true;
+  showSource();
   byId("video-caption").textContent = byStep();
   byId("action-caption").textContent = "by action step, inside the newest decode";
   rememberLink();
   ask({ type: "run", run: { settings: wanted, link: link(), prompt: edited } });
+});
+
+// The second half of a double click, or a key that is held, is no second wish.
+runButton.addEventListener("click", (event) => {
+  if (event.detail > 1) event.preventDefault();
+});
+form.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.repeat) event.preventDefault();
 });
 
 moreButton.addEventListener("click", () => {
@@ -310,8 +397,21 @@ moreButton.addEventListener("click", () => {
   form.requestSubmit();
 });
 
+/** Which episode is looked at, and whether what is shown of it was measured. */
+function showSource(): void {
+  const episode = `episode ${scene.episode}`;
+  const measured = scene.states.some(Boolean);
+  byId("source").textContent =
+    run && run === recorded?.run
+      ? recorded.source
+      : running
+        ? `${measured ? "measuring" : "waiting for"} ${episode}`
+        : `${episode} · ${measured ? "measured here" : "not measured"}`;
+}
+
 /** What is known of the watched scene, and of all episodes as soon as there are two. */
 function showLive(): void {
+  showSource();
   if (!model || !run) return;
   const { videoSteps, actionSteps, edited } = run;
   const episode = model.episodes[scene.episode];
@@ -347,10 +447,11 @@ const byStep = (episodes = 1): string =>
 
 function stop(): void {
   running = false;
-  robot.enabled = comparison.enabled = model !== undefined;
+  robot.enabled = comparison.enabled = opened;
   runButton.textContent = "Run";
+  showSource();
   episodes.unmark(false);
-  moreButton.disabled = !model || !settings.canMeasureMore(model.episodes.length);
+  moreButton.disabled = !opened || !settings.canMeasureMore(model!.episodes.length);
 }
 
 function settingsOrDefault(): RunSettings {
@@ -373,8 +474,9 @@ function settingsOrDefault(): RunSettings {
 function link(): string {
   const parameters = settings.parameters();
   const words = episodes.editedPrompt(scene.episode);
-  if (scene.episode !== 0) parameters.set("episode", String(scene.episode));
+  if (scene.episode !== usualEpisode()) parameters.set("episode", String(scene.episode));
   if (words !== undefined) parameters.set("prompt", words);
+  if (viewed !== undefined) parameters.set("step", String(viewed));
   if (place.kind === "hub") parameters.set("model", place.name);
   if (model?.recorded !== undefined)
     for (const [name, value] of Object.entries(data.parameters())) parameters.set(name, value);

@@ -1,4 +1,7 @@
-/** What is looked at: one episode, one of its probed steps, one step of the decode there, drawn on every clock tick. */
+/**
+ * What is looked at: one episode, one of its probed steps, one step of the decode there, drawn on every clock tick. Frames run by the
+ * clock; the steps of a finished run can play too, from noise to the end and again.
+ */
 import { chunksAt } from "./chunk.ts";
 import { Clock } from "./clock.ts";
 import { byId, paintFrame, prefersStill } from "./dom.ts";
@@ -7,13 +10,29 @@ import { drawStrands, type Strand } from "./overlay.ts";
 import type { EpisodeView, ModelView, StateView } from "./protocol.ts";
 import { Strip } from "./strip.ts";
 
+/** What is told of what is looked at. */
+export interface Looks {
+  /** which steps are shown, when that changes */
+  readonly onLook: (step: number | undefined, actionStep: number | undefined) => void;
+  /** a person went to this step */
+  readonly onChoose: (step: number) => void;
+}
+
 const icon = (path: string): string =>
   `<svg viewBox="0 0 12 12" aria-hidden="true"><path d="${path}" /></svg>`;
 const PAUSE = icon("M3 2v8M3.8 2v8M8.2 2v8M9 2v8");
 const PLAY = icon("M3 2l7 4-7 4z");
 
+function show(button: HTMLElement, playing: boolean, label: string): void {
+  button.innerHTML = playing ? PAUSE : PLAY;
+  button.setAttribute("aria-label", label);
+}
+
 /** Seconds in which a newly shown decode settles from noise. */
 const SETTLE = 0.9;
+
+/** Seconds that a step stays while the steps play: the first settles, the last is what they led to. */
+const STAY = { first: 1.5, between: 0.85, last: 3.6 };
 
 /** The run whose states are shown. */
 export interface ShownRun {
@@ -33,7 +52,9 @@ export class Scene {
   readonly #actionStep = byId<HTMLInputElement>("action-step");
   readonly #strip: Strip;
   readonly #clock: Clock;
-  readonly #onLook: (step: number | undefined, actionStep: number | undefined) => void;
+  readonly #onLook: Looks["onLook"];
+  readonly #onChoose: Looks["onChoose"];
+  readonly #tour = byId("tour");
   #lanes: ((strands: readonly Strand[]) => void) | undefined;
   #model: ModelView | undefined;
   #run: ShownRun | undefined;
@@ -43,26 +64,32 @@ export class Scene {
   /** index into the probed steps; the newest until a person chooses one */
   #selected = 0;
   #follows = true;
+  /** when the step that is shown while the steps play was reached; undefined while they do not */
+  #touring: number | undefined;
+  /** a step that is to be stayed at when it is reached */
+  #wished: number | undefined;
   #settlingSince: number | undefined;
   #drawn = "";
 
-  /** @param onLook told which steps are shown, when that changes */
-  constructor(onLook: (step: number | undefined, actionStep: number | undefined) => void) {
+  constructor({ onLook, onChoose }: Looks) {
     this.#onLook = onLook;
+    this.#onChoose = onChoose;
     this.#strip = new Strip(byId("strip"), (index) => this.#choose(index));
     this.#videoStep.addEventListener("input", () => this.#choose(Number(this.#videoStep.value)));
     this.#actionStep.addEventListener("input", () => (this.#settlingSince = undefined));
     this.#clock = new Clock((now) => this.#draw(now));
-    const play = byId("play");
-    const showPlay = (): void => {
-      play.innerHTML = this.#clock.playing ? PAUSE : PLAY;
-      play.setAttribute("aria-label", this.#clock.playing ? "Pause the frames" : "Play the frames");
-    };
-    play.addEventListener("click", () => {
+    byId("play").addEventListener("click", () => {
       this.#clock.toggle();
-      showPlay();
+      this.#showButtons();
     });
-    showPlay();
+    this.#tour.addEventListener("click", () => (this.#touring === undefined ? this.play() : this.pause()));
+    // Space is free on a slider, and where a film is looked at it plays.
+    this.#videoStep.addEventListener("keydown", (event) => {
+      if (event.key !== " " || this.#videoStep.disabled) return;
+      event.preventDefault();
+      this.#tour.click();
+    });
+    this.#showButtons();
     addEventListener("resize", () => (this.#drawn = ""));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (this.#drawn = ""));
   }
@@ -82,11 +109,54 @@ export class Scene {
     this.#episode = 0;
   }
 
+  /** The step that is shown, once it was chosen or was the last word of a run. */
+  get step(): number | undefined {
+    return this.states[this.#selected]?.step;
+  }
+
+  /** Whether a step is among those that are shown, or will be. */
+  hasStep(step: number): boolean {
+    return this.#run?.steps.includes(step) ?? false;
+  }
+
+  /** Goes to a probed step as soon as it is there, and stays. */
+  stayAt(step: number | undefined): void {
+    this.#wished = step;
+    const index = this.#run?.steps.indexOf(step ?? Number.NaN) ?? -1;
+    if (index >= 0 && this.states[index]) this.#stay(index);
+  }
+
+  /** Plays the steps of the watched episode from the one that is shown, or from the first. */
+  play(): void {
+    if (this.states.length === 0 || !this.states.every(Boolean)) return;
+    if (!this.#clock.playing) this.#clock.toggle();
+    this.#follows = false;
+    if (this.#selected === this.states.length - 1) this.#select(0);
+    this.#touring = performance.now();
+    this.#showButtons();
+  }
+
+  /** Plays the steps from the first, where motion is wanted; else the last one stays. */
+  playFromStart(): void {
+    if (!this.#clock.playing) return;
+    this.#select(0);
+    this.play();
+  }
+
+  /** Steps and frames stand still. */
+  pause(): void {
+    this.#touring = undefined;
+    if (this.#clock.playing) this.#clock.toggle();
+    this.#showButtons();
+  }
+
   /** Empty tiles and sliders for a run that begins, or is only thought of. */
   begin(run: ShownRun): void {
     this.#run = run;
     this.#states = new Map();
     this.#follows = true;
+    this.#touring = undefined;
+    this.#showButtons();
     this.#selected = 0;
     this.#strip.reset(run.steps, run.videoSteps, !this.#model?.plan);
     this.#videoStep.max = String(run.steps.length - 1);
@@ -98,8 +168,10 @@ export class Scene {
   watch(episode: number): void {
     if (episode === this.#episode) return;
     this.#episode = episode;
+    this.#touring = undefined;
     this.#settlingSince = performance.now();
     this.#clock.restart();
+    this.#showButtons();
   }
 
   add(state: StateView): void {
@@ -109,7 +181,10 @@ export class Scene {
       this.#states.get(state.episode) ?? this.#run!.steps.map(() => undefined);
     list[index] = state;
     this.#states.set(state.episode, list);
-    if (state.episode === this.#episode && this.#follows) this.#select(index);
+    if (state.episode !== this.#episode) return;
+    if (state.step === this.#wished) this.#stay(index);
+    else if (this.#follows) this.#select(index);
+    this.#showButtons();
   }
 
   /** Every strand to draw: the truth, the ends of earlier steps, all seeds of the selected step, the first on top. */
@@ -139,8 +214,24 @@ export class Scene {
   }
 
   #choose(index: number): void {
+    const { step } = this.states[index] ?? {};
+    this.#stay(index);
+    if (step !== undefined) this.#onChoose(step);
+  }
+
+  #stay(index: number): void {
     this.#follows = false;
+    this.#wished = this.#touring = undefined;
     this.#select(index);
+    this.#showButtons();
+  }
+
+  #showButtons(): void {
+    const { playing } = this.#clock;
+    const touring = this.#touring !== undefined;
+    show(byId("play"), playing, playing ? "Pause the frames" : "Play the frames");
+    show(this.#tour, touring, touring ? "Pause the steps" : "Play the steps");
+    (this.#tour as HTMLButtonElement).disabled = this.states.length < 2 || !this.states.every(Boolean);
   }
 
   #select(index: number): void {
@@ -154,9 +245,26 @@ export class Scene {
     this.#settlingSince = performance.now();
   }
 
+  /** The next step when its time has come; the first settles from noise, the others are shown as decoded. */
+  #tourOn(now: number): void {
+    if (this.#touring === undefined) return;
+    const last = this.states.length - 1;
+    const stay = this.#selected === 0 ? STAY.first : this.#selected === last ? STAY.last : STAY.between;
+    if (now - this.#touring < 1000 * stay) return;
+    this.#touring = now;
+    this.#select(this.#selected === last ? 0 : this.#selected + 1);
+    if (this.#selected > 0) this.#settle();
+  }
+
+  #settle(): void {
+    this.#settlingSince = undefined;
+    this.#actionStep.value = this.#actionStep.max;
+  }
+
   #draw(now: number): void {
     const [model, run] = [this.#model, this.#run];
     if (!model || !run) return;
+    this.#tourOn(now);
     const state = this.states[this.#selected];
     const { frameSize, contextFrames } = model;
     const perFrame = frameSize[0] * frameSize[1] * 4;

@@ -253,10 +253,10 @@ async function recordedData(
 }
 
 /** Reads the episodes that are shown. Data that cannot be read are closed. */
-async function viewOf(
+export async function viewOf(
   description: ModelDescription,
   { chunk }: EpisodeShape,
-  { episodes: data, recorded }: Data,
+  { episodes: data, recorded }: Pick<Data, "episodes" | "recorded">,
 ): Promise<ModelView> {
   const most = recorded === undefined ? SHOWN_EPISODES : SHOWN_RECORDED;
   const episodes: EpisodeView[] = [];

@@ -2,6 +2,9 @@
 import { make, paintFrame, prefersStill } from "./dom.ts";
 import type { StateView } from "./protocol.ts";
 
+/** Tiles that stand side by side in full width. */
+const MOST = 8;
+
 interface Tile {
   readonly button: HTMLButtonElement;
   readonly canvas: HTMLCanvasElement;
@@ -27,6 +30,7 @@ export class Strip {
     this.#painted = "";
     this.#inView = -1;
     this.#list.style.setProperty("--tiles", String(steps.length));
+    this.#list.style.setProperty("--fit", String(Math.max(MOST, steps.length)));
     this.#tiles = steps.map((step, index) => {
       const canvas = make("canvas", { width: 1, height: 1 });
       const tau = make("small", { textContent: `τ = ${Number((1 - step / videoSteps).toFixed(3))}` });

@@ -10,8 +10,10 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 import { plotlyInSlices } from "./plotly-in-slices.ts";
+import { readRecording } from "./recording/recording.ts";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const TOY = path.join(here, "..", "weights", "toy");
@@ -55,11 +57,23 @@ function toyBesidePage(): Plugin {
   };
 }
 
+/** What the recording concluded stands in the page itself, to be read before any script runs. */
+function verdictInPage(): Plugin {
+  return {
+    name: "verdict-in-page",
+    async transformIndexHtml(html) {
+      const file = path.join(here, "recording", "recording.safetensors.gz");
+      const { verdict } = await readRecording(gunzipSync(readFileSync(file)));
+      return html.replace("<!-- verdict -->", () => `<span class="verdict">${verdict.sentence}</span>`);
+    },
+  };
+}
+
 export default defineConfig({
   root: here,
   base: "./",
   define: { PROJECT_VERSION: JSON.stringify(version) },
-  plugins: [toyBesidePage(), plotlyInSlices()],
+  plugins: [toyBesidePage(), verdictInPage(), plotlyInSlices()],
   worker: { format: "es" },
   build: {
     target: "es2022",

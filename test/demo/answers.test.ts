@@ -2,51 +2,22 @@
  * What the page answers, in the packaged Chromium: the scene on the screen first, then the others behind it; floors and values by keyboard; reports;
  * what is dropped while something is measured; two runs side by side. Pictures are left in results/demo.
  */
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { beforeAll, expect } from "vitest";
 import type { ProbeResult } from "../../src/probe/result/result.ts";
-import { startChromium } from "../support/chromium.ts";
-import { buildDemo, serve, type Site } from "./site.ts";
+import { openLink, PICTURES, saved, visit } from "./visit.ts";
 
-const BUILT = "results/demo/answers-built";
-const PICTURES = "results/demo";
-/** SwiftShader computes on the processor that the tests run on: few steps of both axes, eight episodes. */
-const SETTINGS = "#video-steps=2&action-steps=2&video-seeds=2";
-
-let site: Site;
-let browser: Browser | undefined;
+const demo = visit("answers");
 let page: Page;
-let unavailable: string | undefined;
-const complaints: string[] = [];
+
+/** SwiftShader computes on the processor that the tests run on: few steps of both axes, eight episodes. */
+const SETTINGS = "#video-steps=2&action-steps=2&video-seeds=2&episode=";
 
 beforeAll(async () => {
-  mkdirSync(PICTURES, { recursive: true });
-  await buildDemo(BUILT);
-  site = await serve(BUILT);
-  browser = await startChromium().catch((error: Error) => {
-    unavailable = `no browser could be started: ${error.message.split("\n")[0]}`;
-    return undefined;
-  });
-  if (!browser) return;
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
-  page = await context.newPage();
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
-  });
+  if (demo.browser) page = await demo.newPage();
 });
-
-afterAll(async () => {
-  await browser?.close();
-  site.stop();
-  rmSync(BUILT, { recursive: true, force: true });
-});
-
-const inBrowser = (name: string, body: () => Promise<void>): void => {
-  test(name, { timeout: 300_000 }, async ({ skip }) => (unavailable ? skip(unavailable) : body()));
-};
 
 /** Waits until an element's words are as wanted. @returns them */
 async function says(id: string, wanted: RegExp): Promise<string> {
@@ -66,11 +37,7 @@ async function says(id: string, wanted: RegExp): Promise<string> {
   return (await page.textContent(selector))!;
 }
 
-async function open(hash: string): Promise<void> {
-  await page.goto("about:blank");
-  await page.goto(site.url + hash);
-  await says("status", /^Ready/);
-}
+const open = (hash: string): Promise<void> => openLink(page, demo.site.url + hash);
 
 async function isAccessible(): Promise<void> {
   await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
@@ -102,14 +69,10 @@ const drop = (name: string, content: string): Promise<void> =>
     [name, content] as const,
   );
 
-async function savedResult(): Promise<string> {
-  const download = page.waitForEvent("download");
-  await page.click("#save-json");
-  return readFileSync(await (await download).path(), "utf8");
-}
+const savedResult = (): Promise<ProbeResult> => saved(page, "#save-json") as Promise<ProbeResult>;
 
-inBrowser("answers for the scene on the screen first, and measures the others behind it", async () => {
-  await open(`${SETTINGS}&episode=5`);
+demo.test("answers for the scene on the screen first, and measures the others behind it", async () => {
+  await open(`${SETTINGS}5`);
   await page.evaluate(() => {
     const seen: string[] = [];
     Object.assign(window, { seen });
@@ -136,8 +99,10 @@ inBrowser("answers for the scene on the screen first, and measures the others be
   await page.screenshot({ path: `${PICTURES}/answer-so-far.png`, fullPage: true });
 
   await says("status", /^Done/);
-  expect(await page.textContent("#answer")).toMatch(/8 episodes\. Sufficient video step: (?!undetermined)/);
-  const result = JSON.parse(await savedResult()) as ProbeResult;
+  expect(await page.textContent("#answer")).toMatch(
+    /Over 8 episodes: Sufficient video step: (?!undetermined)/,
+  );
+  const result = await savedResult();
   expect(result.episodes.map(({ index }) => index)).toEqual([6, 7, 0, 1, 2, 3, 4, 5]);
   expect(result.verdict.status).toBe("sufficient");
   const seen = await page.evaluate(() => (window as unknown as { seen: string[] }).seen);
@@ -151,7 +116,7 @@ inBrowser("answers for the scene on the screen first, and measures the others be
   await page.screenshot({ path: `${PICTURES}/answer-done.png`, fullPage: true });
 });
 
-inBrowser("explains its curves and floors, and reads values, by keyboard", async () => {
+demo.test("explains its curves and floors, and reads values, by keyboard", async () => {
   const floor = page.locator("#video-plot .level-names button", { hasText: "no context" });
   await floor.focus();
   expect(await page.textContent("#video-legend + .beneath .about")).toMatch(
@@ -185,8 +150,8 @@ inBrowser("explains its curves and floors, and reads values, by keyboard", async
   await isAccessible();
 });
 
-inBrowser("opens reports, and what is dropped meanwhile touches nothing before it is asked", async () => {
-  const text = await savedResult();
+demo.test("opens reports, and what is dropped meanwhile touches nothing before it is asked", async () => {
+  const result = await savedResult();
   await page.click("#run");
   await says("status", /^Probing/);
   const failure = page.locator("#failure");
@@ -202,11 +167,10 @@ inBrowser("opens reports, and what is dropped meanwhile touches nothing before i
   }
   expect(await page.textContent("#run")).toBe("Cancel");
 
-  await drop("sent.json", text);
+  await drop("sent.json", JSON.stringify(result));
   const frame = page.frameLocator(".sheet iframe");
-  const { verdict } = JSON.parse(text) as ProbeResult;
-  expect(await frame.locator("h1").textContent()).toContain(`Sufficient video step: `);
-  expect(await frame.locator("header").textContent()).toContain(verdict.reason.slice(0, 40));
+  expect(await frame.locator("h1").textContent()).toContain("Sufficient video step: ");
+  expect(await frame.locator("header").textContent()).toContain(result.verdict.reason.slice(0, 40));
   await frame.locator(".js-plotly-plot").first().waitFor();
   await isAccessible();
   await page.screenshot({ path: `${PICTURES}/report.png` });
@@ -229,20 +193,20 @@ inBrowser("opens reports, and what is dropped meanwhile touches nothing before i
   expect(await page.textContent("#run")).toBe("Run");
 });
 
-inBrowser("keeps what was reached when it is cancelled", async () => {
-  await open(SETTINGS);
+demo.test("keeps what was reached when it is cancelled", async () => {
+  await open(`${SETTINGS}0`);
   await page.click("#run");
   await says("answer", /1 of 8 episodes/);
   await page.click("#run");
   await says("status", /^Cancelled/);
   expect(await page.textContent("#answer")).toMatch(
-    /this scene \(episode 0\).*Cancelled after [1-7] of 8 episodes/,
+    /Cancelled after [1-7] of 8 episodes.*this scene \(episode 0\)/,
   );
   expect(await page.locator("#episodes label[data-mark=measuring]").count()).toBe(0);
   expect(await page.locator("#video-plot .curve").count()).toBeGreaterThan(0);
 });
 
-inBrowser("compares two seeds and two prompts from one scene", async () => {
+demo.test("compares two seeds and two prompts from one scene", async () => {
   await page.click("#compare summary");
   const go = page.locator(".comparison [type=submit]");
   await go.click();
@@ -277,6 +241,6 @@ inBrowser("compares two seeds and two prompts from one scene", async () => {
   expect(seeds).toMatch(/of standing still/);
 });
 
-inBrowser("had nothing to complain about", async () => {
-  expect(complaints).toEqual([]);
+demo.test("had nothing to complain about", async () => {
+  expect(demo.complaints).toEqual([]);
 });

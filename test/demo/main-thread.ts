@@ -22,7 +22,7 @@ interface TraceEvent {
   readonly tdur?: number;
 }
 
-/** @returns the page's tasks while `body` ran, the longest (by thread time) first */
+/** @returns the page's tasks while `body` ran, which may open another document, the longest (by thread time) first */
 export async function tasksDuring(browser: Browser, page: Page, body: () => Promise<void>): Promise<Task[]> {
   const session = await browser.newBrowserCDPSession();
   const events: TraceEvent[] = [];
@@ -32,8 +32,9 @@ export async function tasksDuring(browser: Browser, page: Page, body: () => Prom
     traceConfig: { includedCategories: [TASKS, "blink.user_timing"], excludedCategories: ["*"] },
   });
   try {
-    await page.evaluate(() => performance.mark("the traced page"));
     await body();
+    // Afterwards, as another document may run in another process.
+    await page.evaluate(() => performance.mark("the traced page"));
   } finally {
     const complete = new Promise((done) => session.once("Tracing.tracingComplete", done));
     await session.send("Tracing.end");
