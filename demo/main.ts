@@ -100,6 +100,7 @@ const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
     const named = wanted === TOY ? undefined : data.named();
+    hideFailure();
     void guard.passes({ model: wanted, data: named }).then((passes) => {
       if (!passes) return;
       if (wanted === TOY) data.clear();
@@ -127,7 +128,6 @@ async function begin(): Promise<void> {
   if (await adapterHere()) return open(hubName ? { kind: "hub", name: hubName } : TOY, named);
   if (!recorded) await showRecording();
   document.body.classList.add("without-gpu");
-  say("Nothing can be computed here.", 0);
 }
 
 async function showRecording(): Promise<void> {
@@ -157,7 +157,6 @@ const untouched = (): string =>
   running ? "Nothing was touched; the measurement goes on." : "What was open stays open.";
 
 function open(wanted: ModelPlace, recordings?: DataPlace): void {
-  hideFailure();
   asked = wanted;
   const dtype = settingsOrDefault().dtype;
   say("Opening…", undefined);
@@ -284,7 +283,7 @@ function present(view: ModelView): void {
   downloads.finished = undefined;
   refused.push(...absentHere(linked, view));
   const wanted = linked.has("episode") ? Number(linked.get("episode")) : usualEpisode();
-  const episode = view.episodes[wanted] ? wanted : 0;
+  const episode = view.episodes[wanted] ? wanted : usualEpisode();
   scene.watch(episode);
   // A link's words belong to the model it opens with.
   episodes.show(episode, linked.get("prompt") ?? undefined);
@@ -336,10 +335,10 @@ function showUnmeasured(view: ModelView): void {
     return showLive();
   }
   run = undefined;
-  charts.clear();
   answers.clear();
-  const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  const { videoSteps, probeSteps, actionSteps = view.actionSteps } = settingsOrDefault();
+  charts.showEmpty(videoSteps, actionSteps);
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps });
   showSource();
 }
 

@@ -169,6 +169,8 @@ export class Scene {
     if (episode === this.#episode) return;
     this.#episode = episode;
     this.#touring = undefined;
+    // Where nobody chose a step it is the newest, of this episode too.
+    if (this.#follows) this.#select(Math.max(0, this.states.map(Boolean).lastIndexOf(true)));
     this.#settlingSince = performance.now();
     this.#clock.restart();
     this.#showButtons();
