@@ -99,8 +99,8 @@ const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
-    hideFailure();
     const named = wanted === TOY ? undefined : data.named();
+    hideFailure();
     void guard.passes({ model: wanted, data: named }).then((passes) => {
       if (!passes) return;
       if (wanted === TOY) data.clear();
