@@ -15,6 +15,8 @@ export interface MeasurementShape {
   budgets?: number;
   /** M */
   actionSteps: number;
+  /** P, times at which the straightness of a flow was measured; default none */
+  flowTimes?: number;
   /** T */
   positions: number;
   /** D */
@@ -28,7 +30,7 @@ export interface MeasurementShape {
  */
 export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
   const { videoSeeds, actionSeeds, probeSteps: K, budgets: B = 0, positions: T, dimensions: D } = shape;
-  const { actionSteps: M } = shape;
+  const { actionSteps: M, flowTimes: P = 0 } = shape;
   const seeds = videoSeeds.length * readSeeds({ actionSeeds });
   const size = T * D;
   const arrays: [string, Float32Array | undefined, number][] = [
@@ -46,6 +48,9 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     ["zeroedContext", episode.zeroedContext.length === 0 ? undefined : episode.zeroedContext, seeds * size],
     ["otherContext", episode.otherContext.length === 0 ? undefined : episode.otherContext, seeds * size],
     ["shuffledContext", episode.shuffledContext, seeds * size],
+    ...(["flowResidual", "flowSpeed", "flowBend"] as const).map(
+      (name): [string, Float32Array | undefined, number] => [name, episode[name], videoSeeds.length * P],
+    ),
     ...(["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull"] as const).map(
       (name): [string, Float32Array | undefined, number] => [name, episode[name], videoSeeds.length * K * K],
     ),

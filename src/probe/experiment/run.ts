@@ -65,6 +65,7 @@ export async function runProbe<C extends Held>(
   const { names, units } = subject.dimensions;
   const { times, calls, nullCurve } = subject.axes.stop(videoSteps);
   const callsOfBudget = (budget: number): number => subject.axes.stop(budget).calls?.[budget] ?? budget + 1;
+  const meter = settings.straightness ? subject.straightness : undefined;
   return {
     settings,
     provenance: { ...provenance, variants: mergedVariants([...measured.values()]) },
@@ -76,6 +77,7 @@ export async function runProbe<C extends Held>(
     stopCalls: probeSteps.map((k) => calls?.[k] ?? k + 1),
     budgetCalls: settings.budgets?.map(callsOfBudget),
     stopNull: nullCurve && probeSteps.map((k) => nullCurve[k]),
+    flow: meter && { of: meter.of, times: [...meter.times({ inner: actionSteps, stop: videoSteps })] },
     chunkLength: subject.positions,
     parts: subject.parts,
     interval: subject.interval,

@@ -23,6 +23,8 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
   const inner = subject.axes.inner?.(settings.actionSteps);
   if (settings.actionSteps !== undefined && !inner)
     throw new UsageError(`--action-steps ${settings.actionSteps}: the read-out of this system has no steps.`);
+  if (settings.straightness && !subject.straightness)
+    throw new UsageError("--straightness: the flow of this system cannot be differentiated. Leave it out.");
   const budgets = settings.budgets && budgetsToRun(settings.budgets, axis, subject);
   return {
     ...settings,

@@ -81,6 +81,9 @@ const HAS_SEEDS: Readonly<Record<ArrayName, boolean>> = {
   tapCkaNull: true,
   tapDrift: true,
   velocityChange: true,
+  flowResidual: true,
+  flowSpeed: true,
+  flowBend: true,
 };
 
 /**

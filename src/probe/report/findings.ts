@@ -4,7 +4,15 @@
  */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { axisTitle, coverageSentence, lastStep, listOf, sampleSentence, short } from "../result/sentences.ts";
+import {
+  axisTitle,
+  coverageSentence,
+  lastStep,
+  listOf,
+  sampleSentence,
+  short,
+  straightnessSentence,
+} from "../result/sentences.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
 import { ambiguity, byPart, controls, hiddenStates, seeds } from "./findings-states.ts";
@@ -33,6 +41,7 @@ export function findings(result: ProbeResult): Finding[] {
     ["Shorter schedules", shorterSchedules(result)],
     ["Hidden states", hiddenStates(result)],
     ["Inside the action", insideAction(result)],
+    ["Straightness", straightnessSentence(result) || null],
     ["Recorded future", recordedFuture(result)],
     ["Intervals", intervals(result)],
     ["What does not follow", limits(result)],

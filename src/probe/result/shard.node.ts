@@ -11,6 +11,7 @@ import {
   type Fingerprint,
   fingerprintOf,
   type FullSettings,
+  type MeasuredFlow,
   type ProbeMeasurement,
   type ProbeProvenance,
   type Shard,
@@ -74,6 +75,8 @@ interface ShardDocument {
   /** Calls of the network at each probe step and budget; null where the system does not count them. */
   stop_calls: number[] | null;
   budget_calls: number[] | null;
+  /** Whose straightness was measured, and when; null: nobody's. */
+  flow: MeasuredFlow | null;
   /** Noise left at each probe step; null where iterates are no states of the trajectory. */
   stop_null: number[] | null;
   action_times: number[];
@@ -106,6 +109,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
     videoSeeds: list(whole),
     actionSeeds: either(list(whole), oneOf("same"), Array.isArray),
     oracle: boolean,
+    straightness: boolean,
     budgets: list(whole),
     arithmetic: oneOf("f32", "f16"),
     variants: record(text()),
@@ -137,6 +141,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   stop_calls: nullable(list(whole)),
   budget_calls: nullable(list(whole)),
   stop_null: nullable(list(number())),
+  flow: nullable(object<MeasuredFlow>({ of: text(), times: list(number()) })),
   action_times: list(number()),
   chunk_length: whole,
   parts: nullable(
@@ -173,6 +178,7 @@ export async function writeShard(
       probeSteps: [...settings.probeSteps],
       ...{ videoSteps, actionSteps, videoSeeds, actionSeeds },
       oracle: settings.oracle ?? false,
+      straightness: settings.straightness ?? false,
       // None is no budget.
       budgets: [...(settings.budgets ?? [])],
       arithmetic: settings.arithmetic ?? "f32",
@@ -186,6 +192,7 @@ export async function writeShard(
     stop_calls: measurement.stopCalls ?? null,
     budget_calls: measurement.budgetCalls ?? null,
     stop_null: measurement.stopNull ?? null,
+    flow: measurement.flow ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
     parts:
@@ -244,6 +251,7 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       stopCalls: document.stop_calls ?? undefined,
       budgetCalls: document.budget_calls ?? undefined,
       stopNull: document.stop_null ?? undefined,
+      flow: document.flow ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,
       parts: document.parts?.map(partOf),

@@ -13,6 +13,7 @@ import {
   seedName,
   short,
   stepWords,
+  straightnessSentence,
   verdictSentence,
   wrap,
 } from "./sentences.ts";
@@ -60,6 +61,7 @@ export function summaryText(
     ...wrap(verdictSentence(result), WIDTH),
     ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
+    ...wrapped(straightnessSentence(result)),
     ...spreadSentences(result).flatMap(wrapped),
     ...(truth ? stoppingSentences(result).flatMap(wrapped) : []),
     "",

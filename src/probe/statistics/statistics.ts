@@ -104,7 +104,8 @@ export function probeStatistics(
   if (E === 0)
     throw new UsageError("No episode was measured, so there is nothing to average; measure at least one.");
   const B = budgets?.length ?? 0;
-  const axes = { probeSteps: K, budgets: B, actionSteps: M, positions: T, dimensions: D };
+  const flowTimes = measurement.flow?.times.length;
+  const axes = { probeSteps: K, budgets: B, actionSteps: M, flowTimes, positions: T, dimensions: D };
   const sizes = { videoSeeds, actionSeeds, ...axes };
   for (const episode of episodes) checkEpisode(sizes, episode);
 
