@@ -66,19 +66,23 @@ const NETWORKS: readonly (readonly [name: string, config: Arguments, unknown?: A
   ["an MLP", { arch: "zoo_mlp", feature_dim: 3, hidden_dim: 40 }],
 ];
 
-test.each(NETWORKS)("%s", async (_, config: Arguments, unknown: Arguments = {}) => {
-  const full = readMeanFlowConfig({ ...config, ...unknown }, "given");
-  const loader = WeightLoader.from(await testGpu(), sourceOf({}));
-  buildMeanFlowNetwork(full, loader, [16, 16]);
-  const shapes = new Map(loader.asked.map(({ key, shape }) => [key, { shape }]));
-  for (const prefix of ["", "module.", "ema."]) {
-    const stored = new Map([...shapes].map(([key, value]) => [prefix + key, value]));
-    expect(layoutOf(stored)).toMatchObject({ architecture: full.arch, prefix });
-  }
-  const derived = derivedConfig(full.arch, shapes);
-  expect(derived.unknown).toEqual(Object.keys(unknown));
-  expect(readMeanFlowConfig({ arch: full.arch, ...derived.config, ...unknown }, "derived")).toEqual(full);
-});
+test.each(NETWORKS.map(([name, config, unknown = {}]) => ({ name, config, unknown })))(
+  "$name",
+  async (row) => {
+    const { config, unknown } = row;
+    const full = readMeanFlowConfig({ ...config, ...unknown }, "given");
+    const loader = WeightLoader.from(await testGpu(), sourceOf({}));
+    buildMeanFlowNetwork(full, loader, [16, 16]);
+    const shapes = new Map(loader.asked.map(({ key, shape }) => [key, { shape }]));
+    for (const prefix of ["", "module.", "ema."]) {
+      const stored = new Map([...shapes].map(([key, value]) => [prefix + key, value]));
+      expect(layoutOf(stored)).toMatchObject({ architecture: full.arch, prefix });
+    }
+    const derived = derivedConfig(full.arch, shapes);
+    expect(derived.unknown).toEqual(Object.keys(unknown));
+    expect(readMeanFlowConfig({ arch: full.arch, ...derived.config, ...unknown }, "derived")).toEqual(full);
+  },
+);
 
 test("other networks are none of these", () => {
   const shapes = (...keys: string[]) => new Map(keys.map((key) => [key, { shape: [4, 4] }]));
