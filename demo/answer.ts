@@ -19,27 +19,28 @@ export interface ShownScene {
   readonly edited?: boolean;
 }
 
-const percent = (share: number): string => {
+/** A share with two digits. */
+export const percent = (share: number): string => {
   const value = 100 * share;
   return `${value >= 10 || value === 0 ? Math.round(value) : Number(value.toPrecision(2))} %`;
 };
 const LIMIT = percent(SETTLED);
 
-/** @returns a sentence about the scene, or why there is none yet */
-export function sceneSentence(scene: ShownScene): string {
+/** What is said of the scene, the answer first; or why there is none yet. */
+export function sceneSentences(scene: ShownScene): string[] {
   const reached = scene.states.filter((state) => state !== undefined);
-  if (reached.length < scene.states.length || reached.length === 0)
-    return reached.length === 0
-      ? ""
-      : `Measured at ${count(reached.length, "step")} of ${scene.states.length}.`;
+  if (reached.length === 0) return [];
+  if (reached.length < scene.states.length)
+    return [`Measured at ${count(reached.length, "step")} of ${scene.states.length}.`];
   const { model, actionSteps: M, episode, videoSteps } = scene;
   const steps = reached.map(({ step }) => step);
-  if (steps.length < 2) return "Only the last step was probed, so nothing is known of what comes before it.";
+  if (steps.length < 2)
+    return ["Only the last step was probed, so nothing is known of what comes before it."];
   const decodes = reached.map((state) => chunksAt(state, model, M, M));
   const { datasetMean } = model;
   const found = settling(steps, decodes, { holdStill: episode.holdStill, datasetMean });
-  if (!found) return "Here the action is that of standing still, so there is nothing to settle.";
-  return settlingSentences(found, videoSteps, `For this scene (episode ${episode.index})`).join(" ");
+  if (!found) return ["Here the action is that of standing still, so there is nothing to settle."];
+  return settlingSentences(found, videoSteps, `For this scene (episode ${episode.index})`);
 }
 
 /**
@@ -78,9 +79,14 @@ export function settlingSentences(found: Settling, videoSteps: number, scene = "
         `A straight path from the first decode to the last would be that near from step ${straightStep} on.`,
       );
   }
+  const left = step === last ? Math.max(...moved[steps.length - 2]) : SETTLED;
   if (apart === null) said.push("One seed: another may differ.");
   else if (apart > SETTLED)
-    said.push(`Two seeds end ${percent(apart)} apart, so which one is drawn matters more than that.`);
+    said.push(
+      apart > left
+        ? `Two seeds end ${percent(apart)} apart: which one is drawn matters more than what is left to move.`
+        : `Two seeds end ${percent(apart)} apart.`,
+    );
   return said;
 }
 

@@ -2,13 +2,16 @@
  * The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. A recorded run plays until there is
  * something else to be looked at; the worker is started behind it.
  */
+import { FormatError, UsageError } from "../src/errors.ts";
 import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
+import { offerComparison } from "./compare.ts";
 import { DevicePanel } from "./device-panel.ts";
 import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
+import { Guard } from "./guard.ts";
 import { absentHere, refusedValues } from "./link-words.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves, meanCurves } from "./live.ts";
@@ -66,6 +69,28 @@ const robot = new Robot(
   () => ask({ type: "cancel" }),
 );
 
+const comparison = offerComparison(byId<HTMLDetailsElement>("compare"), {
+  model: () => model,
+  episode: () => scene.episode,
+  settings: () => settings.read(scene.episode, model!.episodes.length, true),
+  start: (wish) => {
+    hideFailure();
+    if (robot.acting) ask({ type: "cancel" });
+    robot.enabled = false;
+    restartTiming();
+    say("Comparing: starting…", undefined);
+    ask({ type: "compare", wish });
+  },
+  stop: () => ask({ type: "cancel" }),
+  refuse: refuseFile,
+});
+
+/** whether what is asked for would end a measurement */
+const guard = new Guard(
+  () => running || comparison.inside?.active === true,
+  (request) => ask(request),
+);
+
 const ask = startWorker(hear, (message) => showFailure("Error", message));
 
 const refused = refusedValues(linked, [form, byId<HTMLFormElement>("data")]);
@@ -74,12 +99,23 @@ const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
+    const named = wanted === TOY ? undefined : data.named();
     hideFailure();
-    if (wanted === TOY) data.clear();
-    open(wanted, wanted === TOY ? undefined : data.named());
+    void guard.passes({ model: wanted, data: named }).then((passes) => {
+      if (!passes) return;
+      if (wanted === TOY) data.clear();
+      open(wanted, named);
+    });
   },
-  useData,
-  refuse: ({ message }) => showFailure("UsageError", message),
+  useData: (wanted) => {
+    if (!wanted) return useData(wanted);
+    void guard.passes({ data: wanted }).then((passes) => passes && useData(wanted));
+  },
+  showReport: ({ file, path }) => {
+    hideFailure();
+    import("./report-view.ts").then(({ openReport }) => openReport(file, path)).catch(refuseFile);
+  },
+  refuse: refuseFile,
 });
 const named = data.restore(linked);
 void begin();
@@ -109,6 +145,16 @@ byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
 });
+
+/** A file that cannot be used, or a field that cannot be read: nothing was touched. */
+function refuseFile(error: Error): void {
+  const kind =
+    error instanceof UsageError ? "UsageError" : error instanceof FormatError ? "FormatError" : "Error";
+  showFailure(kind, error.message, kind === "UsageError" ? undefined : untouched());
+}
+
+const untouched = (): string =>
+  running ? "Nothing was touched; the measurement goes on." : "What was open stays open.";
 
 function open(wanted: ModelPlace, recordings?: DataPlace): void {
   asked = wanted;
@@ -151,9 +197,11 @@ function hear(event: Event): void {
       answers.soFar(soFar);
       return showLive();
     case "compared":
+      return comparison.inside?.add(event.side, event.state);
     case "comparedAll":
+      return endComparison("Compared.");
     case "checked":
-      return;
+      return guard.answered(true);
     case "cost":
       devicePanel.cost = event.cost;
       return;
@@ -164,6 +212,8 @@ function hear(event: Event): void {
     case "done":
       return showResult(event);
     case "cancelled":
+      if (comparison.inside?.active)
+        return endComparison("Cancelled. What was reached can still be looked at.");
       stop();
       answers.cancelled();
       showLive();
@@ -171,10 +221,23 @@ function hear(event: Event): void {
     case "warning":
       return showFailure(event.kind, event.message);
     case "failed":
+      if (event.during === "check") {
+        guard.answered(false);
+        return showFailure(event.kind, event.message, untouched());
+      }
       stop();
+      comparison.inside?.ended();
       robot.end();
       return showRefusal(event);
   }
+}
+
+/** What is being measured instead has the status line, if anything is. */
+function endComparison(words: string): void {
+  comparison.inside?.ended();
+  if (running) return;
+  robot.enabled = opened;
+  say(words, 0);
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
@@ -195,7 +258,8 @@ function showModel(view: ModelView): void {
   if (model === recorded?.model && recorded?.isOf(place, view)) model = view;
   else present(view);
   runButton.disabled = false;
-  robot.enabled = true;
+  robot.enabled = comparison.enabled = true;
+  comparison.inside?.clear();
   moreButton.disabled = view.episodes.length < 2;
 }
 
@@ -244,6 +308,7 @@ function choose(episode: number): void {
   watch(episode);
   settingsChanged();
   showLive();
+  comparison.inside?.open();
 }
 
 function watch(episode: number): void {
@@ -270,10 +335,10 @@ function showUnmeasured(view: ModelView): void {
     return showLive();
   }
   run = undefined;
-  charts.clear();
   answers.clear();
-  const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  const { videoSteps, probeSteps, actionSteps = view.actionSteps } = settingsOrDefault();
+  charts.showEmpty(videoSteps, actionSteps);
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps });
   showSource();
 }
 
@@ -293,9 +358,9 @@ form.addEventListener("submit", (event) => {
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
-  // One thing at a time: the robot stops for what is measured.
-  if (robot.acting) ask({ type: "cancel" });
-  robot.enabled = false;
+  // One thing at a time: the robot and a comparison stop for what is measured.
+  if (robot.acting || comparison.inside?.active) ask({ type: "cancel" });
+  robot.enabled = comparison.enabled = false;
   viewed = wished;
   wished = undefined;
   running = true;
@@ -305,7 +370,6 @@ form.addEventListener("submit", (event) => {
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
   if (viewed !== undefined) scene.stayAt(viewed);
-  say("Starting…", undefined);
   downloads.finished = undefined;
   answers.begin();
   episodes.unmark(true);
@@ -368,11 +432,10 @@ function showResult({ result, run: record }: Extract<Event, { type: "done" }>): 
   stop();
   downloads.finished = { result, run: record };
   charts.showResult(result);
-  // The bands are what episodes differ by; one alone has none.
-  const bands =
-    result.episodes.length > 1 ? ` · mean of ${result.episodes.length} episodes · bands: 95 %` : "";
-  byId("video-caption").textContent = `${byStep()}${bands}`;
-  byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
+  const { length } = result.episodes;
+  byId("video-caption").textContent = byStep(length);
+  byId("action-caption").textContent =
+    `by action step, decoding at video step ${result.video_steps}${length > 1 ? `; ${length} episodes, 95 %` : ""}`;
   answers.done(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
@@ -383,7 +446,7 @@ const byStep = (episodes = 1): string =>
 
 function stop(): void {
   running = false;
-  robot.enabled = opened;
+  robot.enabled = comparison.enabled = opened;
   runButton.textContent = "Run";
   showSource();
   episodes.unmark(false);
