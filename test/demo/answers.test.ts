@@ -84,7 +84,9 @@ demo.test("answers for the scene on the screen first, and measures the others be
   });
   await page.click("#run");
   expect(await page.textContent("#status")).toMatch(/^Episode 5: starting|Compiling|Probing episode 5/);
-  expect(await says("answer", /For this scene/)).toMatch(/For this scene \(episode 5\) the action .* \(of 2\)/);
+  expect(await says("answer", /For this scene/)).toMatch(
+    /For this scene \(episode 5\) the action .* \(of 2\)/,
+  );
   await says("answer", /2 of 8 episodes; step 1 errs/);
   expect(await says("video-caption", /2 episodes/)).toMatch(/95 %/);
   // The screen stays where it was, and says which is being measured.
