@@ -84,7 +84,9 @@ demo.test("answers for the scene on the screen first, and measures the others be
   });
   await page.click("#run");
   expect(await page.textContent("#status")).toMatch(/^Episode 5: starting|Compiling|Probing episode 5/);
-  expect(await says("answer", /this scene/)).toMatch(/For this scene \(episode 5\) the action .* \(of 2\)/);
+  expect(await says("answer", /For this scene/)).toMatch(
+    /For this scene \(episode 5\) the action .* \(of 2\)/,
+  );
   await says("answer", /2 of 8 episodes; step 1 errs/);
   expect(await says("video-caption", /2 episodes/)).toMatch(/95 %/);
   // The screen stays where it was, and says which is being measured.
@@ -93,7 +95,7 @@ demo.test("answers for the scene on the screen first, and measures the others be
   expect(await page.locator('#episodes label[data-mark="measuring"]').count()).toBe(1);
   // Another one that is looked at is not the one that is measured.
   await page.check('#episodes input[value="4"]', { force: true });
-  expect(await page.textContent("#answer")).not.toMatch(/this scene/);
+  expect(await page.textContent("#answer")).not.toMatch(/For this scene/);
   await page.check('#episodes input[value="5"]', { force: true });
   await says("answer", /this scene \(episode 5\)/);
   await page.screenshot({ path: `${PICTURES}/answer-so-far.png`, fullPage: true });
