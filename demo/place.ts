@@ -57,7 +57,9 @@ async function openHub(name: string, onDownload: Download): Promise<OpenedPlace>
       `"${name}" is not a name on the Hub. Write owner/name, or owner/name@revision:folder.`,
     );
   }
+  const { recognise } = await import("../src/systems/registry.ts");
   const sources = await fetchModelToOpfs(ref, {
+    choose: async (remote) => (await recognise(remote)).needed(remote, {}),
     onProgress: ({ bytes, totalBytes }) => onDownload("downloading from the Hub", bytes, totalBytes),
   });
   return { name: formatHubRef(ref), revision: ref.revision, sources };

@@ -1,10 +1,11 @@
 /**
  * `npm run convert -- in.pt out.safetensors`: one checkpoint into a single safetensors file, streamed. Options rename
- * prefixes and drop keys. The file takes its name when it is complete; an interrupted run leaves nothing.
+ * prefixes and drop keys; a checkpoint whose layout is known gets its network's own keys without them. The file takes its name when it is complete; an interrupted run leaves nothing.
  */
 import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
 import { createFile, type FileSink } from "../weights/files.node.ts";
+import { conversionOf } from "../systems/registry.ts";
 import { formatBytes } from "../weights/listing.ts";
 import { openWeights } from "../weights/open.node.ts";
 import { convertTensors, parseRename } from "../weights/rename.ts";
@@ -21,6 +22,7 @@ const help = (): string =>
     ],
     ["--drop PATTERN", "leave out keys that fit PATTERN, * standing for anything; may be repeated"],
     ["--bf16-as F32|F16", "convert BF16 tensors; values beyond F16 become ±65504 and are counted"],
+    ["--as-stored", "keep the keys of a checkpoint whose layout is known, as --rename and --drop do too"],
     ["--no-verify", "read a torch checkpoint though its checksums do not fit"],
     ["--help", "this text"],
   ]);
@@ -39,21 +41,27 @@ export async function runConvert(words: readonly string[]): Promise<number> {
     throw new UsageError(`--bf16-as takes F32 or F16, not ${bf16As}.`);
   }
   const rename = (values.rename ?? []).map(parseRename);
-  const source = await openWeights(input, { verify: !values["no-verify"] });
+  const opened = await openWeights(input, { verify: !values["no-verify"] });
   try {
+    const own = rename.length > 0 || values.drop !== undefined || values["as-stored"];
+    const conversion = own ? undefined : conversionOf(opened);
+    const source = conversion?.source ?? opened;
     const tensors = convertTensors(source, {
       rename,
       drop: values.drop,
       bf16As,
       onSaturated: (name, count) => process.stderr.write(`${name}: ${count} values became ±65504\n`),
     });
-    const written = await write(output, (sink) => writeSafetensors(tensors, sink, metadataOf(source)));
-    const dropped = source.tensors.size - tensors.length;
+    const written = await write(output, (sink) =>
+      writeSafetensors(tensors, sink, { ...metadataOf(source), ...conversion?.metadata }),
+    );
+    const dropped = opened.tensors.size - tensors.length;
     process.stdout.write(
       `${output}: ${tensors.length} tensors, ${formatBytes(written)}${dropped > 0 ? `; ${dropped} dropped` : ""}\n`,
     );
+    if (conversion) process.stdout.write(`${conversion.words}\n`);
   } finally {
-    await source.close();
+    await opened.close();
   }
   return 0;
 }
@@ -109,6 +117,7 @@ function readArguments(words: readonly string[]) {
         rename: { type: "string", multiple: true },
         drop: { type: "string", multiple: true },
         "bf16-as": { type: "string" },
+        "as-stored": { type: "boolean" },
         "no-verify": { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },

@@ -13,7 +13,15 @@ import { checkMemory, HERE } from "./probe/run.node.ts";
 
 export interface ModelSettings extends Pick<
   SystemOptions,
-  "policy" | "dtype" | "text" | "encodeText" | "gpuMemory" | "unexpected" | "rename" | "trajectories"
+  | "policy"
+  | "dtype"
+  | "text"
+  | "encodeText"
+  | "gpuMemory"
+  | "unexpected"
+  | "rename"
+  | "trajectories"
+  | "stateTime"
 > {
   /** folder of a checkpoint, or its name on the Hub */
   readonly model: string;

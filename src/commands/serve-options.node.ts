@@ -21,6 +21,10 @@ export const serveHelp = (): string =>
       ["--model DIR|owner/name", "the checkpoint (default: the toy that ships)"],
       ["--policy NAME", "which policy of a folder that holds several"],
       [
+        "--frozen DIR|owner/name",
+        "the parts that a checkpoint leaves to another (default: beside it, or the repository it names)",
+      ],
+      [
         "--stop K",
         "denoising steps before actions are read, where a request has no stop (default: the policy's)",
       ],
@@ -59,7 +63,7 @@ const value = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 const helpFlag = { type: "boolean", short: "h" } as const;
 const OPTIONS = {
-  ...{ model: value, policy: value, stop: value, prompt: value, "request-hz": value },
+  ...{ model: value, policy: value, frozen: value, stop: value, prompt: value, "request-hz": value },
   ...{ port: value, host: value, "api-key": value },
   ...{ "max-message": value, "max-pixels": value, "max-queue": value, "max-clients": value },
   ...{ adapter: value, dtype: value, arithmetic: value, "gpu-memory": value, text: value, variants: value },
@@ -113,6 +117,7 @@ export function serveCommand(words: readonly string[], keyOfEnvironment?: string
     model: {
       model: values.model ?? TOY,
       policy: values.policy,
+      frozen: values.frozen,
       adapter: values.adapter,
       dtype: values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, ["f32", "bf16", "f16"]),
       arithmetic: oneOf("arithmetic", values.arithmetic ?? "f32", ["f32", "f16"]),

@@ -9,9 +9,10 @@
  */
 import { GpuValidationError, UsageError } from "../errors.ts";
 import { runChecked } from "./finite.ts";
-import type { Gpu } from "./gpu.ts";
+import type { Arithmetic, Gpu } from "./gpu.ts";
 import { bufferOf, type Storage, VIEW_ALIGNMENT, type View } from "./memory.ts";
 import type { BuiltPipeline, Program } from "./pipelines.ts";
+import type { Tangents } from "./tangents.ts";
 
 export interface DispatchCall {
   readonly program: Program;
@@ -59,6 +60,8 @@ export class Recording {
    * its equation, so that no variant or division into blocks changes the count.
    */
   flops = 0;
+  /** while a derivative is recorded: the tangents known so far */
+  tangents: Tangents | undefined;
   readonly #scopes: string[] = [];
 
   constructor(gpu: Gpu, label: string) {
@@ -68,6 +71,11 @@ export class Recording {
 
   get scope(): string {
     return this.#scopes.join(".");
+  }
+
+  /** In what products are computed here: derivatives are taken in float32 whatever the device's choice, for half precision is worse for tangents than for values. */
+  get arithmetic(): Arithmetic {
+    return this.tangents ? "f32" : this.gpu.arithmetic;
   }
 
   /** Names what is recorded inside, for errors and profiles. */
@@ -97,11 +105,13 @@ export class Recording {
 
   /**
    * Appends a dispatch.
-   * @throws UsageError when it writes to a storage that it also reads, or twice to the same bytes, which WebGPU forbids
+   * @throws UsageError when it writes to a storage that it also reads, or twice to the same bytes, which WebGPU forbids; when it touches something
+   * with a tangent that no rule accounts for
    */
   dispatch(call: DispatchCall): void {
     if (call.workgroups === 0) return;
     checkAliases(call, this.scope);
+    this.tangents?.check([...call.inputs, ...call.outputs], place(this.scope, call.program));
     this.dispatches.push({ ...call, scope: this.scope });
   }
 }

@@ -44,3 +44,29 @@ export function activate(x: number, name: Activation): number {
       return x * Math.tanh(Math.log1p(Math.exp(x)));
   }
 }
+
+/** The derivative of an activation. */
+export function slope(x: number, name: Activation): number {
+  const s = sigmoid(x);
+  switch (name) {
+    case "identity":
+      return 1;
+    case "relu":
+      return x > 0 ? 1 : 0;
+    case "silu":
+      return s * (1 + x * (1 - s));
+    case "gelu":
+      return 0.5 * (1 + erf(x / Math.SQRT2)) + (x * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI);
+    case "geluTanh": {
+      const k = Math.sqrt(2 / Math.PI);
+      const T = Math.tanh(k * (x + 0.044715 * x ** 3));
+      return 0.5 * (1 + T) + 0.5 * x * (1 - T * T) * k * (1 + 0.134145 * x * x);
+    }
+    case "tanh":
+      return 1 - Math.tanh(x) ** 2;
+    case "mish": {
+      const f = Math.tanh(Math.log1p(Math.exp(x)));
+      return f + x * (1 - f * f) * s;
+    }
+  }
+}

@@ -55,3 +55,57 @@ export function attentionReference(
   }
   return out;
 }
+
+/**
+ * The tangent of `attentionReference` where queries, keys, values and gates move: Ṡ = scale·(Q̇·Kᵀ + Q·K̇ᵀ), 0 where hidden,
+ * Ṗ = P ⊙ (Ṡ − Σ P ⊙ Ṡ), Ȯ = Ṗ·V + P·V̇.
+ */
+export function attentionTangentReference(
+  [q, k, v]: readonly ArrayLike<number>[],
+  d: {
+    readonly q?: ArrayLike<number>;
+    readonly k?: ArrayLike<number>;
+    readonly v?: ArrayLike<number>;
+    readonly gate?: ArrayLike<number>;
+  },
+  shape: AttentionShape,
+): Float64Array {
+  const { batch, queries, keys, heads, keyValueHeads, headDim, mask, relativeBias, causal, gate } = shape;
+  const scale = shape.scale ?? headDim ** -0.5;
+  const y = new Float64Array(batch * queries * heads * headDim);
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < queries; i++) {
+        const queryAt = ((b * queries + i) * heads + h) * headDim;
+        const keyAt = (j: number): number => ((b * keys + j) * keyValueHeads + (h % keyValueHeads)) * headDim;
+        const hidden = (j: number): boolean => mask?.[b * keys + j] === 0 || (causal === true && j > i);
+        const logits = new Float64Array(keys);
+        const moves = new Float64Array(keys);
+        for (let j = 0; j < keys; j++) {
+          if (hidden(j)) {
+            logits[j] = LOWEST;
+            continue;
+          }
+          logits[j] = relativeBias?.[(j - i + queries - 1) * heads + h] ?? 0;
+          for (let c = 0; c < headDim; c++) {
+            const [a, e] = [queryAt + c, keyAt(j) + c];
+            logits[j] += scale * q[a] * k[e];
+            moves[j] += scale * ((d.q?.[a] ?? 0) * k[e] + q[a] * (d.k?.[e] ?? 0));
+          }
+        }
+        const highest = logits.reduce((a, x) => Math.max(a, x), LOWEST);
+        const weights = logits.map((x) => Math.exp(x - highest));
+        const sum = weights.reduce((a, x) => a + x, 0);
+        const mean = weights.reduce((a, w, j) => a + (w / sum) * moves[j], 0);
+        const gateAt = (b * queries + i) * heads + h;
+        const open = gate ? sigmoid(gate[gateAt]) : 1;
+        const opens = open * (1 - open) * (d.gate?.[gateAt] ?? 0);
+        for (let j = 0; j < keys; j++)
+          for (let c = 0; c < headDim; c++) {
+            const [weight, e] = [weights[j] / sum, keyAt(j) + c];
+            const value = weight * v[e];
+            y[queryAt + c] += (value * (moves[j] - mean) + weight * (d.v?.[e] ?? 0)) * open + value * opens;
+          }
+      }
+  return y;
+}

@@ -7,7 +7,7 @@
  *
  * Online softmax: running maximum and sum in float32, the logits are never stored. WGSL may assume that infinities do not
  * occur, so masked logits are −max float32, as in the reference: a row whose keys are all masked averages them all. The programs
- * stand in attention/, a file a variant. Where a tensor is larger than a binding, a dispatch would take too long, or few queries meet many
+ * stand in attention/, a file a variant, the rule of tangents in attention/tangent.ts. Where a tensor is larger than a binding, a dispatch would take too long, or few queries meet many
  * keys, a call is several dispatches: attention/blocks.ts.
  */
 import { UsageError } from "../errors.ts";
@@ -15,6 +15,7 @@ import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { inBlocks } from "./attention/blocks.ts";
 import type { HeadSlice } from "./attention/program.ts";
+import { attendWithTangent } from "./attention/tangent.ts";
 import {
   type AttentionVariantName,
   IN_F16,
@@ -23,6 +24,7 @@ import {
   shapeClass,
   VARIANTS,
 } from "./attention/variants.ts";
+import { dual } from "./jvp.ts";
 import { chooseForClass } from "./variants.ts";
 
 export type { HeadSlice } from "./attention/program.ts";
@@ -101,18 +103,25 @@ export function attention(q: HeadSlice, k: HeadSlice, v: HeadSlice, options: Att
     throw new UsageError(
       `attention: keys are ${k.tensor.dtype}, values ${v.tensor.dtype}; both are the same, and float32 where there is a memory`,
     );
-  const out = result([batch, queries, heads * headDim], "attention");
-  // Of a causal mask too, whose hidden half most programs compute.
-  recording().flops += 4 * batch * queries * (keys + (memory?.dim(1) ?? 0)) * heads * headDim;
-  const kind = shapeClass(queries, keys);
-  const { gpu } = recording();
-  const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
-  const name = options.variant ?? chooseForClass(gpu, "attention", kind, VARIANTS, order);
-  inBlocks(VARIANTS[name], {
+  const call = {
     ...{ q, k, v, keys, heads, keyValueHeads, headDim, scale, mask, bias: relativeBias },
-    ...{ causal, gateAt, memory, out },
-  });
-  return out;
+    ...{ causal, gateAt, memory },
+  };
+  return dual(
+    [q.tensor, k.tensor, v.tensor, memory],
+    () => {
+      const out = result([batch, queries, heads * headDim], "attention");
+      // Of a causal mask too, whose hidden half most programs compute.
+      recording().flops += 4 * batch * queries * (keys + (memory?.dim(1) ?? 0)) * heads * headDim;
+      const kind = shapeClass(queries, keys);
+      const { gpu, arithmetic } = recording();
+      const order = arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
+      const name = options.variant ?? chooseForClass(gpu, "attention", kind, VARIANTS, order);
+      inBlocks(VARIANTS[name], { ...call, out });
+      return out;
+    },
+    (dots) => attendWithTangent(call, dots),
+  );
 }
 
 function checkSlice(

@@ -6,12 +6,15 @@
  * condition says them); either may be left out, and so may the residual.
  *
  * One workgroup a group. A plan of actions has 4096 elements a group, a picture of 42 × 42 pixels 28,224; for rows of millions, of one
- * group, there is group-norm.ts. On a CPU adapter barriers are dear, and an invocation takes a group alone.
+ * group, there is group-norm.ts. The rule of tangents stands in channel-group-norm-tangent.ts. On a CPU adapter barriers are dear, and an invocation takes a group alone.
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
+import { normalizeBoth } from "./channel-group-norm-tangent.ts";
+import { add } from "./elementwise.ts";
+import { dual } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
 import { sumOfWorkgroup } from "./workgroup.ts";
@@ -112,19 +115,29 @@ export function channelGroupNorm(x: Tensor, options: ChannelGroupNormOptions): T
     throw new UsageError(
       `channelGroupNorm: residual is ${showShape(residual.shape)}, expected ${showShape(x.shape)}`,
     );
-  const y = result(x.shape, "channelGroupNorm");
   const rows = batch * groups;
-  normalize({
+  const call = {
     form: { activation },
     constants: { SCALED: film?.scale !== undefined, SHIFTED: film !== undefined },
     params: {
       ...{ rows, groups, positions, channels, width: channels / groups },
       ...{ tableWidth, scaleAt: film?.scale ?? 0, shiftAt: film?.shift ?? 0, epsilon },
     },
-    read: { x, weight, bias, table: film?.table, residual },
-    write: { y },
     workgroup: recording().gpu.adapter.software ? 1 : 128,
     workgroups: rows,
-  });
-  return y;
+  };
+  return dual(
+    [x, film?.table, residual],
+    () => {
+      const y = result(x.shape, "channelGroupNorm");
+      normalize({ ...call, read: { x, weight, bias, table: film?.table, residual }, write: { y } });
+      return y;
+    },
+    ([dx, dTable, dResidual]) => {
+      const [y, dy] = [result(x.shape, "channelGroupNorm"), result(x.shape, "tangent of channelGroupNorm")];
+      normalizeBoth({ ...call, read: { x, dx, weight, bias, table: film?.table, dTable }, write: { y, dy } });
+      const sum = (a: Tensor, b?: Tensor): Tensor => (b ? add(a, b) : a);
+      return { y: sum(y, residual), dy: sum(dy, dResidual) };
+    },
+  );
 }

@@ -19,6 +19,7 @@ import type { ConvolutionVariant } from "./conv3d/program.ts";
 import { naive } from "./conv3d/naive.ts";
 import { quads } from "./conv3d/quads.ts";
 import { tile } from "./conv3d/tile.ts";
+import { withTangent, zeros } from "./jvp.ts";
 import { choose } from "./variants.ts";
 
 /** Three numbers for time, height, width. */
@@ -84,7 +85,7 @@ export function sides(padding: number | SpatialPadding = 0): Required<SpatialPad
  * @throws UsageError when the weight, the bias or the residual do not fit, or the kernel is larger than its padded input
  */
 export function conv3d(x: Tensor, w: Matrix, options: ConvolutionOptions): Tensor {
-  const { kernel, stride = [1, 1, 1], lead = 0, leading = "zeros", enlarge = 1, bias, residual } = options;
+  const { kernel, bias, residual } = options;
   const shape = convolvedShape(x.shape, w.out, options);
   const C = x.dim(-1);
   const taps = kernel[0] * kernel[1] * kernel[2];
@@ -96,11 +97,25 @@ export function conv3d(x: Tensor, w: Matrix, options: ConvolutionOptions): Tenso
   }
   if (bias && bias.size !== w.out)
     throw new UsageError(`conv3d: bias has ${bias.size} elements, expected ${w.out}`);
-  const y = result(shape, "conv3d");
-  recording().flops += 2 * y.size * taps * C;
-  if (residual && residual.size !== y.size) {
+  const size = shape.reduce((a, b) => a * b);
+  if (residual && residual.size !== size)
     throw new UsageError(`conv3d: residual is ${showShape(residual.shape)}, expected ${showShape(shape)}`);
-  }
+  // Linear: the tangent goes the same way, without the bias.
+  return withTangent(
+    [x, bias, residual],
+    () => convolve(x, w, shape, options),
+    ([dx, dBias, dResidual]) =>
+      dx || dBias
+        ? convolve(dx ?? zeros(x.shape), w, shape, { ...options, bias: dBias, residual: dResidual })
+        : dResidual!.reshape(...shape),
+  );
+}
+
+/** The operands fit together. */
+function convolve(x: Tensor, w: Matrix, shape: readonly number[], options: ConvolutionOptions): Tensor {
+  const { kernel, stride = [1, 1, 1], lead = 0, leading = "zeros", enlarge = 1, bias, residual } = options;
+  const y = result(shape, "conv3d");
+  recording().flops += 2 * y.size * kernel[0] * kernel[1] * kernel[2] * x.dim(-1);
   const name = choose(recording().gpu, "conv3d", VARIANTS, "quads", "tile");
   const { top, left } = sides(options.padding);
   for (const block of w.blocks) {

@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { result, type Shape, showShape, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { likewise, withTangent, writeWithTangent, zeros } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 
 const AXES = 8;
@@ -74,40 +75,62 @@ export function copyBox(x: Tensor, y: Tensor, box: Shape, from: Walk, to: Walk):
     ...axes.map((axis) => axis[part]),
     ...new Array<number>(AXES - axes.length).fill(0),
   ];
-  copy({
-    params: {
-      ...{ size: sizeOf(box), readAt: from.start ?? 0, writeAt: to.start ?? 0, axes: axes.length },
-      ...{ box: filled("extent"), readStride: filled("from"), writeStride: filled("to") },
-    },
-    read: { x },
-    write: { y },
-  });
+  writeWithTangent(
+    [x],
+    y,
+    () =>
+      copy({
+        params: {
+          ...{ size: sizeOf(box), readAt: from.start ?? 0, writeAt: to.start ?? 0, axes: axes.length },
+          ...{ box: filled("extent"), readStride: filled("from"), writeStride: filled("to") },
+        },
+        read: { x },
+        write: { y },
+      }),
+    // What is constant has a tangent of zeros.
+    ([dx], dy) => copyBox(dx ?? zeros([1]), dy, box, dx ? from : { strides: box.map(() => 0) }, to),
+  );
 }
 
 /** Axes reordered: result axis i is input axis `axes[i]`. */
-export function permute(x: Tensor, ...axes: number[]): Tensor {
-  const from = strides(x.shape);
-  const shape = axes.map((a) => x.shape[a]);
-  const y = result(shape, "permute", x.dtype);
-  copyBox(x, y, shape, { strides: axes.map((a) => from[a]) }, { strides: strides(shape) });
-  return y;
-}
+export const permute = (x: Tensor, ...axes: number[]): Tensor =>
+  likewise(x, (x) => {
+    const from = strides(x.shape);
+    const shape = axes.map((a) => x.shape[a]);
+    const y = result(shape, "permute", x.dtype);
+    copyBox(x, y, shape, { strides: axes.map((a) => from[a]) }, { strides: strides(shape) });
+    return y;
+  });
 
 /** Elements `start` to `end` (exclusive) of one axis. */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
   if (start < 0 || end > x.shape[axis] || start >= end) {
     throw new UsageError(`slice: ${start} to ${end} of axis ${axis} of ${showShape(x.shape)}`);
   }
-  const from = strides(x.shape);
-  const shape = x.shape.map((n, a) => (a === axis ? end - start : n));
-  const y = result(shape, "slice", x.dtype);
-  copyBox(x, y, shape, { start: start * from[axis], strides: from }, { strides: strides(shape) });
-  return y;
+  return likewise(x, (x) => {
+    const from = strides(x.shape);
+    const shape = x.shape.map((n, a) => (a === axis ? end - start : n));
+    const y = result(shape, "slice", x.dtype);
+    copyBox(x, y, shape, { start: start * from[axis], strides: from }, { strides: strides(shape) });
+    return y;
+  });
 }
 
 /** Tensors joined along one axis; the others must agree. */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   if (tensors.length === 1) return tensors[0];
+  return withTangent(
+    tensors,
+    () => joined(tensors, axis),
+    (dots) =>
+      joined(
+        tensors.map(({ shape }, i) => dots[i] ?? zeros(shape)),
+        axis,
+      ),
+  );
+}
+
+function joined(tensors: readonly Tensor[], axis: number): Tensor {
   const [first] = tensors;
   const total = tensors.reduce((n, t) => n + t.shape[axis], 0);
   const shape = first.shape.map((n, a) => (a === axis ? total : n));
@@ -127,12 +150,13 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
 }
 
 /** Axes of length 1 repeated to `shape`. */
-export function expand(x: Tensor, ...shape: number[]): Tensor {
-  const from = strides(x.shape).map((s, a) => (x.shape[a] === 1 && shape[a] !== 1 ? 0 : s));
-  const y = result(shape, "expand", x.dtype);
-  copyBox(x, y, shape, { strides: from }, { strides: strides(shape) });
-  return y;
-}
+export const expand = (x: Tensor, ...shape: number[]): Tensor =>
+  likewise(x, (x) => {
+    const from = strides(x.shape).map((s, a) => (x.shape[a] === 1 && shape[a] !== 1 ? 0 : s));
+    const y = result(shape, "expand", x.dtype);
+    copyBox(x, y, shape, { strides: from }, { strides: strides(shape) });
+    return y;
+  });
 
 /** Overwrites `target` with the elements of `x`, in order. */
 export function assign(target: Tensor, x: Tensor): void {

@@ -10,6 +10,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { withTangent } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
 
@@ -22,10 +23,11 @@ export interface TokenTimes {
 }
 
 const TIME_OF = /* wgsl */ `
-fn timeOf(element: u32) -> f32 {
+fn rowOfTime(element: u32) -> u32 {
   let token = element / p.width;
-  return times[rowOf[token / p.actions * p.tokens + p.tokens - p.actions + token % p.actions]];
+  return rowOf[token / p.actions * p.tokens + p.tokens - p.actions + token % p.actions];
 }
+fn timeOf(element: u32) -> f32 { return times[rowOfTime(element)]; }
 `;
 
 const flowOf = kernel({
@@ -41,6 +43,33 @@ const flowOf = kernel({
   var value = pred[index + (item + 1u) * (p.tokens - p.actions) * p.width];
   if (CLEAN) { value = (value - x[index]) / atLeast(1.0 - timeOf(index), p.epsilon); }
   flow[index] = value;`,
+});
+
+/** The tangent of a flow: of d = (pred − x) / m with m = max(1 − t, ε) it is (pred˙ − ẋ + d·ṫ) / m, without the last where the floor holds. */
+const flowMoves = kernel({
+  name: "to flow, tangent",
+  params: { size: "u32", tokens: "u32", actions: "u32", width: "u32", epsilon: "f32" },
+  constants: { CLEAN: "bool" },
+  read: {
+    ...{ pred: "f32", x: "f32", times: "f32", rowOf: "u32" },
+    ...{ "dPred?": "f32", "dx?": "f32", "dTimes?": "f32" },
+  },
+  write: { dFlow: "f32" },
+  over: "size",
+  functions: TIME_OF,
+  main: /* wgsl */ `
+  let item = index / (p.actions * p.width);
+  let at = index + (item + 1u) * (p.tokens - p.actions) * p.width;
+  var moved = 0.0;
+  if (HAS_D_PRED) { moved = dPred[at]; }
+  if (CLEAN) {
+    let rest = 1.0 - timeOf(index);
+    let floored = max(rest, p.epsilon);
+    if (HAS_DX) { moved -= dx[index]; }
+    if (HAS_D_TIMES) { moved += select(0.0, (pred[at] - x[index]) / floored * dTimes[rowOfTime(index)], rest > p.epsilon); }
+    moved /= floored;
+  }
+  dFlow[index] = moved;`,
 });
 
 const step = kernel({
@@ -72,14 +101,23 @@ export function toFlow(pred: Tensor, x: Tensor, at: TokenTimes, epsilon: number 
       `toFlow: ${showShape(pred.shape)}, ${showShape(x.shape)} and ${at.rowOf.size} tokens do not fit`,
     );
   }
-  const flow = result(x.shape, "flow");
-  flowOf({
+  const call = {
     constants: { CLEAN: epsilon !== undefined },
     params: { size: x.size, tokens, actions, width, epsilon: epsilon ?? 0 },
-    read: { pred, x, ...at },
-    write: { flow },
-  });
-  return flow;
+  };
+  return withTangent(
+    [pred, x, at.times],
+    () => {
+      const flow = result(x.shape, "flow");
+      flowOf({ ...call, read: { pred, x, ...at }, write: { flow } });
+      return flow;
+    },
+    ([dPred, dx, dTimes]) => {
+      const dFlow = result(x.shape, "tangent of flow");
+      flowMoves({ ...call, read: { pred, x, ...at, dPred, dx, dTimes }, write: { dFlow } });
+      return dFlow;
+    },
+  );
 }
 
 /** What `advance` writes. */

@@ -5,6 +5,7 @@
  * message can name them.
  */
 import { result, type Tensor } from "../tensor/tensor.ts";
+import { likewise } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 
 const pick = kernel({
@@ -19,9 +20,10 @@ const pick = kernel({
 });
 
 /** Rows of `table` (R, D) picked by `ids` (…) u32 → (…, D). */
-export function gather(table: Tensor, ids: Tensor): Tensor {
-  const dim = table.dim(-1);
-  const y = result([...ids.shape, dim], "gather");
-  pick({ params: { size: y.size, dim, rows: table.rows }, read: { table, ids }, write: { y } });
-  return y;
-}
+export const gather = (table: Tensor, ids: Tensor): Tensor =>
+  likewise(table, (table) => {
+    const dim = table.dim(-1);
+    const y = result([...ids.shape, dim], "gather");
+    pick({ params: { size: y.size, dim, rows: table.rows }, read: { table, ids }, write: { y } });
+    return y;
+  });

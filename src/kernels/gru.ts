@@ -15,6 +15,9 @@
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { constant, result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { assign, copyBox, slice } from "./copy.ts";
+import { add } from "./elementwise.ts";
+import { dual, moves } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 import { SIGMOID, TANH } from "./math.ts";
 import { each } from "./text.ts";
@@ -138,6 +141,92 @@ const oneToken = kernel({
   last[b * p.dim + d] = h;`,
 });
 
+/**
+ * The hidden states h (B, n, D) and their tangents, one dispatch a token, one invocation a hidden unit:
+ *
+ *   ṙ = r(1 − r)(ȧ_r + W_r·ḣ)   ż = z(1 − z)(ȧ_z + W_z·ḣ)   ṅ = (1 − n²)(ȧ_n + ṙ (W_n·h + b_n) + r W_n·ḣ)
+ *   ḣ ← (1 − z) ṅ + ż (h − n) + z ḣ
+ */
+const tokenBoth = kernel({
+  name: "gru and tangent",
+  params: { batch: "u32", steps: "u32", dim: "u32", token: "u32" },
+  read: { a: "f32", "da?": "f32", w: "vec4f", bias: "f32", start: "f32", "dStart?": "f32" },
+  write: { hidden: "f32", dHidden: "f32" },
+  workgroup: invocations,
+  functions: /* wgsl */ `
+${SIGMOID}
+${TANH}
+fn before(b: u32, k: u32) -> vec2f {
+  if (p.token > 0u) {
+    let at = (b * p.steps + p.token - 1u) * p.dim + k;
+    return vec2f(hidden[at], dHidden[at]);
+  }
+  let at = b * p.dim + k;
+  var moved = 0.0;
+  if (HAS_D_START) { moved = dStart[at]; }
+  return vec2f(start[at], moved);
+}
+fn projected(at: u32) -> f32 {
+  if (HAS_DA) { return da[at]; }
+  return 0.0;
+}`,
+  main: /* wgsl */ `
+  let b = index / p.dim;
+  let d = index % p.dim;
+  if (b >= p.batch) { return; }
+  let quads = (p.dim + 3u) / 4u;
+  var sums = vec3f(bias[d], bias[p.dim + d], bias[2u * p.dim + d]);
+  var moved = vec3f();
+  for (var k = 0u; k < p.dim; k++) {
+    let at = k * 3u * quads + d / 4u;
+    let weights = vec3f(w[at][d % 4u], w[at + quads][d % 4u], w[at + 2u * quads][d % 4u]);
+    let h = before(b, k);
+    sums += h.x * weights;
+    moved += h.y * weights;
+  }
+  let at = (b * p.steps + p.token) * 3u * p.dim + d;
+  let h = before(b, d);
+  let r = sigmoid(a[at] + sums.x);
+  let z = sigmoid(a[at + p.dim] + sums.y);
+  let n = tanh_(a[at + 2u * p.dim] + r * sums.z);
+  let dr = r * (1.0 - r) * (projected(at) + moved.x);
+  let dz = z * (1.0 - z) * (projected(at + p.dim) + moved.y);
+  let dn = (1.0 - n * n) * (projected(at + 2u * p.dim) + dr * sums.z + r * moved.z);
+  let own = (b * p.steps + p.token) * p.dim + d;
+  hidden[own] = (1.0 - z) * n + z * h.x;
+  dHidden[own] = (1.0 - z) * dn + dz * (h.x - n) + z * h.y;`,
+});
+
+/** Where anything moves: the hidden states with their tangents, and the sum with the input from general kernels. */
+function runMoving({ u, a, weights, start, into, lastInto }: GruCall): Tensor {
+  const [batch, steps, dim] = u.shape;
+  const place = (name: string): Tensor => result([batch, steps, dim], name);
+  const states = (da?: Tensor, dStart?: Tensor): { readonly y: Tensor; readonly dy: Tensor } => {
+    const [y, dy] = [place("gru hidden"), place("tangent of gru hidden")];
+    recording().flops += 4 * batch * steps * 3 * dim * dim;
+    for (let token = 0; token < steps; token++)
+      tokenBoth({
+        params: { batch, steps, dim, token },
+        read: { a, da, w: weights.recurrent, bias: weights.bias, start, dStart },
+        write: { hidden: y, dHidden: dy },
+        invocations: batch * dim,
+      });
+    return { y, dy };
+  };
+  const hidden = dual(
+    [a, start],
+    () => states().y,
+    ([da, dStart]) => states(da, dStart),
+  );
+  const box = [batch, steps * dim];
+  const to = { start: into.first * dim, strides: [into.tokens * dim, 1] };
+  copyBox(add(u, hidden), into.tensor, box, { strides: [steps * dim, 1] }, to);
+  const last = slice(hidden, 1, steps - 1, steps).reshape(batch, dim);
+  if (!lastInto) return last;
+  assign(lastInto, last);
+  return lastInto;
+}
+
 const VARIANTS = {
   fused: { run: runFused },
   naive: { run: runNaive },
@@ -188,6 +277,7 @@ export function gru(
     );
   }
   const begin = start ?? constant([batch, dim], new Float32Array(batch * dim), "gru start");
+  if (moves(u, a, start)) return runMoving({ u, a, weights, start: begin, into, lastInto });
   recording().flops += 2 * batch * u.dim(1) * 3 * dim * dim;
   const name = choose(recording().gpu, "gru", VARIANTS, "fused");
   return VARIANTS[name].run({ u, a, weights, start: begin, into, lastInto });

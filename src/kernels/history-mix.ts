@@ -11,6 +11,7 @@
  * the mix itself: SwiftShader 5.0.0, 2026-11-22.)
  */
 import { result, type Tensor } from "../tensor/tensor.ts";
+import { dual } from "./jvp.ts";
 import { type Form, kernel } from "./kernel.ts";
 import { EXP } from "./math.ts";
 import { each } from "./text.ts";
@@ -124,6 +125,89 @@ ${all((v) => each(heads, (j) => `  ${j % 2 ? "odd" : "even"}[row + ${Math.floor(
 });
 
 /**
+ * The tangents of scores: l̇ = ḟ·(x·u_j) + f·(ẋ·u_j) with ḟ = −f³·mean(x ⊙ ẋ), which stands last. One invocation an entry.
+ */
+const scoreMoves = kernel({
+  name: "history score, tangent",
+  params: { count: "u32", dim: "u32" },
+  read: { history: "f32", dHistory: "f32", u: "vec4f", scores: "f32" },
+  write: { dScores: "f32" },
+  workgroup: invocations,
+  functions: ({ heads }: { readonly heads: number }) => /* wgsl */ `
+const HEADS = ${heads}u;
+const QUADS = ${Math.ceil(heads / 4)}u;`,
+  main: ({ heads }) => {
+    const quads = Math.ceil(heads / 4);
+    return /* wgsl */ `
+  if (index >= p.count) { return; }
+  let row = index * p.dim;
+${each(quads, (q) => `  var dot${q} = vec4f();`)}
+  var along = 0.0;
+  for (var d0 = 0u; d0 < p.dim; d0 += 64u) {
+    var part = 0.0;
+    for (var d = d0; d < min(d0 + 64u, p.dim); d++) {
+      let dx = dHistory[row + d];
+      part += history[row + d] * dx;
+${each(quads, (q) => `      dot${q} += dx * u[d * QUADS + ${q}u];`)}
+    }
+    along += part;
+  }
+  let at = index * (HEADS + 1u);
+  let factor = scores[at + HEADS];
+  // ḟ / f
+  let relative = -factor * factor * along / f32(p.dim);
+${each(heads, (j) => `  dScores[at + ${j}u] = relative * scores[at + ${j}u] + factor * dot${Math.floor(j / 4)}[${j % 4}];`)}
+  dScores[at + HEADS] = relative * factor;`;
+  },
+});
+
+/** From those of scores the tangents of shares a = P·f: P ⊙ (l̇ − Σ P ⊙ l̇) · f + P·ḟ, in their place; the shares are given. */
+const shareMoves = kernel({
+  name: "history share, tangent",
+  params: { tokens: "u32", entries: "u32" },
+  read: { shares: "f32" },
+  write: { dScores: "f32" },
+  workgroup: invocations,
+  functions: ({ heads }: { readonly heads: number }) => `const HEADS = ${heads}u;`,
+  main: /* wgsl */ `
+  let n = index / HEADS;
+  let j = index % HEADS;
+  if (n >= p.tokens) { return; }
+  let width = HEADS + 1u;
+  var mean = 0.0;
+  for (var m = 0u; m < p.entries; m++) {
+    let row = (m * p.tokens + n) * width;
+    mean += shares[row + j] / shares[row + HEADS] * dScores[row + j];
+  }
+  for (var m = 0u; m < p.entries; m++) {
+    let row = (m * p.tokens + n) * width;
+    dScores[row + j] = shares[row + j] * (dScores[row + j] - mean + dScores[row + HEADS] / shares[row + HEADS]);
+  }`,
+});
+
+/** ẏ_g = Σ_m ȧ·x + a·ẋ. One invocation a channel of a head. */
+const mixMoves = kernel({
+  name: "history mix, tangent",
+  params: { tokens: "u32", entries: "u32", dim: "u32", heads: "u32" },
+  read: { history: "f32", dHistory: "f32", shares: "f32", dShares: "f32" },
+  write: { even: "f32", odd: "f32" },
+  workgroup: invocations,
+  main: /* wgsl */ `
+  let d = index % p.dim;
+  let j = index / p.dim % p.heads;
+  let n = index / p.dim / p.heads;
+  if (n >= p.tokens) { return; }
+  var sum = 0.0;
+  for (var m = 0u; m < p.entries; m++) {
+    let row = m * p.tokens + n;
+    let at = row * (p.heads + 1u) + j;
+    sum += dShares[at] * history[row * p.dim + d] + shares[at] * dHistory[row * p.dim + d];
+  }
+  let to = (n * (p.heads / 2u) + j / 2u) * p.dim + d;
+  if (j % 2u == 0u) { even[to] = sum; } else { odd[to] = sum; }`,
+});
+
+/**
  * The normalised entries of each token, mixed for every head by its softmax: [y_0, y_1], each (tokens, R/2, D).
  * @param history (M, tokens, D)
  * @param u (D, ⌈R/4⌉, 4): what an entry is multiplied with to give its logits
@@ -134,6 +218,49 @@ export function mixHistory(
   heads: number,
   epsilon: number,
 ): readonly [Tensor, Tensor] {
+  return dual(
+    [history],
+    () => mixed(history, u, heads, epsilon).mixes,
+    ([dHistory]) => {
+      const [entries, tokens, dim] = history.shape;
+      const dScores = result([entries, tokens, heads + 1], "tangent of scores");
+      const { mixes, scores } = mixed(history, u, heads, epsilon, (logits) =>
+        scoreMoves({
+          form: { heads },
+          params: { count: entries * tokens, dim },
+          read: { history, dHistory: dHistory!, u, scores: logits },
+          write: { dScores },
+          invocations: entries * tokens,
+        }),
+      );
+      shareMoves({
+        form: { heads },
+        params: { tokens, entries },
+        read: { shares: scores },
+        write: { dScores },
+        invocations: tokens * heads,
+      });
+      const place = (): Tensor => result([tokens, heads / 2, dim], "tangent of mix");
+      const [even, odd] = [place(), place()];
+      mixMoves({
+        params: { tokens, entries, dim, heads },
+        read: { history, dHistory: dHistory!, shares: scores, dShares: dScores },
+        write: { even, odd },
+        invocations: tokens * heads * dim,
+      });
+      return { y: mixes, dy: [even, odd] };
+    },
+  );
+}
+
+/** @param scored is called between scores and shares, which take their place */
+function mixed(
+  history: Tensor,
+  u: Tensor,
+  heads: number,
+  epsilon: number,
+  scored?: (scores: Tensor) => void,
+): { readonly mixes: readonly [Tensor, Tensor]; readonly scores: Tensor } {
   const [entries, tokens, dim] = history.shape;
   const scores = result([entries, tokens, heads + 1], "scores");
   score({
@@ -143,6 +270,7 @@ export function mixHistory(
     write: { scores },
     invocations: (entries * tokens) / SCORED,
   });
+  scored?.(scores);
   share({
     form: { heads },
     params: { tokens, entries },
@@ -161,5 +289,5 @@ export function mixHistory(
     write: { even, odd },
     invocations: (tokens * dim) / across / per,
   });
-  return [even, odd];
+  return { mixes: [even, odd], scores };
 }

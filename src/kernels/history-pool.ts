@@ -15,9 +15,11 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { recording } from "../gpu/recording.ts";
 import { showShape, Tensor } from "../tensor/tensor.ts";
 import { fusedBytes, planFused, poolFused } from "./history-pool/fused.ts";
+import { poolFolded } from "./history-pool/folded.ts";
 import { poolMixed } from "./history-pool/mixed.ts";
 import { poolNaive } from "./history-pool/naive.ts";
 import type { PoolEnd, PoolShape, PoolWeights } from "./history-pool/pool.ts";
+import { moves } from "./jvp.ts";
 import { modulatedNorm, norm } from "./norm.ts";
 import { tokenShift } from "./token-shift.ts";
 import { choose, type Variant } from "./variants.ts";
@@ -38,6 +40,7 @@ interface PoolCall<Kind extends PoolWeights["kind"] = PoolWeights["kind"]> {
 const VARIANTS = {
   fused: {
     run: ({ history, entries, weights, shape, end }) => {
+      if (moves(history)) return finish(poolFolded(first(history, entries), weights, shape), history, end);
       const [most, batch, perItem, dim] = history.shape;
       const plan = planFused(recording().gpu, shape, most, batch * perItem);
       if (!plan) throw new UsageError(`historyPool: width ${dim} needs the variant "mixed" on this adapter`);

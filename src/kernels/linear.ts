@@ -10,7 +10,11 @@ import type { Matrix } from "../tensor/matrix.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { Activation } from "./activations.ts";
 import type { LinearGate } from "./linear/program.ts";
+import { activationWithTangent, add } from "./elementwise.ts";
+import { dual, writeWithTangent, zeros } from "./jvp.ts";
+import { kernel } from "./kernel.ts";
 import { IN_F16, type LinearVariantName, ON_CPU, ON_GPU, shapeClass, VARIANTS } from "./linear/variants.ts";
+import { SIGMOID } from "./math.ts";
 import { around, asColumn, inRows } from "./rows.ts";
 import { chooseForClass } from "./variants.ts";
 
@@ -63,10 +67,79 @@ export function linear(x: Tensor, w: Matrix, options: LinearOptions = {}): Tenso
       `linear: ${x.rows} rows of ${w.out} from row ${into.firstRow} do not fit into ${showShape(into.tensor.shape)}`,
     );
   }
+  const operands = [x, bias, residual, gate?.table] as const;
+  if (into) {
+    const { tensor: y, firstRow } = into;
+    writeWithTangent(
+      activation === "identity" ? operands : [],
+      y,
+      () => product(x, w, options),
+      (dots, tensor) => tangentOfProduct(x, w, options, dots, y, { tensor, firstRow }),
+    );
+    return y;
+  }
+  return dual(
+    operands,
+    () => product(x, w, options),
+    ([dx, dBias, dResidual, dTable]) => {
+      if (activation === "identity") {
+        const y = product(x, w, options);
+        if (!dx && !dBias && !dTable) return { y, dy: dResidual!.reshape(...shape) };
+        return { y, dy: tangentOfProduct(x, w, options, [dx, dBias, dResidual, dTable], y) };
+      }
+      const h = product(x, w, { ...options, activation: "identity", residual: undefined });
+      const dh = product(dx ?? zeros(x.shape), w, { bias: dBias });
+      const { y, dy } = activationWithTangent(h, dh, activation);
+      const sum = (a: Tensor, b?: Tensor): Tensor => (b ? add(a, b) : a);
+      return { y: sum(y, residual), dy: sum(dy, dResidual) };
+    },
+  );
+}
+
+/** σ of a gate that moves: ẏ += y · (1 − σ(g)) · ġ, for y = h · σ(g). */
+const gateMoves = kernel({
+  name: "linear, gate's tangent",
+  params: { size: "u32", width: "u32", start: "u32", gateWidth: "u32", gateAt: "u32", gateShift: "f32" },
+  read: { y: "f32", table: "f32", dTable: "f32", rowOf: "u32" },
+  write: { dy: "f32" },
+  over: "size",
+  functions: SIGMOID,
+  main: /* wgsl */ `
+  let gate = rowOf[index / p.width] * p.gateWidth + p.gateAt + index % p.width;
+  let at = p.start + index;
+  dy[at] += y[at] * (1.0 - sigmoid(table[gate] + p.gateShift)) * dTable[gate];`,
+});
+
+/** ẏ = (W·ẋ + the bias's) · σ(g) + y · (1 − σ(g)) · ġ + the residual's, without an activation; written to `into` where that is given. */
+function tangentOfProduct(
+  x: Tensor,
+  w: Matrix,
+  { gate, variant }: LinearOptions,
+  [dx, bias, residual, dTable]: readonly (Tensor | undefined)[],
+  y: Tensor,
+  into?: RowsOf,
+): Tensor {
+  const dy = product(dx ?? zeros(x.shape), w, { bias, residual, gate, into, variant });
+  if (gate && dTable)
+    gateMoves({
+      params: {
+        ...{ size: x.rows * w.out, width: w.out, start: (into?.firstRow ?? 0) * w.out },
+        ...{ gateWidth: gate.table.dim(-1), gateAt: gate.at, gateShift: gate.shift },
+      },
+      read: { y, table: gate.table, dTable, rowOf: gate.rowOf },
+      write: { dy },
+    });
+  return dy;
+}
+
+/** The operands fit together. */
+function product(x: Tensor, w: Matrix, options: LinearOptions): Tensor {
+  const { bias, residual, gate, into, activation = "identity" } = options;
+  const shape = [...x.shape.slice(0, -1), w.out];
   const y = into?.tensor ?? result(shape, "linear");
   recording().flops += 2 * x.rows * w.in * w.out;
   const { gpu } = recording();
-  const order = gpu.arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
+  const order = recording().arithmetic === "f16" ? IN_F16 : { ON_CPU, ON_GPU };
   const name = options.variant ?? chooseForClass(gpu, "linear", shapeClass(x.rows, w.out), VARIANTS, order);
   const { in: inner, padded, dtype } = w;
   const rowOf = gate && asColumn(gate.rowOf);

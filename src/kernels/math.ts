@@ -72,6 +72,11 @@ export const GELU = /* wgsl */ `${ERF}
 fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + erf(x * 0.707106781)); }
 `;
 
+/** The derivative of the exact GELU: Φ(x) + x·φ(x) of the standard Gaussian. Needs EXP and GELU. */
+export const GELU_SLOPE = /* wgsl */ `
+fn geluSlope(x: f32) -> f32 { return 0.5 * (1.0 + erf(x * 0.707106781)) + x * 0.398942280 * exp_(-0.5 * x * x); }
+`;
+
 /**
  * ½·x·(1 + tanh(u)) with u = √(2/π)·(x + 0.044715·x³), which is x·σ(2u): so nothing cancels where x is negative. Needs SIGMOID.
  */

@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { likewise } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 import { invocations } from "./variants.ts";
 
@@ -29,8 +30,10 @@ const mean = kernel({
 export function meanTokens(x: Tensor): Tensor {
   if (x.shape.length !== 3)
     throw new UsageError(`meanTokens: ${showShape(x.shape)} is not (batch, tokens, width)`);
-  const [batch, tokens, dim] = x.shape;
-  const y = result([batch, dim], "mean");
-  mean({ params: { size: y.size, tokens, dim }, read: { x }, write: { y } });
-  return y;
+  return likewise(x, (x) => {
+    const [batch, tokens, dim] = x.shape;
+    const y = result([batch, dim], "mean");
+    mean({ params: { size: y.size, tokens, dim }, read: { x }, write: { y } });
+    return y;
+  });
 }

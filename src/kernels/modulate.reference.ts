@@ -17,3 +17,21 @@ export function modulateReference(
       }
   return y;
 }
+
+/** The tangent of `modulateReference` where x moves by dx and the table by dTable. */
+export function modulateTangentReference(
+  x: ArrayLike<number>,
+  shape: readonly [number, number, number],
+  told: { table: ArrayLike<number>; scale?: number; shift: number },
+  d: { readonly x?: ArrayLike<number>; readonly table?: ArrayLike<number> },
+): Float64Array {
+  const [B, N, C] = shape;
+  const { table, scale, shift } = told;
+  const width = table.length / B;
+  return Float64Array.from({ length: B * N * C }, (_, at) => {
+    const row = Math.floor(at / (N * C)) * width + (at % C);
+    const factor = scale === undefined ? 1 : 1 + table[row + scale];
+    const dFactor = scale === undefined ? 0 : (d.table?.[row + scale] ?? 0);
+    return (d.x?.[at] ?? 0) * factor + x[at] * dFactor + (d.table?.[row + shift] ?? 0);
+  });
+}

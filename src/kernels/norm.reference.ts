@@ -48,3 +48,30 @@ export function rotateReference(
   }
   return y;
 }
+
+/** The tangent of `normReference` where x moves by dx: s·(ẋ − mean(ẋ) − x̂·mean(x̂ ⊙ ẋ)), without the mean for rms and l2. */
+export function normTangentReference(
+  x: ArrayLike<number>,
+  dx: ArrayLike<number>,
+  dim: number,
+  kind: NormKind,
+  epsilon: number,
+): Float64Array {
+  const normed = normReference(x, dim, kind, epsilon);
+  const y = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += dim) {
+    let [mean, squares, dMean, along] = [0, 0, 0, 0];
+    for (let i = start; i < start + dim; i++) {
+      if (kind === "layer") mean += x[i] / dim;
+      if (kind === "layer") dMean += dx[i] / dim;
+      along += (normed[i] * dx[i]) / dim;
+    }
+    for (let i = start; i < start + dim; i++) squares += (x[i] - mean) ** 2;
+    const length = Math.sqrt(squares);
+    if (kind === "l2" && length <= epsilon) along = 0;
+    const factor =
+      kind === "l2" ? Math.sqrt(dim) / Math.max(length, epsilon) : 1 / Math.sqrt(squares / dim + epsilon);
+    for (let i = start; i < start + dim; i++) y[i] = factor * (dx[i] - dMean - normed[i] * along);
+  }
+  return y;
+}

@@ -9,13 +9,15 @@
  *
  * Channels are read four at a time where everything can be counted in fours. A workgroup takes ROWS rows with LANES invocations
  * each, which add up in workgroup memory. On a CPU adapter barriers are dear and one lane a row wins unless there are few, long
- * rows (the group norm of a video frame).
+ * rows (the group norm of a video frame). The rule of tangents stands in norm-tangent.ts.
  */
 import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { dual } from "./jvp.ts";
 import { type Form, kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
+import { normalizeBoth } from "./norm-tangent.ts";
 import { asColumn, inRows } from "./rows.ts";
 import { each } from "./text.ts";
 
@@ -177,28 +179,47 @@ function dispatchNorm(
   table: { channels: number; tableWidth: number; scaleAt: number; shiftAt: number },
   modulation?: Modulation,
 ): Tensor {
-  const y = result(x.shape, "norm");
   const [lanes, rows] = shareRows(recording().gpu.adapter.software, x.rows, x.dim(-1));
   const counts = [x.dim(-1), table.channels, table.tableWidth, table.scaleAt, table.shiftAt];
   const per = counts.every((n) => n % 4 === 0) ? 4 : 1;
   const [dim, channels, tableWidth, scaleAt, shiftAt] = counts.map((n) => n / per);
   const rowOf = modulation && asColumn(modulation.rowOf);
-  inRows(x.rows, { tensors: [x, y, rowOf] }, (part) => {
-    const some = part(x);
-    normalize({
-      form: { kind, element: per === 4 ? "vec4f" : "f32" },
-      constants: { LANES: lanes, ROWS: rows },
-      params: {
-        ...{ rows: some.rows, size: x.dim(-1), dim, channels, tableWidth, scaleAt, shiftAt },
-        ...{ epsilon, weightOffset },
-      },
-      read: { x: some, weight, bias, table: modulation?.table, rowOf: part(rowOf) },
-      write: { y: part(y) },
-      workgroup: lanes * rows,
-      workgroups: Math.ceil(some.rows / rows),
-    });
+  const form = { kind, element: per === 4 ? "vec4f" : "f32" } as const;
+  const call = (count: number) => ({
+    constants: { LANES: lanes, ROWS: rows },
+    params: {
+      ...{ rows: count, size: x.dim(-1), dim, channels, tableWidth, scaleAt, shiftAt },
+      ...{ epsilon, weightOffset },
+    },
+    workgroup: lanes * rows,
+    workgroups: Math.ceil(count / rows),
   });
-  return y;
+  return dual(
+    [x, modulation?.table],
+    () => {
+      const y = result(x.shape, "norm");
+      inRows(x.rows, { tensors: [x, y, rowOf] }, (part) => {
+        normalize({
+          ...{ ...call(part(x).rows), form },
+          read: { x: part(x), weight, bias, table: modulation?.table, rowOf: part(rowOf) },
+          write: { y: part(y) },
+        });
+      });
+      return y;
+    },
+    ([dx, dTable]) => {
+      const [y, dy] = [result(x.shape, "norm"), result(x.shape, "tangent of norm")];
+      inRows(x.rows, { tensors: [x, dx, y, dy, rowOf] }, (part) => {
+        const told = modulation ? { table: modulation.table, dTable, rowOf: part(rowOf) } : { weight, bias };
+        normalizeBoth({
+          ...{ ...call(part(x).rows), form: { ...form, modulated: modulation !== undefined } },
+          read: { x: part(x), dx: part(dx), ...told },
+          write: { y: part(y), dy: part(dy) },
+        });
+      });
+      return { y, dy };
+    },
+  );
 }
 
 /** [lanes a row, rows a workgroup] */

@@ -8,8 +8,9 @@
  */
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { dual } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
-import { inRows } from "./rows.ts";
+import { inRows, type RowRange } from "./rows.ts";
 import { invocations } from "./variants.ts";
 
 const normalizeHeads = kernel({
@@ -48,6 +49,62 @@ const normalizeHeads = kernel({
   }`,
 });
 
+/**
+ * The same with its tangent: s·(ẋ − x̂·mean(x̂ ⊙ ẋ)) ⊙ gain, s = (mean x² + ε)^−½ and x̂ = x·s, turned by the same angles. Gains and angles are
+ * constants.
+ */
+const normalizeHeadsBoth = kernel({
+  name: "qkNorm and tangent",
+  params: { count: "u32", dim: "u32", heads: "u32", tokens: "u32", first: "u32", epsilon: "f32" },
+  constants: { ADJACENT: "bool" },
+  read: { x: "f32", dx: "f32", gain: "f32", "cosine?": "f32", "sine?": "f32" },
+  write: { y: "f32", dy: "f32" },
+  over: "count",
+  workgroup: invocations,
+  main: /* wgsl */ `
+  let at = index * p.dim;
+  var squares = vec4f();
+  var products = vec4f();
+  let whole = p.dim & ~3u;
+  for (var c = 0u; c < whole; c += 4u) {
+    let i = at + c;
+    let four = vec4f(x[i], x[i + 1u], x[i + 2u], x[i + 3u]);
+    squares += four * four;
+    products += four * vec4f(dx[i], dx[i + 1u], dx[i + 2u], dx[i + 3u]);
+  }
+  for (var c = whole; c < p.dim; c++) {
+    squares.x += x[at + c] * x[at + c];
+    products.x += x[at + c] * dx[at + c];
+  }
+  let factor = inverseSqrt((squares.x + squares.y + squares.z + squares.w) / f32(p.dim) + p.epsilon);
+  // x̂·mean(x̂ ⊙ ẋ) = x · along
+  let along = (products.x + products.y + products.z + products.w) / f32(p.dim) * factor * factor;
+  let half = p.dim / 2u;
+  if (!HAS_COSINE) {
+    for (var c = 0u; c < p.dim; c++) {
+      let seen = x[at + c];
+      y[at + c] = seen * factor * gain[c];
+      dy[at + c] = (dx[at + c] - seen * along) * factor * gain[c];
+    }
+    return;
+  }
+  let angle = (p.first + index / p.heads) % p.tokens * half;
+  for (var c = 0u; c < half; c++) {
+    let i = select(c, 2u * c, ADJACENT);
+    let j = select(half + c, 2u * c + 1u, ADJACENT);
+    let scale = factor * vec2f(gain[i], gain[j]);
+    let seen = vec2f(x[at + i], x[at + j]);
+    let a = seen * scale;
+    let b = (vec2f(dx[at + i], dx[at + j]) - seen * along) * scale;
+    let cos_ = cosine[angle + c];
+    let sin_ = sine[angle + c];
+    y[at + i] = a.x * cos_ - a.y * sin_;
+    y[at + j] = a.y * cos_ + a.x * sin_;
+    dy[at + i] = b.x * cos_ - b.y * sin_;
+    dy[at + j] = b.y * cos_ + b.x * sin_;
+  }`,
+});
+
 /** cos and sin of every token's angles, each (N, d/2). */
 export interface Rotary {
   readonly cos: Tensor;
@@ -70,14 +127,30 @@ export function qkNorm(x: Tensor, heads: number, gain: Tensor, epsilon: number, 
       `qkNorm: rotary table ${showShape(rotary.cos.shape)} for ${tokens} tokens of width ${dim}`,
     );
   }
-  const y = result(x.shape, "qkNorm");
-  inRows(batch * tokens, { tensors: [x, y] }, (part, { from, to }) => {
-    normalizeHeads({
-      constants: { ADJACENT: rotary?.pairs === "neighbours" },
-      params: { count: (to - from) * heads, dim, heads, tokens, first: from, epsilon },
-      read: { x: part(x), gain, cosine: rotary?.cos, sine: rotary?.sin },
-      write: { y: part(y) },
-    });
+  const call = ({ from, to }: RowRange) => ({
+    constants: { ADJACENT: rotary?.pairs === "neighbours" },
+    params: { count: (to - from) * heads, dim, heads, tokens, first: from, epsilon },
   });
-  return y;
+  const constants = { gain, cosine: rotary?.cos, sine: rotary?.sin };
+  return dual(
+    [x],
+    () => {
+      const y = result(x.shape, "qkNorm");
+      inRows(batch * tokens, { tensors: [x, y] }, (part, range) => {
+        normalizeHeads({ ...call(range), read: { x: part(x), ...constants }, write: { y: part(y) } });
+      });
+      return y;
+    },
+    ([dx]) => {
+      const [y, dy] = [result(x.shape, "qkNorm"), result(x.shape, "tangent of qkNorm")];
+      inRows(batch * tokens, { tensors: [x, y] }, (part, range) => {
+        normalizeHeadsBoth({
+          ...call(range),
+          read: { x: part(x), dx: part(dx!), ...constants },
+          write: { y: part(y), dy: part(dy) },
+        });
+      });
+      return { y, dy };
+    },
+  );
 }

@@ -9,6 +9,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
+import { likewise } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 import type { Rotary } from "./qk-norm.ts";
 import { inRows } from "./rows.ts";
@@ -40,13 +41,15 @@ export function rotatePairs(x: Tensor, { cos, sin }: Rotary): Tensor {
     throw new UsageError(
       `rotatePairs: rotary tables ${showShape(cos.shape)} and ${showShape(sin.shape)} for ${showShape(x.shape)}`,
     );
-  const y = result(x.shape, "rotatePairs");
-  inRows(batch * tokens, { tensors: [x, y] }, (part, { from, to }) => {
-    rotate({
-      params: { pairs: ((to - from) * width) / 2, width: width / 2, half, tokens, first: from },
-      read: { x: part(x), cosine: cos, sine: sin },
-      write: { y: part(y) },
+  return likewise(x, (x) => {
+    const y = result(x.shape, "rotatePairs");
+    inRows(batch * tokens, { tensors: [x, y] }, (part, { from, to }) => {
+      rotate({
+        params: { pairs: ((to - from) * width) / 2, width: width / 2, half, tokens, first: from },
+        read: { x: part(x), cosine: cos, sine: sin },
+        write: { y: part(y) },
+      });
     });
+    return y;
   });
-  return y;
 }

@@ -5,6 +5,7 @@
  * Half of every token's channels comes from the token before it. One invocation an element.
  */
 import { result, type Tensor } from "../tensor/tensor.ts";
+import { likewise } from "./jvp.ts";
 import { kernel } from "./kernel.ts";
 
 const shift = kernel({
@@ -23,8 +24,9 @@ const shift = kernel({
 });
 
 /** x (B, N, D) with the second half of the channels moved one token on, from token `first`. */
-export function tokenShift(x: Tensor, first: number): Tensor {
-  const y = result(x.shape, "token shift");
-  shift({ params: { size: x.size, tokens: x.dim(-2), dim: x.dim(-1), first }, read: { x }, write: { y } });
-  return y;
-}
+export const tokenShift = (x: Tensor, first: number): Tensor =>
+  likewise(x, (x) => {
+    const y = result(x.shape, "token shift");
+    shift({ params: { size: x.size, tokens: x.dim(-2), dim: x.dim(-1), first }, read: { x }, write: { y } });
+    return y;
+  });

@@ -13,9 +13,11 @@ import { UsageError } from "../errors.ts";
 import { recording } from "../gpu/recording.ts";
 import { result, showShape, type Tensor } from "../tensor/tensor.ts";
 import type { HeadSlice } from "./attention.ts";
-import { kernel } from "./kernel.ts";
+import { dual } from "./jvp.ts";
+import { type Form, kernel } from "./kernel.ts";
 import { EXP } from "./math.ts";
 import { choose, invocations, type Variant } from "./variants.ts";
+import { sumOfWorkgroup } from "./workgroup.ts";
 
 export interface WideAttentionOptions {
   /** factor on q·k; default C^−½ */
@@ -29,8 +31,13 @@ export interface WideAttentionOptions {
 // 3,495 of the 4,800 queries of a frame of 480 × 640 at once.
 const LOGIT_BYTES = 64 * 2 ** 20;
 
+/** Whether a product is added to what stands there. */
+interface Adding extends Form {
+  readonly adds: boolean;
+}
+
 /** A product of two operands read by strides. */
-const product = (name: string, functions: string, main: string) =>
+const product = (name: string, functions: (put: string) => string, main: (put: string) => string) =>
   kernel({
     name: `wideAttention ${name}`,
     params: {
@@ -42,13 +49,13 @@ const product = (name: string, functions: string, main: string) =>
     read: { left: "f32", right: "f32" },
     write: { out: "f32" },
     workgroup: invocations,
-    functions,
-    main,
+    functions: ({ adds }: Adding) => functions(adds ? "+=" : "="),
+    main: ({ adds }: Adding) => main(adds ? "+=" : "="),
   });
 
 const tiles = product(
   "tile",
-  /* wgsl */ `
+  (put) => /* wgsl */ `
 // Four rows (a) times four columns (b): column i of the result is row i of the tile.
 fn outer(a: vec4f, b: vec4f) -> mat4x4f {
   return mat4x4f(b * a.x, b * a.y, b * a.z, b * a.w);
@@ -56,7 +63,7 @@ fn outer(a: vec4f, b: vec4f) -> mat4x4f {
 fn storeTile(b: u32, m: u32, n: u32, tile: mat4x4f) {
   for (var i = 0u; i < 4u; i++) {
     for (var j = 0u; j < 4u; j++) {
-      if (m + i < p.rows && n + j < p.columns) { out[p.outAt + b * p.outBatch + (m + i) * p.outRow + n + j] = tile[i][j] * p.scale; }
+      if (m + i < p.rows && n + j < p.columns) { out[p.outAt + b * p.outBatch + (m + i) * p.outRow + n + j] ${put} tile[i][j] * p.scale; }
     }
   }
 }
@@ -65,7 +72,7 @@ fn right4(at: vec4u, k: u32) -> vec4f {
   let step = k * p.rightInner;
   return vec4f(right[at.x + step], right[at.y + step], right[at.z + step], right[at.w + step]);
 }`,
-  /* wgsl */ `
+  () => /* wgsl */ `
   let across = (p.columns + 7u) / 8u;
   let down = (p.rows + 7u) / 8u;
   let n = index % across * 8u;
@@ -101,8 +108,8 @@ fn right4(at: vec4u, k: u32) -> vec4f {
 /** One invocation an output: the second reference. */
 const outputs = product(
   "naive",
-  "",
-  /* wgsl */ `
+  () => "",
+  (put) => /* wgsl */ `
   let n = index % p.columns;
   let m = index / p.columns % p.rows;
   let b = index / p.columns / p.rows;
@@ -111,7 +118,7 @@ const outputs = product(
   let r = p.rightAt + b * p.rightBatch + n * p.rightColumn;
   var sum = 0.0;
   for (var k = 0u; k < p.inner; k++) { sum += left[l + k] * right[r + k * p.rightInner]; }
-  out[p.outAt + b * p.outBatch + m * p.outRow + n] = sum * p.scale;`,
+  out[p.outAt + b * p.outBatch + m * p.outRow + n] ${put} sum * p.scale;`,
 );
 
 type ProductCall = Omit<Parameters<typeof tiles>[0], "invocations">;
@@ -206,42 +213,128 @@ export function wideAttention(
       );
     }
   }
-  const out = result([B, N, width], "wideAttention");
-  recording().flops += 4 * B * N * S * width;
   const [qAt = 0, kAt = 0, vAt = 0] = [q.offset, k.offset, v.offset];
   const [qRow, kRow, vRow] = [q, k, v].map(({ tensor }) => tensor.dim(-1));
   const variant = VARIANTS[choose(recording().gpu, "wideAttention", VARIANTS, "tile")];
   // As many queries as fit, of as many clips as fit where all queries do.
   const queries = Math.max(1, Math.min(N, Math.floor(logitBytes / (4 * S))));
   const clips = Math.max(1, Math.min(B, Math.floor(logitBytes / (4 * S * queries))));
-  for (let b = 0; b < B; b += clips) {
-    for (let i = 0; i < N; i += queries) {
-      const [batch, rows] = [Math.min(clips, B - b), Math.min(queries, N - i)];
-      const logits = result([batch, rows, S], "logits");
-      variant.run({
-        params: {
-          ...{ batch, rows, columns: S, inner: width, scale },
-          ...{ leftAt: qAt + (b * N + i) * qRow, leftBatch: N * qRow, leftRow: qRow },
-          ...{ rightAt: kAt + b * S * kRow, rightBatch: S * kRow, rightColumn: kRow, rightInner: 1 },
-          ...{ outAt: 0, outBatch: rows * S, outRow: S },
-        },
-        read: { left: q.tensor, right: k.tensor },
-        write: { out: logits },
-      });
-      softmax(logits, i, causal);
-      variant.run({
-        params: {
-          ...{ batch, rows, columns: width, inner: S, scale: 1 },
-          ...{ leftAt: 0, leftBatch: rows * S, leftRow: S },
-          ...{ rightAt: vAt + b * S * vRow, rightBatch: S * vRow, rightColumn: 1, rightInner: vRow },
-          ...{ outAt: (b * N + i) * width, outBatch: N * width, outRow: width },
-        },
-        read: { left: logits, right: v.tensor },
-        write: { out },
-      });
+  /** Calls `body` for each block, with its logits' shape, and its two kinds of product: q·k to logits, weights·v to results. */
+  const inBlocks = (body: (block: Block) => void): void => {
+    for (let b = 0; b < B; b += clips) {
+      for (let i = 0; i < N; i += queries) {
+        const [batch, rows] = [Math.min(clips, B - b), Math.min(queries, N - i)];
+        body({
+          shape: [batch, rows, S],
+          firstQuery: i,
+          score: (left, right, out, adds = false) =>
+            variant.run({
+              form: { adds },
+              params: {
+                ...{ batch, rows, columns: S, inner: width, scale },
+                ...{ leftAt: qAt + (b * N + i) * qRow, leftBatch: N * qRow, leftRow: qRow },
+                ...{ rightAt: kAt + b * S * kRow, rightBatch: S * kRow, rightColumn: kRow, rightInner: 1 },
+                ...{ outAt: 0, outBatch: rows * S, outRow: S },
+              },
+              read: { left, right },
+              write: { out },
+            }),
+          mix: (left, right, out, adds = false) =>
+            variant.run({
+              form: { adds },
+              params: {
+                ...{ batch, rows, columns: width, inner: S, scale: 1 },
+                ...{ leftAt: 0, leftBatch: rows * S, leftRow: S },
+                ...{ rightAt: vAt + b * S * vRow, rightBatch: S * vRow, rightColumn: 1, rightInner: vRow },
+                ...{ outAt: (b * N + i) * width, outBatch: N * width, outRow: width },
+              },
+              read: { left, right },
+              write: { out },
+            }),
+        });
+      }
     }
+  };
+  const place = (name: string): Tensor => result([B, N, width], name);
+  return dual(
+    [q.tensor, k.tensor, v.tensor],
+    () => {
+      const out = place("wideAttention");
+      recording().flops += 4 * B * N * S * width;
+      inBlocks(({ shape, firstQuery, score, mix }) => {
+        const logits = result(shape, "logits");
+        score(q.tensor, k.tensor, logits);
+        softmax(logits, firstQuery, causal);
+        mix(logits, v.tensor, out);
+      });
+      return out;
+    },
+    // Ṡ = scale·(Q̇·Kᵀ + Q·K̇ᵀ), Ṗ = P ⊙ (Ṡ − Σ P ⊙ Ṡ), Ȯ = Ṗ·V + P·V̇
+    ([dq, dk, dv]) => {
+      const [y, dy] = [place("wideAttention"), place("tangent of wideAttention")];
+      const products = 2 + Number(!!dq) + Number(!!dk) + Number(!!(dq ?? dk)) + Number(!!dv);
+      recording().flops += 2 * products * B * N * S * width;
+      inBlocks(({ shape, firstQuery, score, mix }) => {
+        const [logits, dLogits] = [result(shape, "logits"), result(shape, "tangent of logits")];
+        score(q.tensor, k.tensor, logits);
+        if (dq) score(dq, k.tensor, dLogits);
+        if (dk) score(q.tensor, dk, dLogits, !!dq);
+        softmax(logits, firstQuery, causal);
+        mix(logits, v.tensor, y);
+        if (dq ?? dk) {
+          softmaxTangent(logits, dLogits);
+          mix(dLogits, v.tensor, dy);
+        }
+        if (dv) mix(logits, dv, dy, !!(dq ?? dk));
+      });
+      return { y, dy };
+    },
+  );
+}
+
+/** Left and right operand, where the product goes, whether it is added there. */
+type Product = (left: Tensor, right: Tensor, out: Tensor, adds?: boolean) => void;
+
+/** Some queries of some items. */
+interface Block {
+  /** of the logits */
+  readonly shape: readonly number[];
+  readonly firstQuery: number;
+  readonly score: Product;
+  readonly mix: Product;
+}
+
+/** Each row of Ṡ becomes P ⊙ (Ṡ − Σ P ⊙ Ṡ); hidden keys have a weight of 0, and so they stay without a tangent. One workgroup a row. */
+const softmaxMoves = kernel({
+  name: "softmax, tangent",
+  params: { rows: "u32", keys: "u32" },
+  read: { weights: "f32" },
+  write: { dLogits: "f32" },
+  functions: sumOfWorkgroup("f32"),
+  main: /* wgsl */ `
+  let asked = group;
+  // A workgroup beyond the end repeats the last row, so that every invocation meets every barrier.
+  let start = min(asked, p.rows - 1u) * p.keys;
+  var sum = 0.0;
+  for (var j0 = lane; j0 < p.keys; j0 += WORKGROUP * 64u) {
+    var part = 0.0;
+    for (var j = j0; j < min(p.keys, j0 + WORKGROUP * 64u); j += WORKGROUP) { part += weights[start + j] * dLogits[start + j]; }
+    sum += part;
   }
-  return out;
+  let mean = sumOfWorkgroup(lane, sum);
+  if (asked >= p.rows) { return; }
+  for (var j = lane; j < p.keys; j += WORKGROUP) { dLogits[start + j] = weights[start + j] * (dLogits[start + j] - mean); }`,
+});
+
+function softmaxTangent(weights: Tensor, dLogits: Tensor): void {
+  const keys = weights.dim(-1);
+  softmaxMoves({
+    params: { rows: weights.rows, keys },
+    read: { weights },
+    write: { dLogits },
+    workgroup: recording().gpu.adapter.software ? 1 : keys <= 32 ? 32 : 128,
+    workgroups: weights.rows,
+  });
 }
 
 function softmax(logits: Tensor, firstQuery: number, causal: boolean): void {

@@ -1,12 +1,20 @@
-/** Golden cases of MeanFlow: one evaluation of a network with all that it is told, and whole trajectories. */
+/** Golden cases of MeanFlow: one evaluation of a network with all that it is told, whole trajectories, derivatives, and the loss. */
 import { buildMeanFlowNetwork } from "../networks/meanflow/build.ts";
 import { readMeanFlowConfig } from "../networks/meanflow/config.ts";
+import { MeanFlowEvaluator } from "../networks/meanflow/evaluator.ts";
 import type { MeanFlowNetwork, StateTime, Told } from "../networks/meanflow/network.ts";
 import { interval, seedEuler } from "../sampling/meanflow.ts";
+import {
+  type Convention,
+  type FoldedGuidance,
+  identityResiduals,
+  identityTarget,
+} from "../sampling/meanflow-measures.ts";
 import { sample } from "../sampling/sample.ts";
 import type { Scheduler } from "../sampling/scheduler.ts";
 import { euler, meanFlow } from "../sampling/schedulers.ts";
 import { meanFlowDenoiser } from "../systems/meanflow/denoiser.ts";
+import { evaluateLoss } from "../systems/meanflow/loss.ts";
 import { UsageError } from "../errors.ts";
 import { readTensor, type Tensor } from "../tensor/tensor.ts";
 import type { WeightLoader } from "../weights/loader.ts";
@@ -96,7 +104,103 @@ const sampleCase: CaseRunner = (gpu, golden) => {
   });
 };
 
+/** Directions of (x, r, t) besides v; the one that does not belong to the state's time gives a wrong derivative, and is an output too. */
+const DIRECTIONS = { "du.v01": [0, 1], "du.v00": [0, 0], "du.v10": [1, 0] } as const;
+
+/** Derivatives of u in three directions, and what the identity leaves over with the right one. */
+const jvpCase: CaseRunner = (gpu, golden) => {
+  const told = [/x/, /v/, /r/, /t/, ...Object.keys(CONDITIONS).map((name) => new RegExp(name))];
+  allowOnly(golden, "inputs", told);
+  allowOnly(golden, "args", [/time/, /state_time/]);
+  return compute(gpu, golden, builder(golden, "x"), async (network, run) => {
+    checkConvention(golden, network);
+    const { stateTime } = network;
+    const times = { r: input(golden, "r").data, t: input(golden, "t").data };
+    const evaluator = new MeanFlowEvaluator(gpu, network, { ...times, ...conditions(golden) });
+    run.onRelease(() => evaluator.dispose());
+    const [x, v] = [input(golden, "x").data, input(golden, "v").data];
+    const [batch] = input(golden, "x").shape;
+    const all = (rate: number): number[] => new Array<number>(batch).fill(rate);
+    const values: Values = new Map();
+    for (const [name, [r, t]] of Object.entries(DIRECTIONS)) {
+      const direction = { x: v, rates: { r: all(r), t: all(t) } };
+      const { u, du } = await evaluator.derivative(x, { ...times, ...conditions(golden) }, direction);
+      values.set("u", u).set(name, du);
+      if ((stateTime === "t" ? t : r) === 0) continue;
+      const target = identityTarget(v, du, times, stateTime);
+      values.set("residual", Float32Array.from(identityResiduals(u, target, batch)));
+    }
+    return values;
+  });
+};
+
+/** @throws UsageError when the argument is not a number */
+function number(golden: GoldenCase, name: string, otherwise?: number): number {
+  const value = golden.args[name] ?? otherwise;
+  if (typeof value === "number") return value;
+  throw new UsageError(`${golden.name}: args.${name} = ${JSON.stringify(value)}, expected a number`);
+}
+
+/** The guidance folded in, if any; either factor may be left out, and the interval, which is everything then. */
+function foldedGuidance(golden: GoldenCase): FoldedGuidance | undefined {
+  const { omega, kappa, interval: between = [0, 1] } = golden.args;
+  if (omega === undefined && kappa === undefined) return undefined;
+  if (!Array.isArray(between) || between.length !== 2 || between.some((end) => typeof end !== "number"))
+    throw new UsageError(`${golden.name}: args.interval = ${JSON.stringify(between)}, expected two numbers`);
+  return {
+    ...{ omega: number(golden, "omega", 1), kappa: number(golden, "kappa", 0) },
+    interval: between as unknown as readonly [number, number],
+  };
+}
+
+/** The convention of the loss, which may be another than the network's. */
+function lossConvention(golden: GoldenCase): Convention {
+  const { time, state_time: stateTime } = golden.args;
+  const known = Object.values(TIMES).includes(String(time));
+  if ((stateTime !== "r" && stateTime !== "t") || !known)
+    throw new UsageError(
+      `${golden.name}: times "${String(time)}" with the state at ${String(stateTime)}; known: ${Object.values(TIMES).join("; ")}; r, t`,
+    );
+  return { stateTime, noiseAt: time === TIMES.t ? 1 : 0 };
+}
+
+/** The loss of pairs of data and noise, with all that it is made of. */
+const lossCase: CaseRunner = (gpu, golden) => {
+  const told = [/data/, /noise/, /r/, /t/, ...Object.keys(CONDITIONS).map((name) => new RegExp(name))];
+  allowOnly(golden, "inputs", told);
+  const options = [/power/, /constant/, /form/, /omega/, /kappa/, /interval/];
+  allowOnly(golden, "args", [/time/, /state_time/, ...options]);
+  const { form = "sum" } = golden.args;
+  if (form !== "sum" && form !== "squared")
+    throw new UsageError(`${golden.name}: args.form = ${JSON.stringify(form)}; supported: sum, squared`);
+  return compute(gpu, golden, builder(golden, "data"), async (network, run) => {
+    const times = { r: input(golden, "r").data, t: input(golden, "t").data };
+    const all = { ...times, ...conditions(golden) };
+    const evaluator = new MeanFlowEvaluator(gpu, network, all);
+    run.onRelease(() => evaluator.dispose());
+    const parts = await evaluateLoss(
+      evaluator,
+      input(golden, "data").data,
+      input(golden, "noise").data,
+      all,
+      {
+        ...{ power: number(golden, "power"), constant: number(golden, "constant"), form },
+        ...{ convention: lossConvention(golden), guidance: foldedGuidance(golden) },
+      },
+    );
+    const { z, v, guidedV, u, du, target, squaredError, loss } = parts;
+    return new Map(
+      Object.entries({
+        ...{ z, v, u, du, target, squared_error: squaredError, loss: [loss] },
+        ...(guidedV && { guided_v: guidedV }),
+      }).map(([name, numbers]) => [name, Float32Array.from(numbers)]),
+    );
+  });
+};
+
 export const kinds: Readonly<Record<string, CaseRunner>> = {
   "meanflow.forward": forwardCase,
   "meanflow.sample": sampleCase,
+  "meanflow.jvp": jvpCase,
+  "meanflow.loss": lossCase,
 };

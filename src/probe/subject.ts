@@ -71,6 +71,14 @@ export interface Defaults {
   /** as fractions of the last step that can be read */
   readonly probeSteps: readonly number[];
   readonly videoSeeds: readonly number[];
+  /** whole schedules, by their steps; default none */
+  readonly budgets?: readonly number[];
+}
+
+/** A way to lead whole schedules: a name for `DenoiseOptions.rule`, and words for a reader. */
+export interface Rule {
+  readonly name: string;
+  readonly words: string;
 }
 
 /** Consecutive dimensions of a read-out that mean one thing. */
@@ -93,6 +101,43 @@ export interface Reading {
   readonly iterates?: Float32Array;
   /** (V, M, T, D) the clean read-out that inner step n alone would jump to */
   readonly oneJump?: Float32Array;
+  /** (V, F) what a subject's populations are counted of */
+  readonly sample?: Float32Array;
+}
+
+/** Samples of all items at one point of a trajectory. */
+export interface PopulationSamples {
+  /** (n) index of the item that each is of */
+  readonly items: readonly number[];
+  /** (n, F) */
+  readonly values: Float32Array;
+}
+
+/** A number that only many samples together have. Its error is its distance from `target`. */
+export interface PopulationMeasure {
+  readonly name: string;
+  readonly words: string;
+  /** 0 of a distance, 1 of a ratio; undefined: it judges nothing */
+  readonly target?: number;
+}
+
+/** What can be said only of many samples together, such as the Fréchet distance to real ones; samples come from every item alike. */
+export interface Population {
+  /** F */
+  readonly features: number;
+  readonly measures: readonly PopulationMeasure[];
+  /** what samples are compared with, for a reader: "359 held-out pictures" */
+  readonly against: string;
+  /** samples below which nothing is concluded */
+  readonly fewest: number;
+  /** the measures of other sets, for scale */
+  readonly floors: readonly { readonly words: string; readonly values: Readonly<Record<string, number>> }[];
+  /** which of the floors knows nothing but the items: 5 % of its error is the margin of a verdict */
+  readonly worst: number;
+  /**
+   * The measures of samples, by name; a function of how often each sample counts (n), which then is called for many resamples.
+   */
+  of(samples: PopulationSamples): (counts?: ArrayLike<number>) => Readonly<Record<string, number>>;
 }
 
 /** A context that knows nothing of the item: writes into `into`, which is shaped like `own`. */
@@ -124,6 +169,16 @@ export interface DenoiseOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a result speaks of what is read, where that is no robot's action after a video. */
+export interface ReadOutWords {
+  /** "image": after how many calls does it stop changing? */
+  readonly what: string;
+  /** what errors are errors of: "the classifier's logits" */
+  readonly read: string;
+  /** "the class asked for" */
+  readonly truth: string;
+}
+
 /** @typeParam C what an item becomes before denoising */
 export interface Subject<C extends Held = Held> {
   readonly gpu: Gpu;
@@ -133,6 +188,8 @@ export interface Subject<C extends Held = Held> {
     stop(steps?: number): Axis;
     /** schedules worth comparing, by their steps, where one of any length can be run to its end and read there */
     readonly budget?: readonly number[];
+    /** ways to lead a whole schedule, the stop axis' own first, where there are several */
+    readonly rules?: readonly Rule[];
     /** steps of the read-out itself */
     inner?(steps?: number): Axis;
   };
@@ -147,6 +204,8 @@ export interface Subject<C extends Held = Held> {
   readonly parts: readonly Part[];
   /** the first is the one that is read by default */
   readonly tapKinds: readonly string[];
+  /** default those of a robot's actions after a video */
+  readonly words?: ReadOutWords;
   /** whether trajectory and read-out share one seed by default */
   readonly pairsSeeds: boolean;
   /** most trajectories that one batch may hold */
@@ -177,6 +236,8 @@ export interface Subject<C extends Held = Held> {
   /** (T, D) each: what a read-out that ignores the scene says, by name (`holdStill`, `datasetMean`) */
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>>;
   readonly controls: Readonly<Record<string, Control>>;
+  /** what its readings' samples are together, where that is known; reading them draws nothing (S = 1) */
+  readonly population?: Population;
   /** whether its states have `shuffled` */
   readonly shufflesFrames?: boolean;
   /** (…, T, D) normalised → the data's units */

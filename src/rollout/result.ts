@@ -44,7 +44,7 @@ export interface OfflineResult {
 export interface RolloutResult extends MadeBy {
   schema: typeof ROLLOUT_SCHEMA;
   version: typeof ROLLOUT_VERSION;
-  world: { name: string; actions_per_query: number; queries: number };
+  world: { name: string; data_sha256: string | null; actions_per_query: number; queries: number };
   /** of scenes and noise, see trial.ts */
   seed: number;
   episodes: number;
@@ -81,7 +81,10 @@ export function rolloutResult(
     schema: ROLLOUT_SCHEMA,
     version: ROLLOUT_VERSION,
     ...madeBy(provenance),
-    world: { name: world.name, actions_per_query: world.actionsPerQuery, queries: world.queries },
+    world: {
+      ...{ name: world.name, data_sha256: world.dataSha256 ?? null },
+      ...{ actions_per_query: world.actionsPerQuery, queries: world.queries },
+    },
     seed: settings.seed,
     episodes: settings.episodes,
     stops: [...settings.stops],

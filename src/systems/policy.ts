@@ -98,5 +98,7 @@ export interface RecordedTrials {
   readonly count: number;
   /** of the longest */
   readonly steps: number;
+  /** hash of the recordings' bytes, for the provenance stamp */
+  sha256(): Promise<string>;
   read(index: number): Promise<Recording>;
 }

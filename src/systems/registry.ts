@@ -3,11 +3,28 @@ import { FormatError, UsageError } from "../errors.ts";
 import type { ModelFiles } from "../weights/model-files.ts";
 import { lingbotVa } from "./lingbot-va/system.ts";
 import { diffusionPolicy } from "./diffusion-policy/system.ts";
+import { meanFlowSystem } from "./meanflow/system.ts";
 import { mimicVideo } from "./mimic-video/system.ts";
 import { mimicVideoRelease } from "./mimic-video-release/system.ts";
-import type { System } from "./system.ts";
+import type { TensorSource } from "../weights/source.ts";
+import type { Conversion, System } from "./system.ts";
 
-export const SYSTEMS: readonly System[] = [mimicVideo, mimicVideoRelease, diffusionPolicy, lingbotVa];
+export const SYSTEMS: readonly System[] = [
+  mimicVideo,
+  mimicVideoRelease,
+  diffusionPolicy,
+  lingbotVa,
+  meanFlowSystem,
+];
+
+/** A checkpoint whose layout one of the systems knows, on its way to its network's own keys; undefined where none does. */
+export function conversionOf(stored: TensorSource): Conversion | undefined {
+  for (const system of SYSTEMS) {
+    const found = system.convert?.(stored);
+    if (found) return found;
+  }
+  return undefined;
+}
 
 /**
  * The system that a folder or repository belongs to.

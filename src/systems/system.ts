@@ -11,6 +11,7 @@ import type { ModelFiles } from "../weights/model-files.ts";
 import type { TensorSource } from "../weights/source.ts";
 import type { Cache } from "./cache.ts";
 import type { Policy, RecordedTrials } from "./policy.ts";
+import type { Sampler } from "./sampler.ts";
 
 /** Recognised, or what was looked for and not found. */
 export type Recognition = { readonly found: true } | { readonly missing: readonly string[] };
@@ -39,6 +40,8 @@ export interface SystemOptions extends LoaderOptions {
   readonly cache?: Cache;
   /** whether a text encoder of tens of gigabytes may be fetched and run */
   readonly encodeText?: boolean;
+  /** at which end of an interval the training had the state, of networks of which it cannot be seen */
+  readonly stateTime?: "r" | "t";
   /** whether the items' recorded futures are encoded too */
   readonly oracle?: boolean;
   /** told a line that a person should read, such as a prompt that was cut */
@@ -80,6 +83,8 @@ export interface Opened {
   subject(data: ModelFiles | Recordings, noise?: TensorSource): Promise<BoundSubject>;
   /** A robot's side of the model, where it has one; each has a memory of its own. It describes itself before `load`, and acts after. */
   policy?(): Promise<Policy>;
+  /** What makes samples, where the model makes any; draws after `load`. */
+  sampler?(): Sampler;
   /** Recorded episodes that its policy can be taken through. @throws FormatError for data that do not fit */
   recordedTrials?(data: ModelFiles): Promise<RecordedTrials>;
   /** Frees what was loaded, and closes files. */
@@ -95,12 +100,24 @@ export type BoundSubject = Subject<any> & {
   readonly dataFiles?: readonly string[];
 };
 
+/** A checkpoint on its way to one file with its network's own keys. */
+export interface Conversion {
+  /** under those keys, without what only training uses */
+  readonly source: TensorSource;
+  /** for the file, what the checkpoint says of itself */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** what it was recognised as, for a person */
+  readonly words: string;
+}
+
 export interface System {
   readonly name: string;
   /** Where the model's own items lie, relative to its folder. */
   items(files: ModelFiles): Promise<string>;
   /** A data set on the Hub that the model was trained on, where its files say: the default of a model that comes from the Hub. */
   dataSet?(files: ModelFiles): Promise<string | undefined>;
+  /** A checkpoint in a layout that this system knows; undefined where it is none. */
+  convert?(stored: TensorSource): Conversion | undefined;
   /** From names, JSON and headers alone. */
   recognise(files: ModelFiles): Promise<Recognition>;
   /** Which of `files.paths` a run needs, before anything is downloaded. */

@@ -76,6 +76,8 @@ export interface TensorSource {
   readonly metadata?: ReadonlyMap<string, string>;
   /** what lies beside the tensors of a torch checkpoint and was passed over: "args: argparse.Namespace" */
   readonly skipped?: readonly string[];
+  /** numbers, texts, truth values and None (null) beside the tensors of a torch checkpoint, by dotted name: "config.model.depth" */
+  readonly values?: ReadonlyMap<string, string | number | boolean | null>;
   /** bytes of one tensor, contiguous, row-major, little-endian, exactly `info.bytes` long */
   read(name: string): Promise<Uint8Array>;
   /** the same in consecutive chunks of at most `chunkBytes`, for streaming to the GPU without holding the tensor */

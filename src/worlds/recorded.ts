@@ -14,11 +14,15 @@ const EPISODE = "episode";
  * @param description of the policy, which sees the pictures of its cameras that followed its last query
  * @throws UsageError for no recordings
  */
-export function recordedWorld(recordings: RecordedTrials, description: PolicyDescription): World {
+export async function recordedWorld(
+  recordings: RecordedTrials,
+  description: PolicyDescription,
+): Promise<World> {
   if (recordings.count === 0) throw new UsageError("there is no recorded episode to act in");
   const { positions, names } = description.actions;
   return {
     name: "recorded episodes",
+    dataSha256: await recordings.sha256(),
     actionsPerQuery: positions,
     // A first chunk may be shorter than the others.
     queries: Math.ceil(recordings.steps / positions) + 1,

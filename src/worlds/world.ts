@@ -34,6 +34,8 @@ export interface Scene {
 
 export interface World {
   readonly name: string;
+  /** hash of the data that are shown, where they are no simulation's */
+  readonly dataSha256?: string;
   /** actions of a chunk that are executed before the robot looks again */
   readonly actionsPerQuery: number;
   /** most queries of a trial */

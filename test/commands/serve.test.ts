@@ -20,11 +20,11 @@ const run = async (words: string[], environment = {}) => {
 test("--help", async () => {
   const { code, out } = await run(["--help"]);
   expect(code).toBe(0);
-  for (const word of ["--model", "--stop", "--request-hz", "--api-key", "MIMIC_VIDEO_API_KEY"])
+  for (const word of ["--model", "--frozen", "--stop", "--request-hz", "--api-key", "MIMIC_VIDEO_API_KEY"])
     expect(out).toContain(word);
 });
 
-describe("what does not fit is refused before a device is opened", () => {
+describe("what does not fit is refused before weights are read", () => {
   test.each([
     [["--port", "70000"], "ports end at 65535"],
     [["--port", "-1"], "port"],
@@ -37,6 +37,17 @@ describe("what does not fit is refused before a device is opened", () => {
     [["--stopp", "1"], "stopp"],
     [["toy"], "toy"],
     [["--model", "/nowhere"], "no such file or folder"],
+    [
+      [
+        "--model",
+        "test/lingbot-mini/libero/lerobot/lingbot_va_libero_long",
+        "--frozen",
+        "/nowhere",
+        "--adapter",
+        "software",
+      ],
+      "/nowhere",
+    ],
   ])("%j", async (words, message) => {
     await expect(run(words)).rejects.toThrow(message);
   });

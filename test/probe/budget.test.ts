@@ -1,7 +1,7 @@
 /** Whole schedules against stopping early, and spread over seeds by label: against plain sums, and experiments with a known truth. */
 import { describe, expect, it } from "vitest";
 import { convergenceFigure } from "../../src/probe/figure/figure.ts";
-import { stepsOfCost } from "../../src/probe/figure/video.ts";
+import { stepsOfCost } from "../../src/probe/figure/steps-of-cost.ts";
 import type { ProbeMeasurement } from "../../src/probe/experiment/measurement.ts";
 import { formatJson } from "../../src/probe/result/json.ts";
 import { probeResult } from "../../src/probe/result/result.ts";

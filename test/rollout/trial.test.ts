@@ -145,16 +145,12 @@ describe("a rollout", () => {
   it("are not mixed with those of other recorded episodes or other frozen parts", async () => {
     const out = await mkdtemp(join(tmpdir(), "trials-"));
     const asked = { settings: { stops: [0], episodes: 1, seed: 3 } };
-    const keeper = (command: Parameters<typeof fingerprintOf>[0]) =>
-      new TrialStore(out, fingerprintOf(command, provenance, table));
-    await keeper({ ...asked, dataDir: "mine" }).save(0, [0], []);
-    await expect(keeper({ ...asked, dataDir: "yours" }).load(0, [0])).rejects.toThrow(
-      /data was mine and is now yours/,
-    );
-    await expect(keeper(asked).load(0, [0])).rejects.toThrow(/data was mine and is now nothing/);
-    await expect(keeper({ ...asked, dataDir: "mine", frozen: "f" }).load(0, [0])).rejects.toThrow(
-      /frozen was nothing and is now f/,
-    );
+    const keeper = (dataSha256?: string, frozen?: string) =>
+      new TrialStore(out, fingerprintOf({ ...asked, frozen }, provenance, { ...table, dataSha256 }));
+    await keeper("a1").save(0, [0], []);
+    await expect(keeper("b2").load(0, [0])).rejects.toThrow(/data was a1 and is now b2/);
+    await expect(keeper().load(0, [0])).rejects.toThrow(/data was a1 and is now nothing/);
+    await expect(keeper("a1", "f").load(0, [0])).rejects.toThrow(/frozen was nothing and is now f/);
   });
 });
 

@@ -44,15 +44,65 @@ function pickledTensor({ dtype, shape }: TensorToSave, key: string): number[] {
 
 const isTensor = (saved: Saved): saved is TensorToSave => "shape" in saved && Array.isArray(saved.shape);
 
-/** Writes a checkpoint. */
-export async function writeTorch(saved: Saved, sink: ByteSink): Promise<void> {
+/** What may lie beside tensors: numbers, texts, truth values, None, and dicts and lists of them. */
+export type Beside =
+  string | number | boolean | null | Instance | readonly Beside[] | { readonly [key: string]: Beside };
+
+/** An object of a class that nobody here knows, with attributes, such as argparse.Namespace. */
+export class Instance {
+  constructor(
+    readonly module: string,
+    readonly name: string,
+    readonly attributes: Readonly<Record<string, Beside>>,
+  ) {}
+}
+
+function pickledValue(value: Beside): number[] {
+  if (value === null) return op.none;
+  if (typeof value === "string") return op.text(value);
+  if (typeof value === "boolean") return [value ? 0x88 : 0x89];
+  if (typeof value === "number") return Number.isInteger(value) && value >= 0 ? op.int(value) : float(value);
+  if (value instanceof Instance)
+    return [
+      ...op.global(value.module, value.name),
+      ...op.emptyTuple,
+      0x81,
+      ...pickledValue(value.attributes),
+      0x62,
+    ];
+  if (Array.isArray(value)) return op.list(...(value as readonly Beside[]).map(pickledValue));
+  return op.dict(
+    ...Object.entries(value).map(([key, inner]): [number[], number[]] => [
+      op.text(key),
+      pickledValue(inner),
+    ]),
+  );
+}
+
+function float(value: number): number[] {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(value);
+  return [0x47, ...bytes];
+}
+
+/** Writes a checkpoint; of a dict also what lies `beside` its tensors. */
+export async function writeTorch(
+  saved: Saved,
+  sink: ByteSink,
+  beside: Readonly<Record<string, Beside>> = {},
+): Promise<void> {
   const isList = Array.isArray(saved);
   const tensors: [string, TensorToSave][] = isTensor(saved) ? [["", saved]] : Object.entries(saved);
   const pickled = tensors.map(([, tensor], i) => pickledTensor(tensor, `${i}`));
   let root = pickled[0];
   if (isList) root = op.list(...pickled);
   else if (!isTensor(saved))
-    root = op.dict(...tensors.map(([name], i) => [op.text(name), pickled[i]] as [number[], number[]]));
+    root = op.dict(
+      ...tensors.map(([name], i) => [op.text(name), pickled[i]] as [number[], number[]]),
+      ...Object.entries(beside).map(
+        ([name, value]) => [op.text(name), pickledValue(value)] as [number[], number[]],
+      ),
+    );
   const zip = new ZipStream(sink);
   await zip.entry("archive/data.pkl", [pickle(root)]);
   await zip.entry("archive/byteorder", [new TextEncoder().encode("little")]);
@@ -67,14 +117,16 @@ export async function writeTorch(saved: Saved, sink: ByteSink): Promise<void> {
 }
 
 /** A small one as one array. */
-export async function torchFile(saved: Saved): Promise<Uint8Array> {
+export async function torchFile(
+  saved: Saved,
+  beside: Readonly<Record<string, Beside>> = {},
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  await writeTorch(saved, {
-    write: (bytes) => {
-      parts.push(bytes);
-      return Promise.resolve();
-    },
-  });
+  const write = (bytes: Uint8Array): Promise<void> => {
+    parts.push(bytes);
+    return Promise.resolve();
+  };
+  await writeTorch(saved, { write }, beside);
   return new Uint8Array(Buffer.concat(parts));
 }
 

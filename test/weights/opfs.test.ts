@@ -8,6 +8,9 @@ import { streamingHasher } from "../../src/weights/hub/hash.ts";
 import { fetchModelToOpfs } from "../../src/weights/hub/opfs.browser.ts";
 import { parseHubRef } from "../../src/weights/hub/ref.ts";
 import { openAnyWeights } from "../../src/weights/open.ts";
+import { openModelFolder } from "../../src/weights/model-files.node.ts";
+import type { Choose } from "../../src/weights/hub/remote-files.ts";
+import { recognise } from "../../src/systems/registry.ts";
 import { MockHub, sha256 } from "./mock-hub.ts";
 
 test.each(["sha256", "sha1"] as const)("%s of any length, in pieces of any size", (algorithm) => {
@@ -73,14 +76,14 @@ beforeEach(() => {
   hub.fault = () => undefined;
 });
 
-function fetchToy(ref: string, quota = 1e9) {
+function fetchToy(ref: string, quota = 1e9, choose?: Choose) {
   const storage = {
     getDirectory: async () => folder,
     persist: async () => (persisted = true),
     estimate: async () => ({ quota, usage: 1000 }),
   } as unknown as StorageManager;
   const retry = { attempts: 2, firstDelayMs: 1, maxDelayMs: 2, idleMs: 2000 };
-  return fetchModelToOpfs(parseHubRef(ref)!, { endpoint: hub.endpoint, storage, client: { retry } });
+  return fetchModelToOpfs(parseHubRef(ref)!, { endpoint: hub.endpoint, storage, choose, client: { retry } });
 }
 
 test("a model arrives in OPFS, verified, persistent, and opens from there", async () => {
@@ -96,6 +99,17 @@ test("a model arrives in OPFS, verified, persistent, and opens from there", asyn
   hub.requests.length = 0;
   await fetchToy("owner/toy");
   expect(hub.requests.some(({ path }) => path.includes("/resolve/"))).toBe(false);
+});
+
+test("a system chooses its files: those of statistics beside the weights too, and only them", async () => {
+  const mini = "test/pusht-mini/migrated";
+  hub.addFolder("owner/plans", mini);
+  const choose: Choose = async (remote) => (await recognise(remote)).needed(remote, {});
+  const sources = await fetchToy("owner/plans", 1e9, choose);
+  const states = [...sources.keys()].filter((path) => /processor.*\.safetensors$/.test(path));
+  expect(states.length).toBeGreaterThan(0);
+  expect([...sources.keys()].sort()).toEqual([...(await choose(await openModelFolder(mini)))].sort());
+  await expect(fetchToy("owner/nothing-known", 1e9, choose)).rejects.toThrow(HubError);
 });
 
 test("what a closed tab left is resumed by range", async () => {

@@ -6,6 +6,7 @@ import { recordedWorld } from "../../src/worlds/recorded.ts";
 const picture = (step: number): Picture => ({ width: 1, height: 1, rgb: Uint8Array.of(step, 0, 0) });
 const recordings: RecordedTrials = {
   ...{ count: 2, steps: 7 },
+  sha256: () => Promise.resolve("5e7"),
   read: (index) =>
     Promise.resolve({
       ...{ id: `e${index}`, prompt: "push" },
@@ -19,7 +20,8 @@ const description: PolicyDescription = {
 };
 
 it("is walked through in chunks, a shorter one first", async () => {
-  const world = recordedWorld(recordings, description);
+  const world = await recordedWorld(recordings, description);
+  expect(world.dataSha256).toBe("5e7");
   expect(world.queries).toBeGreaterThanOrEqual(3);
   const scene = await world.scene(5);
   expect(scene.labels).toEqual({ episode: "e1" });
@@ -37,6 +39,8 @@ it("is walked through in chunks, a shorter one first", async () => {
   expect(scene.score()).toEqual({ squared_difference: 4 / 14 });
 });
 
-it("needs a recording", () => {
-  expect(() => recordedWorld({ ...recordings, count: 0 }, description)).toThrow(/no recorded episode/);
+it("needs a recording", async () => {
+  await expect(recordedWorld({ ...recordings, count: 0 }, description)).rejects.toThrow(
+    /no recorded episode/,
+  );
 });

@@ -29,6 +29,11 @@ export const OPTIONS = [
     help: "which policy of a folder that holds several; when it is missing or wrong, those that exist are listed",
   },
   {
+    name: "state-time",
+    value: "r|t",
+    help: "at which end of an interval of times the training had the state, for a MeanFlow checkpoint that does not say",
+  },
+  {
     name: "frozen",
     value: "DIR|owner/name[@revision]",
     shownDefault: "what the checkpoint names: beside it, or on the Hub",
@@ -126,7 +131,7 @@ export const OPTIONS = [
   {
     name: "budgets",
     value: "N,N,…",
-    shownDefault: "none",
+    shownDefault: "none, or those of the system",
     help: "also run whole schedules of so many steps, such as 1,2,5,10,50, and read each at its end: another question than stopping early; the schedule of --video-steps is always added",
   },
   {

@@ -100,10 +100,23 @@ export const runProbeHere: RunProbe = async (settings, hooks): Promise<ProbeMeas
 export const HERE = { openFile: openArrays, cache: folderCache() };
 
 function systemOptions(settings: ProbeSettings): SystemOptions {
-  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds } = settings;
+  const { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, videoSeeds, stateTime } =
+    settings;
   // What is not asked for is the house's habit (experiment/settings.ts).
   const trajectories = videoSeeds?.length ?? DEFAULTS.videoSeeds.length;
-  return { dtype, unexpected, rename, policy, text, encodeText, oracle, gpuMemory, trajectories, ...HERE };
+  return {
+    dtype,
+    unexpected,
+    rename,
+    policy,
+    stateTime,
+    text,
+    encodeText,
+    oracle,
+    gpuMemory,
+    trajectories,
+    ...HERE,
+  };
 }
 
 async function provenanceOf(

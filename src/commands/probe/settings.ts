@@ -60,6 +60,8 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       adapter: typed.adapter,
       dtype: typed.dtype === undefined ? undefined : oneOf("dtype", typed.dtype, ["f32", "bf16", "f16"]),
       policy: typed.policy,
+      stateTime:
+        typed["state-time"] === undefined ? undefined : oneOf("state-time", typed["state-time"], ["r", "t"]),
       frozen: typed.frozen,
       text: typed.text,
       encodeText: typed["encode-text"] !== undefined,

@@ -18,17 +18,17 @@ export type Fingerprint = Readonly<Record<string, string | number>>;
 
 /** Of what decides how the trials of a command go. */
 export function fingerprintOf(
-  { settings: { seed }, dataDir, frozen }: Pick<RolloutCommand, "settings" | "dataDir" | "frozen">,
+  { settings: { seed }, frozen }: Pick<RolloutCommand, "settings" | "frozen">,
   { model, device, versions }: Maker,
-  world: Pick<World, "name">,
+  world: Pick<World, "name" | "dataSha256">,
 ): Fingerprint {
   return {
     weights: model.weightsSha256,
     device: `${device.name}, ${device.driver}`,
     project: versions.project,
     world: world.name,
-    // As they were named: a recorded world shows other episodes, and frozen parts see others.
-    ...(dataDir === undefined ? {} : { data: dataDir }),
+    ...(world.dataSha256 === undefined ? {} : { data: world.dataSha256 }),
+    // As they were named: other frozen parts see other things.
     ...(frozen === undefined ? {} : { frozen }),
     seed,
   };

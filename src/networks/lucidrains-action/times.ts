@@ -74,6 +74,31 @@ export function fourierFeatures(
   return features;
 }
 
+/** The derivative of `fourierFeatures` by the action time: −2π·w·sin(2π·(w·t + b)) in the half of t, zeros in that of the video's time. */
+export function fourierRates(
+  pairs: readonly TimePair[],
+  weight: ArrayLike<number>,
+  bias: ArrayLike<number>,
+): Float32Array {
+  const dim = weight.length;
+  const rates = new Float32Array(pairs.length * 2 * dim);
+  pairs.forEach(([time], row) => {
+    for (let k = 0; k < dim; k++) {
+      const angle = 2 * Math.PI * (weight[k] * time + bias[k]);
+      rates[row * 2 * dim + k] = -2 * Math.PI * weight[k] * Math.sin(angle);
+    }
+  });
+  return rates;
+}
+
+/** How fast features and times move with the action time; freed with `releaseTensor`. */
+export interface TimeRates {
+  /** (R, 2D) */
+  readonly features: Tensor;
+  /** (R) */
+  readonly times: Tensor;
+}
+
 /** The time inputs of a decoder on the GPU; replays read what was written last. */
 export class TimeTable {
   /** (R, 2D) */
@@ -111,6 +136,25 @@ export class TimeTable {
     pairs.forEach(([t], i) => (times[i] = t));
     writeTensor(this.#gpu, this.features, features);
     writeTensor(this.#gpu, this.times, times);
+  }
+
+  /** Tensors for the rates of features and times where the action time of every row moves at a rate of 1; they are not of this table. */
+  createRates(): TimeRates {
+    const create = (like: Tensor, label: string): Tensor =>
+      createTensor(this.#gpu, like.shape, undefined, label);
+    return {
+      features: create(this.features, "rates of time features"),
+      times: create(this.times, "rates of times"),
+    };
+  }
+
+  /** Writes the rates at these pairs. */
+  writeRates(pairs: readonly TimePair[], { features, times }: TimeRates): void {
+    const { weight, bias } = this.#fourier;
+    const rates = new Float32Array(features.size);
+    rates.set(fourierRates(pairs, weight, bias));
+    writeTensor(this.#gpu, features, rates);
+    writeTensor(this.#gpu, times, new Float32Array(times.size).fill(1));
   }
 
   write({ pairs, rowOf }: TokenRows): void {

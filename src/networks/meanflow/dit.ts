@@ -24,7 +24,9 @@ import {
   type Feature,
   hears,
   type MeanFlowNetwork,
+  type Rates,
   sinusoids,
+  sinusoidTangents,
   type StateTime,
   type Told,
   type Velocity,
@@ -115,6 +117,17 @@ export class DiT implements MeanFlowNetwork {
       other: sinusoids(separateTimes ? durations(told) : told.r, SINUSOIDS, "cosine first"),
       labels: classRows(arch, told, classes, nullClass),
       ...(arch === "zoo_dit" && { r: each(told.r), t: each(told.t) }),
+    };
+  }
+
+  featureTangents(told: Told, rates: Rates): Readonly<Record<string, Feature>> {
+    const { arch, separateTimes } = this.#config;
+    const of = (times: ArrayLike<number>, moving: ArrayLike<number>) =>
+      sinusoidTangents(times, moving, SINUSOIDS, "cosine first");
+    return {
+      time: of(told.t, rates.t),
+      other: separateTimes ? of(durations(told), durations(rates)) : of(told.r, rates.r),
+      ...(arch === "zoo_dit" && { r: each(rates.r), t: each(rates.t) }),
     };
   }
 

@@ -28,7 +28,9 @@ import {
   type Feature,
   hears,
   type MeanFlowNetwork,
+  type Rates,
   sinusoids,
+  sinusoidTangents,
   type Told,
   type Velocity,
 } from "./network.ts";
@@ -167,6 +169,11 @@ export class ImfDiT implements MeanFlowNetwork {
       ...{ omega: of(Array.from(omega, (w) => 1 - 1 / w)), tMin: of(tMin), tMax: of(tMax) },
       duration: of(durations(told)),
     };
+  }
+
+  featureTangents(told: Told, rates: Rates): Readonly<Record<string, Feature>> {
+    const [times, moving] = [durations(told), durations(rates)];
+    return { duration: sinusoidTangents(times, moving, SINUSOIDS, "cosine first") };
   }
 
   forward(x: Tensor, features: Readonly<Record<string, Tensor>>): Velocity {

@@ -22,6 +22,12 @@ export interface Told {
   readonly augment?: ArrayLike<number>;
 }
 
+/** How fast the times move along a direction: B values each. */
+export interface Rates {
+  readonly r: ArrayLike<number>;
+  readonly t: ArrayLike<number>;
+}
+
 /** Something of what it is told, worked out on the CPU: it changes from call to call and is written before a replay. */
 export interface Feature {
   readonly shape: readonly number[];
@@ -44,6 +50,11 @@ export interface MeanFlowNetwork {
    * @throws UsageError for a label that is none, or what the network cannot be told
    */
   features(told: Told): Readonly<Record<string, Feature>>;
+  /**
+   * The derivatives of those features that move with the times, by name, when these move at such rates; what is not named is constant. Labels, guidance
+   * and augmentation are held fixed.
+   */
+  featureTangents(told: Told, rates: Rates): Readonly<Record<string, Feature>>;
   /** x (B, …state) → velocities. @throws UsageError for another shape */
   forward(x: Tensor, features: Readonly<Record<string, Tensor>>): Velocity;
 }
@@ -71,8 +82,8 @@ export const each = (values: ArrayLike<number>): Feature => ({
   data: Float32Array.from(values),
 });
 
-/** t − r, in float64. */
-export const durations = ({ r, t }: Told): number[] => Array.from(t, (end, b) => end - r[b]);
+/** t − r, in float64; of times or of their rates. */
+export const durations = ({ r, t }: Rates): number[] => Array.from(t, (end, b) => end - r[b]);
 
 /**
  * Sinusoids of times, a row each; both layouts of `width` columns, n = width / 2 and f_i = 10000^(−i / d):
@@ -92,6 +103,27 @@ export function sinusoids(
       const angle = times[b] * 10000 ** (-i / divisor);
       data[b * width + sineAt + i] = Math.sin(angle);
       data[b * width + cosineAt + i] = Math.cos(angle);
+    }
+  return { shape: [times.length, width], data };
+}
+
+/** The derivative of `sinusoids`, of the same layout, where the times move at these rates: f·cos(τ·f)·τ̇ for a sine, −f·sin(τ·f)·τ̇ for a cosine. */
+export function sinusoidTangents(
+  times: ArrayLike<number>,
+  rates: ArrayLike<number>,
+  width: number,
+  layout: "sine first" | "cosine first",
+): Feature & { readonly data: Float32Array<ArrayBuffer> } {
+  const n = width / 2;
+  const divisor = layout === "sine first" ? n - 1 : n;
+  const [sineAt, cosineAt] = layout === "sine first" ? [0, n] : [n, 0];
+  const data = new Float32Array(times.length * width);
+  for (let b = 0; b < times.length; b++)
+    for (let i = 0; i < n; i++) {
+      const frequency = 10000 ** (-i / divisor);
+      const angle = times[b] * frequency;
+      data[b * width + sineAt + i] = frequency * Math.cos(angle) * rates[b];
+      data[b * width + cosineAt + i] = -frequency * Math.sin(angle) * rates[b];
     }
   return { shape: [times.length, width], data };
 }

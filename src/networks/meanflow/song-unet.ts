@@ -22,7 +22,9 @@ import {
   type Feature,
   hears,
   type MeanFlowNetwork,
+  type Rates,
   sinusoids,
+  sinusoidTangents,
   type Told,
   type Velocity,
 } from "./network.ts";
@@ -182,6 +184,14 @@ export class SongUNet implements MeanFlowNetwork {
       ...(told.augment && {
         augment: { shape: [told.t.length, augment], data: Float32Array.from(told.augment) },
       }),
+    };
+  }
+
+  featureTangents(told: Told, rates: Rates): Readonly<Record<string, Feature>> {
+    const n = this.#config.baseChannels * this.#config.sinusoids;
+    return {
+      time: sinusoidTangents(told.t, rates.t, n, "sine first"),
+      duration: sinusoidTangents(durations(told), durations(rates), n, "sine first"),
     };
   }
 

@@ -13,6 +13,7 @@ import {
   type Feature,
   hears,
   type MeanFlowNetwork,
+  type Rates,
   type Told,
   type Velocity,
 } from "./network.ts";
@@ -34,6 +35,10 @@ export class ZooMlp implements MeanFlowNetwork {
   features(told: Told): Readonly<Record<string, Feature>> {
     hears("zoo_mlp", told);
     return { r: each(told.r), t: each(told.t) };
+  }
+
+  featureTangents(_: Told, rates: Rates): Readonly<Record<string, Feature>> {
+    return { r: each(rates.r), t: each(rates.t) };
   }
 
   forward(x: Tensor, { r, t }: Readonly<Record<string, Tensor>>): Velocity {
@@ -66,6 +71,10 @@ export class ZooCnn implements MeanFlowNetwork {
   features(told: Told): Readonly<Record<string, Feature>> {
     hears("zoo_cnn", told);
     return { r: each(told.r), t: each(told.t) };
+  }
+
+  featureTangents(_: Told, rates: Rates): Readonly<Record<string, Feature>> {
+    return { r: each(rates.r), t: each(rates.t) };
   }
 
   forward(x: Tensor, { r, t }: Readonly<Record<string, Tensor>>): Velocity {

@@ -28,7 +28,9 @@ import {
   type Feature,
   hears,
   type MeanFlowNetwork,
+  type Rates,
   sinusoids,
+  sinusoidTangents,
   type Told,
   type Velocity,
 } from "./network.ts";
@@ -185,6 +187,17 @@ export class ZooUNet implements MeanFlowNetwork {
     const of = (times: ArrayLike<number>) => sinusoids(times, b, "sine first");
     if (separateTimes) return { ...planes, time: of(told.t), duration: of(durations(told)) };
     const [start, end] = [of(told.r), of(told.t)];
+    return { ...planes, time: { ...end, data: end.data.map((v, i) => v + start.data[i]) } };
+  }
+
+  featureTangents(told: Told, rates: Rates): Readonly<Record<string, Feature>> {
+    const { baseChannels: b, separateTimes } = this.#config;
+    const planes = { r: each(rates.r), t: each(rates.t) };
+    const of = (times: ArrayLike<number>, moving: ArrayLike<number>) =>
+      sinusoidTangents(times, moving, b, "sine first");
+    const end = of(told.t, rates.t);
+    if (separateTimes) return { ...planes, time: end, duration: of(durations(told), durations(rates)) };
+    const start = of(told.r, rates.r);
     return { ...planes, time: { ...end, data: end.data.map((v, i) => v + start.data[i]) } };
   }
 

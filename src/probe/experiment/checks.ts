@@ -13,6 +13,10 @@ export interface MeasurementShape {
   probeSteps: number;
   /** B, default none */
   budgets?: number;
+  /** R, default none */
+  rules?: number;
+  /** F, default none */
+  features?: number;
   /** M */
   actionSteps: number;
   /** T */
@@ -28,7 +32,7 @@ export interface MeasurementShape {
  */
 export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
   const { videoSeeds, actionSeeds, probeSteps: K, budgets: B = 0, positions: T, dimensions: D } = shape;
-  const { actionSteps: M } = shape;
+  const { actionSteps: M, rules: R = 0, features: F } = shape;
   const seeds = videoSeeds.length * readSeeds({ actionSeeds });
   const size = T * D;
   const arrays: [string, Float32Array | undefined, number][] = [
@@ -40,6 +44,8 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     ["oracle", episode.oracle, seeds * K * size],
     ["budgetActions", episode.budgetActions, seeds * B * size],
     ["dataBudgetActions", episode.dataBudgetActions, seeds * B * size],
+    ["ruleActions", episode.ruleActions, seeds * R * B * size],
+    ["samples", F === undefined ? undefined : episode.samples, seeds * (K + (1 + R) * B) * (F ?? 0)],
     ["iterates", episode.iterates, seeds * K * (M + 1) * size],
     ["oneJump", episode.oneJump, seeds * K * M * size],
     // Empty where there is no such control.

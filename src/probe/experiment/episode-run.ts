@@ -71,7 +71,8 @@ export class EpisodeRun<C extends Held> {
     const measured = share.reduce((n, { batches }) => n + batches.length, 0);
     this.#total =
       new Set(followed).size * steps(this.#lastStep) +
-      measured * this.#shorter.reduce((sum, budget) => sum + steps(budget), 0);
+      measured * this.#shorter.reduce((sum, budget) => sum + steps(budget), 0) +
+      measured * this.#byRules.reduce((sum, { budget }) => sum + steps(budget), 0);
   }
 
   /** Measures what is not known yet; yields positions with their measurements as they are finished. */
@@ -132,11 +133,17 @@ export class EpisodeRun<C extends Held> {
         // Last, because the tap that stands is written over.
         if (state.shuffled) await this.#readShuffled(reader, draft, batch, state);
       }
-      if (this.#shorter.length > 0) cost.enter("budgets");
+      if (this.#shorter.length + this.#byRules.length > 0) cost.enter("budgets");
       for (const [b, budget] of this.#shorter.entries()) {
         for await (const state of this.#states(batch, budget)) {
           if (state.step < budget) continue;
           await reader.take("budgets", await state.tap(subject.tapKinds[0]), state.time, put("budgets", b));
+        }
+      }
+      for (const [point, { rule, budget }] of this.#byRules.entries()) {
+        for await (const state of this.#states(batch, budget, rule)) {
+          if (state.step < budget) continue;
+          await reader.take("budgets", await state.tap(subject.tapKinds[0]), state.time, put("rules", point));
         }
       }
       await reader.flush();
@@ -220,9 +227,9 @@ export class EpisodeRun<C extends Held> {
   }
 
   /** The states of a trajectory, or of one along a whole schedule of other length, each finished on the GPU before the next but one: progress is honest and an interrupt prompt. */
-  async *#states({ encoded, noise }: Batch<C>, budget?: number): AsyncGenerator<State> {
+  async *#states({ encoded, noise }: Batch<C>, budget?: number, rule?: string): AsyncGenerator<State> {
     const options =
-      budget === undefined ? this.#denoising : { ...this.#denoising, steps: budget, last: budget };
+      budget === undefined ? this.#denoising : { ...this.#denoising, steps: budget, last: budget, rule };
     const pace = new Pace(this.#subject.gpu);
     for await (const state of this.#subject.denoise(encoded, noise, options)) {
       yield state;
@@ -239,6 +246,12 @@ export class EpisodeRun<C extends Held> {
   /** Budgets that are not the end of the trajectory that is followed anyway. */
   get #shorter(): readonly number[] {
     return this.#settings.budgets?.slice(0, -1) ?? [];
+  }
+
+  /** Whole schedules by the other rules: none of them is followed anyway. */
+  get #byRules(): readonly { readonly rule: string; readonly budget: number }[] {
+    const { rules = [], budgets = [] } = this.#settings;
+    return rules.flatMap((rule) => budgets.map((budget) => ({ rule, budget })));
   }
 
   get #lastStep(): number {
@@ -292,7 +305,8 @@ export class EpisodeRun<C extends Held> {
     let reader = this.#readers.get(seeds.length);
     if (!reader) {
       const shuffled = subject.shufflesFrames ? 1 : 0;
-      const rows = probeSteps.length + Object.keys(subject.controls).length + shuffled + this.#shorter.length;
+      const whole = this.#shorter.length + this.#byRules.length;
+      const rows = probeSteps.length + Object.keys(subject.controls).length + shuffled + whole;
       const batch = batchSize(rows, subject.readBudget, subject.bytes(encoded));
       reader = new TapReader(subject, batch, (parts, body) => this.cost.during(parts, body));
       this.#readers.set(seeds.length, reader);
@@ -351,10 +365,11 @@ export class EpisodeRun<C extends Held> {
   }
 
   #checked(at: number, { measurement }: Draft): EpisodeMeasurement {
-    const { actionSeeds, probeSteps, actionSteps, budgets, videoSeeds: all } = this.#settings;
+    const { actionSeeds, probeSteps, actionSteps, budgets, rules, videoSeeds: all } = this.#settings;
     const videoSeeds = this.#seedsOf(at);
-    const { positions, dimensions } = this.#subject;
-    const sizes = { positions, dimensions: dimensions.names.length, probeSteps: probeSteps.length };
+    const { positions, dimensions, population } = this.#subject;
+    const more = { rules: rules?.length, features: population?.features };
+    const sizes = { ...more, positions, dimensions: dimensions.names.length, probeSteps: probeSteps.length };
     checkEpisode({ videoSeeds, actionSeeds, actionSteps, budgets: budgets?.length, ...sizes }, measurement);
     return videoSeeds.length === all.length ? measurement : { ...measurement, videoSeeds };
   }

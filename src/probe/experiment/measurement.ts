@@ -3,13 +3,15 @@
  * that drives the models (`run.ts`) and the code that only sees numbers.
  *
  * Axis letters, everywhere in `src/probe`:
- *   E episodes   V video seeds   S action seeds   K probe steps   B budgets   M action steps   T positions in a chunk   D action dimensions
+ *   E episodes   V video seeds   S action seeds   K probe steps   B budgets   R other rules   M action steps   T positions in a chunk
+ *   D action dimensions   F numbers of a population's sample
  *
  * Arrays are row-major float32 in the order of the letters in their comments, in the model's normalised action units.
  */
 
 import type { WeightDtype } from "../../tensor/matrix.ts";
-import type { Item, Part, State, Tap, TrainedOn } from "../subject.ts";
+import type { PopulationEstimates } from "../statistics/population.ts";
+import type { Item, Part, ReadOutWords, Rule, State, Tap, TrainedOn } from "../subject.ts";
 
 /** A part of a run that is split among machines. */
 export interface Shard {
@@ -57,7 +59,7 @@ export interface ProbeSettings {
   probeSteps?: readonly number[];
   /** M, Euler steps of the action flow; undefined: the model's own. */
   actionSteps?: number;
-  /** B steps, strictly increasing, of whole schedules that are read at their ends; N is added; undefined: none. */
+  /** B steps, strictly increasing, of whole schedules that are read at their ends; N is added; undefined: those that the system says, if any. */
   budgets?: readonly number[];
   /** V distinct seeds; with a noise file, rows of its seed axis; undefined: the system's habit. */
   videoSeeds?: number[];
@@ -81,6 +83,8 @@ export interface ProbeSettings {
   policy?: string;
   /** Folder or repository of parts that the checkpoint leaves to another; default: the one it names. */
   frozen?: string;
+  /** At which end of an interval the training had the state, where the checkpoint does not say. */
+  stateTime?: "r" | "t";
   /** File with embeddings of the prompts. */
   text?: string;
   /** Whether a large text encoder may be fetched and run. */
@@ -106,6 +110,8 @@ export interface FullSettings extends ProbeSettings {
   actionSteps: number;
   videoSeeds: number[];
   actionSeeds: number[] | "same";
+  /** R names of other rules by which the whole schedules are led too, all of them to their ends; undefined: none. */
+  rules?: readonly string[];
 }
 
 /** S. */
@@ -149,6 +155,10 @@ export interface EpisodeMeasurement {
   budgetActions?: Float32Array;
   /** The same in the data's units. */
   dataBudgetActions?: Float32Array;
+  /** (V, S, R, B, T, D) the decode at the end of each whole schedule that another rule leads, where there are others. */
+  ruleActions?: Float32Array;
+  /** (V, S, K + B + R·B, F) what populations are counted of: at the probe steps, at the ends of the whole schedules, and of those of each other rule. */
+  samples?: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with hidden states set to zero; empty where the system has no such control. */
   zeroedContext: Float32Array;
   /** (V, S, T, D) the decode at the last probe step with another episode's hidden states of that step; empty when there is only one episode. */
@@ -262,6 +272,12 @@ export interface ProbeMeasurement {
   stopNull?: number[];
   /** T, positions in a chunk. */
   chunkLength: number;
+  /** How a result speaks of what was read; undefined: of actions. */
+  words?: ReadOutWords;
+  /** How the whole schedules are led, and R other ways; undefined: there is one way. */
+  rules?: readonly Rule[];
+  /** What only all samples together have; undefined: nothing. */
+  population?: PopulationEstimates;
   /** What the dimensions mean together; undefined: nobody said. */
   parts?: readonly Part[];
   /** Seconds from one position to the next, where that is known. */
@@ -342,6 +358,7 @@ export function fingerprintOf(settings: FullSettings, provenance: ProbeProvenanc
     "action seeds": settings.actionSeeds,
     oracle: settings.oracle ?? false,
     ...(settings.budgets ? { budgets: settings.budgets } : {}),
+    ...(settings.rules ? { rules: settings.rules } : {}),
     dtype,
     arithmetic: settings.arithmetic ?? "f32",
     variants: Object.entries(settings.variants ?? {}).map(([kernel, name]) => `${kernel}=${name}`),

@@ -3,6 +3,7 @@
  * system, statistics, files or Node; the browser page runs the same code.
  */
 import type { Held, Subject } from "../subject.ts";
+import { populationEstimates } from "../statistics/population.ts";
 import { EpisodeRun } from "./episode-run.ts";
 import {
   type EpisodeMeasurement,
@@ -64,6 +65,7 @@ export async function runProbe<C extends Held>(
   const first = await subject.items.read(episodes[0]);
   const { names, units } = subject.dimensions;
   const { times, calls, nullCurve } = subject.axes.stop(videoSteps);
+  const all = share.map(({ at }) => measured.get(at)!);
   const callsOfBudget = (budget: number): number => subject.axes.stop(budget).calls?.[budget] ?? budget + 1;
   return {
     settings,
@@ -79,7 +81,11 @@ export async function runProbe<C extends Held>(
     chunkLength: subject.positions,
     parts: subject.parts,
     interval: subject.interval,
-    episodes: share.map(({ at }) => measured.get(at)!),
+    words: subject.words,
+    rules: settings.rules && subject.axes.rules,
+    population:
+      subject.population && populationEstimates(subject.population, settings, all, subject.items.count),
+    episodes: all,
     timing: {
       phases: [{ name: "episodes", seconds: (performance.now() - started) / 1000 }],
       resumedEpisodes: resumed,

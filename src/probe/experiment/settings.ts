@@ -23,7 +23,14 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
   const inner = subject.axes.inner?.(settings.actionSteps);
   if (settings.actionSteps !== undefined && !inner)
     throw new UsageError(`--action-steps ${settings.actionSteps}: the read-out of this system has no steps.`);
-  const budgets = settings.budgets && budgetsToRun(settings.budgets, axis, subject);
+  const own = defaults.budgets?.filter((budget) => budget <= axis.steps);
+  const wanted = settings.budgets ?? (own && own.length > 0 ? own : undefined);
+  const budgets = wanted && budgetsToRun(wanted, axis, subject);
+  const rules = budgets && subject.axes.rules?.slice(1).map(({ name }) => name);
+  if (subject.population && settings.shard)
+    throw new UsageError(
+      `--shard ${settings.shard.index}/${settings.shard.count}: what only all samples together have, such as a Fréchet distance, cannot be put together from parts. Run it whole.`,
+    );
   return {
     ...settings,
     episodes,
@@ -32,6 +39,7 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
       ? stepsToProbe(settings.probeSteps, last, axis)
       : defaultSteps(defaults, last, budgets),
     budgets,
+    ...(rules && rules.length > 0 && { rules }),
     videoSeeds: settings.videoSeeds ?? [...defaults.videoSeeds],
     actionSteps: inner?.steps ?? 0,
     actionSeeds: settings.actionSeeds ?? (subject.pairsSeeds ? "same" : [0]),

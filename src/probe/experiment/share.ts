@@ -72,6 +72,8 @@ const HAS_SEEDS: Readonly<Record<ArrayName, boolean>> = {
   dataOracle: true,
   budgetActions: true,
   dataBudgetActions: true,
+  ruleActions: true,
+  samples: true,
   zeroedContext: true,
   otherContext: true,
   shuffledContext: true,

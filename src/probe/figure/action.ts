@@ -18,7 +18,7 @@ import {
 } from "./panel.ts";
 import { COLOUR, line, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { axisName, lastStep, roundIndices } from "../result/sentences.ts";
+import { axisName, lastStep, roundIndices, truthWords } from "../result/sentences.ts";
 
 const UPPER = { xaxis: "x3", yaxis: "y3", legend: "legend3" };
 const STRIP = { xaxis: "x4", yaxis: "y4", legend: "legend3" };
@@ -116,7 +116,7 @@ export function actionPanel(result: ProbeResult, shown: ShownReferences, place: 
     );
   });
   data.push(...levelTraces(levels, UPPER, range, scale, place, false));
-  const labels = levelLabels(levels, scale, place, shown);
+  const labels = levelLabels(levels, scale, place, shown, truthWords(result));
 
   const strip = nullStrip(mean, null_curve, shown, steps);
   const ticks = roundIndices(steps, 9);

@@ -2,7 +2,7 @@
 import { bandInside, cutMarks, stripTitle } from "./panel.ts";
 import { COLOUR, FONT, faded, line, note, type Plain } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { short, wrap } from "../result/sentences.ts";
+import { short, truthWords, wrap } from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
 
 const STRIP = { xaxis: "x2", yaxis: "y2", legend: "legend" };
@@ -59,7 +59,7 @@ export function differenceStrip(result: ProbeResult, x: [number, number]): Strip
     annotations: [
       stripTitle(
         known === null
-          ? "difference to the last step, to the true actions"
+          ? `difference to the last step, to ${truthWords(result)}`
           : step === null
             ? "to the truth; the shade is the margin, but there is no verdict"
             : `to the truth; a band within the shade is not worse than the last by more than ${short(known)}`,

@@ -4,12 +4,14 @@
  *
  *   video axis    errors of full decodes by video step      strip: MSE(k) − MSE(N) to the truth, and the margin
  *   action axis   errors inside one decode by action step   strip: iterate error ÷ the null curve of a straight flow
+ *   population    where samples are judged together: distances of distributions by calls, strip: variance; in the action axis' place
  *
  * Errors span decades and reach zero by definition where a curve meets its own reference: logarithmic axes, and the
  * zero is left out and said in the legend.
  */
 import { actionPanel } from "./action.ts";
 import { type PanelPlace, PLOT } from "./panel.ts";
+import { populationPanel } from "./population.ts";
 import {
   COLOUR,
   type Figure,
@@ -21,7 +23,14 @@ import {
 } from "./style.ts";
 import { videoPanel } from "./video.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { coverageSentence, stampSentence, verdictHeadline, wrap } from "../result/sentences.ts";
+import {
+  coverageSentence,
+  question,
+  stampSentence,
+  verdictHeadline,
+  verdictReason,
+  wrap,
+} from "../result/sentences.ts";
 
 export type { Figure, Reference } from "./style.ts";
 
@@ -44,12 +53,13 @@ export function convergenceFigure(result: ProbeResult, reference: Reference = "b
   };
   const heights = { upper: [0.315, 1], strip: [0, 0.225] } satisfies Omit<PanelPlace, "x">;
   // Names of floors stand to the right of each panel.
-  const right = actionPanel(result, shown, { x: [0.565, 0.895], ...heights });
+  const beside = { x: [0.565, 0.895] as [number, number], ...heights };
+  const right = populationPanel(result, beside) ?? actionPanel(result, shown, beside);
   const left = videoPanel(result, shown, { x: right ? [0, 0.39] : [0, 0.895], ...heights });
   const panels = right ? [left, right] : [left];
   const answer = [
     `<b>${verdictHeadline(result)}</b>`,
-    ...wrap(result.verdict.reason, LINE),
+    ...wrap(verdictReason(result), LINE),
     ...(result.interval.expected_coverage ? wrap(coverageSentence(result), LINE) : []),
   ];
   const top = MARGIN.top + LINE_HEIGHT * answer.length;
@@ -85,7 +95,7 @@ function heading(result: ProbeResult, answer: readonly string[], top: number): P
   const corner = { xanchor: "left", yanchor: "top" };
   const colour = result.model.trained_on === "pretrained" ? COLOUR.faint : COLOUR.last;
   return [
-    note("<b>After how many denoising steps does the action stop changing?</b>", pageLeft, fromTop(14, top), {
+    note(`<b>${question(result)}</b>`, pageLeft, fromTop(14, top), {
       ...corner,
       font: { ...FONT, size: 24 },
     }),

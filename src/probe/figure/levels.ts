@@ -69,6 +69,7 @@ export function levelLabels(
   scale: [number, number],
   { x, upper }: PanelPlace,
   shown: ShownReferences,
+  to: string,
 ): { annotations: Plain[]; shapes: Plain[] } {
   if (levels.length === 0) return { annotations: [], shapes: [] };
   const pixel = 1 / PLOT.height;
@@ -85,7 +86,7 @@ export function levelLabels(
           font: { ...FONT, size: 13, color },
         }),
       ),
-      note(shown.truth ? "<b>to the true actions:</b>" : "<b>to the last decode:</b>", x[1], top, {
+      note(shown.truth ? `<b>to ${to}:</b>` : "<b>to the last decode:</b>", x[1], top, {
         ...{ xanchor: "left", yanchor: "bottom", xshift: 4, yshift: 1 },
         font: { ...FONT, size: 12, color: shown.truth ? COLOUR.truth : COLOUR.last },
       }),

@@ -19,10 +19,16 @@ import {
 } from "./panel.ts";
 import { COLOUR, FONT, line, note, type Plain, type ShownReferences } from "./style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { axisStep, axisTitle, lastStep, roundIndices, withRoom } from "../result/sentences.ts";
+import {
+  axisStep,
+  axisTitle,
+  errorUnit,
+  lastStep,
+  roundIndices,
+  truthWords,
+  withRoom,
+} from "../result/sentences.ts";
 import { stepsOfCost } from "./steps-of-cost.ts";
-
-export { stepsOfCost } from "./steps-of-cost.ts";
 
 const UPPER = { xaxis: "x", yaxis: "y", legend: "legend" };
 
@@ -53,6 +59,11 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
       dash: "dot",
       open: "-open-dot",
     },
+    ...result.other_rules.map((axis) => ({
+      words: `by the ${axis.words}, `,
+      at: budget_axis ? stepsOfCost(budget_axis.calls, budget_axis.stop_calls, at) : [],
+      ...{ axis, ends: null, dash: "longdashdot", open: "-open" },
+    })),
     {
       ...{ words: "recorded future, ", at },
       axis: oracle_axis,
@@ -71,7 +82,7 @@ function curvesOf(result: ProbeResult, shown: ShownReferences): AxisCurve[] {
     {
       key: "mse_to_truth",
       is: shown.truth,
-      name: "to the true actions",
+      name: `to ${truthWords(result)}`,
       color: COLOUR.truth,
       symbol: "circle",
     },
@@ -163,10 +174,14 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
     data.push(line(UPPER, name, at, positive(mean), { color, symbol, dash }));
   data.push(...nullOfIterates(result, shown));
   data.push(...levelTraces(levels, UPPER, range, scale, place, true));
-  const labels = levelLabels(levels, scale, place, shown);
+  const labels = levelLabels(levels, scale, place, shown, truthWords(result));
 
   const strip = differenceStrip(result, range);
-  const own = result.iterate_axis ? "the clean estimate after step k" : undefined;
+  const own = result.iterate_axis
+    ? "the clean estimate after step k"
+    : result.words
+      ? "if one more call ended it after step k"
+      : undefined;
   const ticks = withRoom(steps, roundIndices(steps, 9));
   const { step } = verdict;
   const marked = step !== null && step < lastStep(result);
@@ -211,7 +226,7 @@ export function videoPanel(result: ProbeResult, shown: ShownReferences, place: P
         `<b>${axisTitle(result)} axis</b>: ${own ?? "a full decode from the hidden states of step k"}`,
         place,
       ),
-      verticalTitle("mean squared error (normalised action units²)", place.x[0], place.upper),
+      verticalTitle(`mean squared error (${errorUnit(result)})`, place.x[0], place.upper),
       verticalTitle(`MSE(k) − MSE(${lastStep(result)})`, place.x[0], place.strip),
       ...(marked
         ? [

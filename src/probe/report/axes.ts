@@ -3,15 +3,24 @@ import { levelsOf } from "../figure/levels.ts";
 import { bandsOf } from "../figure/panel.ts";
 import { COLOUR } from "../figure/style.ts";
 import type { BudgetResult, ProbeResult } from "../result/result.ts";
-import { axisName, axisStep, axisTitle, lastStep, roundIndices } from "../result/sentences.ts";
+import {
+  axisName,
+  axisStep,
+  axisTitle,
+  errorUnit,
+  lastStep,
+  readWords,
+  roundIndices,
+  truthWords,
+} from "../result/sentences.ts";
 import { marginWords } from "../result/verdict.ts";
 import { short } from "../result/words.ts";
-import { stepsOfCost } from "../figure/video.ts";
+import { stepsOfCost } from "../figure/steps-of-cost.ts";
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import { type Chart, type ChartCurve, type ChartLevel, type Table, withInterval } from "./chart.ts";
 
-export const ERROR_TITLE = "mean squared error (normalised action units²)";
+export const errorTitle = (result: ProbeResult): string => `mean squared error (${errorUnit(result)})`;
 
 /** The outer axis of every figure that has one. */
 export function stepAxis(result: ProbeResult): Chart["x"] {
@@ -47,16 +56,18 @@ export function videoChart(result: ProbeResult): Chart {
   ): ChartCurve[] => (y ? [{ name, x: steps, y, interval, ...look }] : []);
   const truth = { color: COLOUR.truth, symbol: "circle" };
   const own = { color: COLOUR.last, symbol: "square" };
-  const to = knowsTruth(result) ? "true actions" : "last decode";
+  const to = knowsTruth(result) ? truthWords(result).replace(/^the /, "") : "last decode";
   const levels = floorLevels(result, knowsTruth(result));
   return {
     id: "video-axis",
     title: iterates
       ? `${axisTitle(result)} axis: the clean estimate after each step`
-      : `${axisTitle(result)} axis: a full decode from the hidden states of each step`,
-    alt: `Error of the decoded actions by ${axisName(result)} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
+      : result.words
+        ? `${axisTitle(result)} axis: ${readWords(result)}, if one more call ended it after each step`
+        : `${axisTitle(result)} axis: a full decode from the hidden states of each step`,
+    alt: `Error of ${readWords(result)} by ${axisName(result)} step, with ${levels.map(({ name }) => name).join(", ") || "no floors"}. The numbers are in the table below.`,
     notes: [
-      `Horizontal lines are floors and controls, measured to the ${to}: what a policy scores that ignores the scene. ${bandsWords(result)}`,
+      `Horizontal lines are floors and controls, measured to the ${to}: ${result.words ? "what says nothing of the class asked for" : "what a policy scores that ignores the scene"}. ${bandsWords(result)}`,
       ...(iterates
         ? [
             "The iterate is what is denoised; the dotted null is what the noise that the schedule leaves in it makes of its error, whatever was learned. " +
@@ -70,10 +81,10 @@ export function videoChart(result: ProbeResult): Chart {
         : []),
     ],
     x: stepAxis(result),
-    y: { title: ERROR_TITLE, log: true },
+    y: { title: errorTitle(result), log: true },
     ...(budget ? { table: videoTable(result) } : {}),
     curves: [
-      ...curve("to the true actions", video_axis.mse_to_truth, video_axis_interval.mse_to_truth, truth),
+      ...curve(`to ${truthWords(result)}`, video_axis.mse_to_truth, video_axis_interval.mse_to_truth, truth),
       ...curve(
         `to the decode at step ${last} (0 there by definition)`,
         video_axis.mse_to_last,
@@ -93,6 +104,7 @@ export function videoChart(result: ProbeResult): Chart {
         { color: COLOUR.last, symbol: "square-open", dash: "dash" },
       ),
       ...(budget ? budgetCurves(result, budget) : []),
+      ...(budget ? ruleCurves(result, budget) : []),
       ...curve(
         "the iterate itself, to the true actions",
         iterates?.mse_to_truth,
@@ -121,7 +133,7 @@ function budgetCurves(result: ProbeResult, budget: BudgetResult): ChartCurve[] {
     ...(truth
       ? [
           {
-            ...{ name: "whole schedules, to the true actions", x, y: truth },
+            ...{ name: `whole schedules, to ${truthWords(result)}`, x, y: truth },
             ...{ ...look, color: COLOUR.truth, symbol: "circle-open" },
           },
         ]
@@ -131,6 +143,28 @@ function budgetCurves(result: ProbeResult, budget: BudgetResult): ChartCurve[] {
       ...{ ...look, color: COLOUR.last, symbol: "square-open" },
     },
   ];
+}
+
+/** The same schedules led by other rules. */
+function ruleCurves(result: ProbeResult, budget: BudgetResult): ChartCurve[] {
+  const x = stepsOfCost(budget.calls, budget.stop_calls, result.probe_steps);
+  return result.other_rules.flatMap(({ words, mse_to_truth: truth, mse_to_last: own }) => {
+    const look = { dash: "longdashdot", width: 2 };
+    return [
+      ...(truth
+        ? [
+            {
+              ...{ name: `by the ${words}, to ${truthWords(result)}`, x, y: truth },
+              ...{ ...look, color: COLOUR.truth, symbol: "diamond-open" },
+            },
+          ]
+        : []),
+      {
+        ...{ name: `by the ${words}, to the decode at step ${lastStep(result)}`, x, y: own },
+        ...{ ...look, color: COLOUR.last, symbol: "diamond-open" },
+      },
+    ];
+  });
 }
 
 /** Every way to spend a number of calls of the network: a row a stop or a schedule. */
@@ -156,9 +190,9 @@ function videoTable(result: ProbeResult): Table {
       ),
     })),
   ].sort((a, b) => a.calls - b.calls);
-  const to = ["to the true actions", `to the decode at step ${lastStep(result)}`];
+  const to = [`to ${truthWords(result)}`, `to the decode at step ${lastStep(result)}`];
   return {
-    caption: `${axisTitle(result)} axis and whole schedules by cost: ${ERROR_TITLE}`,
+    caption: `${axisTitle(result)} axis and whole schedules by cost: ${errorTitle(result)}`,
     head: [
       "way",
       "network calls",
@@ -181,7 +215,7 @@ export function differenceChart(result: ProbeResult): Chart | null {
   return {
     id: "difference",
     title: `Each step against the last: MSE(k) − MSE(${last})`,
-    alt: `Difference of the error to the true actions between each step and step ${last}. The numbers are in the table below.`,
+    alt: `Difference of the error to ${truthWords(result)} between each step and step ${last}. The numbers are in the table below.`,
     notes: [
       known === null
         ? "There is no margin, so nothing is decided here."
@@ -191,7 +225,7 @@ export function differenceChart(result: ProbeResult): Chart | null {
             : "A step whose whole band lies in it, as those of all later steps do, is not worse than the last; the line at 0 is no difference at all."),
     ],
     x: stepAxis(result),
-    y: { title: "difference of mean squared errors to the true actions", log: false },
+    y: { title: `difference of mean squared errors to ${truthWords(result)}`, log: false },
     curves: [
       {
         name: `step k less step ${last}, paired by episode`,
@@ -246,7 +280,7 @@ export function actionChart(result: ProbeResult): Chart | null {
         `The one-jump estimate goes from step n to the end at once. ${bandsWords(result)}`,
     ],
     x: actionStepAxis(result),
-    y: { title: ERROR_TITLE, log: true },
+    y: { title: errorTitle(result), log: true },
     curves: [
       ...wanted.flatMap(([key, name, color, dash, symbol]): ChartCurve[] => {
         const y = mean[key];
@@ -283,10 +317,10 @@ export function levelsTable(result: ProbeResult): Table {
     "shuffled frames": control_differences?.frames_shuffled,
   };
   return {
-    caption: `Floors and controls: ${ERROR_TITLE}`,
+    caption: `Floors and controls: ${errorTitle(result)}`,
     head: [
-      ...["floor or control", "to the true actions", `to the decode at step ${lastStep(result)}`],
-      "to the true actions, less that with its own context",
+      ...["floor or control", `to ${truthWords(result)}`, `to the decode at step ${lastStep(result)}`],
+      `to ${truthWords(result)}, less that with its own context`,
     ],
     rows: all.map(([name, level]) => [
       ...[name, cell(level?.to_truth), cell(level?.to_last)],

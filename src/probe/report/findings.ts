@@ -4,7 +4,15 @@
  */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { axisTitle, coverageSentence, lastStep, listOf, sampleSentence, short } from "../result/sentences.ts";
+import {
+  axisTitle,
+  coverageSentence,
+  lastStep,
+  listOf,
+  sampleSentence,
+  short,
+  truthWords,
+} from "../result/sentences.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
 import { ambiguity, byPart, controls, hiddenStates, seeds } from "./findings-states.ts";
@@ -23,7 +31,7 @@ export function findings(result: ProbeResult): Finding[] {
     ["Regret", regret(result)],
     ["Size of the error", size(result)],
     ["By what dimensions mean", byPart(result)],
-    ["Does the action use the context", controls(result)],
+    [`Does the ${result.words?.what ?? "action"} use the context`, controls(result)],
     ["Change and chance", seeds(result)],
     ["Ambiguous prompts", ambiguity(result)],
     ["Single runs", singleRuns(result)],
@@ -37,7 +45,16 @@ export function findings(result: ProbeResult): Finding[] {
     ["Intervals", intervals(result)],
     ["What does not follow", limits(result)],
   ];
-  return all.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
+  const single = [
+    "Single runs",
+    "Does one episode decide",
+    "Oracle step",
+    "Stopping by a signal",
+    "Shorter schedules",
+  ];
+  // Of single read-outs, which do not judge where all samples are judged together.
+  const kept = result.population ? all.filter(([about]) => !single.includes(about)) : all;
+  return kept.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
 }
 
 function comparedSteps({ probe_steps: steps, verdict }: ProbeResult): string | null {
@@ -98,7 +115,7 @@ function size(result: ProbeResult): string | null {
   const { video_axis, video_axis_interval, floors, probe_steps } = result;
   const toTruth = video_axis.mse_to_truth;
   if (!toTruth)
-    return "The true actions are not known, so nothing here says which step is right: only how far each decode is from the last one.";
+    return `${result.words ? "No truth is" : "The true actions are not"} known, so nothing here says which step is right: only how far each decode is from the last one.`;
   const k = probe_steps.length - 1;
   const error = toTruth[k];
   const known = [
@@ -111,7 +128,7 @@ function size(result: ProbeResult): string | null {
       : [];
   });
   return [
-    `Decodes at step ${probe_steps[k]} miss the true actions by ${withInterval(error, video_axis_interval.mse_to_truth?.[k])}, mean squared, in normalised units`,
+    `Decodes at step ${probe_steps[k]} miss ${truthWords(result)} by ${withInterval(error, video_axis_interval.mse_to_truth?.[k])}, mean squared, in normalised units`,
     known.length > 0 ? `: ${known.join(" and ")}.` : "; no floor is known to compare it with.",
   ].join("");
 }

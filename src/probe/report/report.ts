@@ -7,7 +7,7 @@
  */
 import type { Plain } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { coverageSentence, verdictHeadline } from "../result/sentences.ts";
+import { coverageSentence, question, verdictHeadline, verdictReason } from "../result/sentences.ts";
 import { actionChart, differenceChart, levelsTable, videoChart } from "./axes.ts";
 import { dataUnitsTable, dimensionChart, episodeChart, episodeTable, positionChart } from "./breakdown.ts";
 import { type Chart, type Drawing, drawingOf, type Table, tableOf } from "./chart.ts";
@@ -17,6 +17,7 @@ import { findings } from "./findings.ts";
 import { type HeatMap, heatMaps } from "./grid.ts";
 import { Html, markup, scriptJson, scriptText } from "./markup.ts";
 import { partCharts, partsTable } from "./parts.ts";
+import { populationCharts, populationFloors } from "./population.ts";
 import { costRows, type ReportRun, secondsOf } from "./run.ts";
 import { spreadCharts } from "./seeds.ts";
 import { composedCommand, provenanceRows, settingRows } from "./settings.ts";
@@ -87,23 +88,30 @@ function pageBody(
       drawings.push(map.drawing);
       return heatFigure(map);
     });
-  const rules = exitRulesTables(result);
-  const cost = costChart(result, secondsOf(result, run));
+  // Rules that stop single trajectories say nothing where all samples are judged together.
+  const rules = result.population ? [] : exitRulesTables(result);
+  const cost = result.population ? null : costChart(result, secondsOf(result, run));
   const parts = partsTable(result);
   const spreads = spreadCharts(result);
   const similarity = similarityChart(result);
   const costs = costRows(result, run);
   return markup`<header>
       <p class="small">
-        After how many denoising steps does the action stop changing? <bdi>${result.model.name}</bdi>
+        ${question(result)} <bdi>${result.model.name}</bdi>
       </p>
       <h1>${verdictHeadline(result)}</h1>
-      <p>${result.verdict.reason}</p>
+      <p>${verdictReason(result)}</p>
       <p class="note">${result.statement} ${coverage}</p>
     </header>
     <main>
       <h2 class="hidden">Error by step</h2>
-      ${figure(videoChart(result))} ${figure(differenceChart(result))}
+      ${figure(videoChart(result))} ${result.population === null && figure(differenceChart(result))}
+      ${
+        result.population &&
+        markup`<h2>All samples together</h2>
+          ${populationCharts(result.population).map((chart) => figure(chart))}
+          ${tableDetails(populationFloors(result.population), true)}`
+      }
       <h2>What the numbers say</h2>
       <dl class="findings">
         ${findings(result).map(

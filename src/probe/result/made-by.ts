@@ -31,14 +31,25 @@ const STATEMENTS: Record<TrainedOn, string> = {
     "Pretrained weights, open loop: errors against recorded actions say nothing about success when the robot acts.",
 };
 
-/** The sentence that stands on every figure and in every file. */
-export function statementOf(trainedOn: TrainedOn): string {
-  return STATEMENTS[trainedOn];
+/** The same where what is read is no robot's action. */
+const STATEMENTS_ELSEWHERE: Record<TrainedOn, string> = {
+  random: STATEMENTS.random,
+  toy: "Trained on a toy data set: the numbers are true of this toy and say nothing about large models.",
+  pretrained:
+    "Pretrained weights: distances to real samples say how alike the sets are, and nothing about what a person sees in one sample.",
+};
+
+/**
+ * The sentence that stands on every figure and in every file.
+ * @param elsewhere whether what is read is no robot's action
+ */
+export function statementOf(trainedOn: TrainedOn, elsewhere = false): string {
+  return (elsewhere ? STATEMENTS_ELSEWHERE : STATEMENTS)[trainedOn];
 }
 
 /** The same for a run. */
-export const madeBy = ({ model, device, dtype, versions }: Maker): MadeBy => ({
-  statement: statementOf(model.trainedOn),
+export const madeBy = ({ model, device, dtype, versions }: Maker, elsewhere = false): MadeBy => ({
+  statement: statementOf(model.trainedOn, elsewhere),
   model: {
     name: model.name,
     revision: model.revision,

@@ -54,6 +54,7 @@ export function readResult(text: string, file: string): ProbeResult {
   withLater(current);
   const result = RESULT_SHAPE.read(current, { file, key: "", sizes });
   checkSteps(result, file);
+  checkPopulation(result, file);
   return result;
 }
 
@@ -105,6 +106,32 @@ function checkSteps({ probe_steps: steps, video_steps, verdict }: ProbeResult, f
     refuse(place("verdict.margin_source"), "is missing while there is a margin");
 }
 
+/** Every measure must have a value, or none, at every point. */
+function checkPopulation({ population }: ProbeResult, file: string): void {
+  if (!population) return;
+  const place = (key: string) => ({ file, key: `population.${key}`, sizes: {} });
+  const ways = population.schedules.map((curves, r) => ({ key: `schedules[${r}]`, curves }));
+  for (const { key, curves } of [{ key: "stop", curves: population.stop }, ...ways])
+    for (const { name, target, margin } of population.measures) {
+      if ((target === null) !== (margin === null))
+        refuse(place("measures"), `give ${name} a target without a margin, or a margin without a target`);
+      const judging = target === null ? [] : (["differences"] as const);
+      for (const part of ["values", "standard_errors", ...judging] as const)
+        if (curves[part][name]?.length !== curves.calls.length)
+          refuse(
+            place(`${key}.${part}.${name}`),
+            `has not one entry for each of ${curves.calls.length} calls`,
+          );
+    }
+  for (const { key, curves } of ways)
+    if (curves.calls.length === 0 || curves.calls.length !== ways[0].curves.calls.length)
+      refuse(place(`${key}.calls`), "has another number of entries than the first, or none");
+  const stray = population.floors.find(({ values }) =>
+    population.measures.some(({ name }) => values[name] === undefined),
+  );
+  if (stray) refuse(place("floors"), `have no value of some measure for ${JSON.stringify(stray.words)}`);
+}
+
 /** What version 3 gained without another number: a file that does not say it did not measure it. */
 function withLater(document: Map<string, Json>): void {
   const later: Record<string, Json> = {
@@ -112,6 +139,9 @@ function withLater(document: Map<string, Json>): void {
       iterate_axis: null,
       tap_similarity: null,
       by_part: [],
+      other_rules: [],
+      population: null,
+      words: null,
       flops: null,
       control_differences: null,
       arithmetic: null,

@@ -16,6 +16,7 @@ import type {
   Level,
   Levels,
   ProbeResult,
+  RuleResult,
   SignalsResult,
   VideoAxis,
 } from "./result.ts";
@@ -34,6 +35,7 @@ import {
   type Size,
   text,
 } from "./shape.ts";
+import { POPULATION } from "./population.ts";
 import { ESTIMATE, STOPPING_SHAPES } from "./stopping.ts";
 import type { VerdictResult } from "./verdict.ts";
 
@@ -137,6 +139,14 @@ const budget = object<BudgetResult>({
   ),
 });
 
+const otherRule = object<RuleResult>({
+  ...{ rule: text(), words: text() },
+  mse_to_last: list(error, "B"),
+  mse_to_truth: nullable(list(error, "B")),
+  interval: videoAxis(nullable(list(interval, "B"))),
+  per_episode: videoAxis(table("E", "B")),
+});
+
 const iterates = object<IterateResult>({
   mse_to_last: list(error, "K"),
   mse_to_truth: nullable(list(error, "K")),
@@ -219,6 +229,10 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   device: object<ProbeResult["device"]>({ name: text(), driver: text(), adapter: text(), software: boolean }),
   dtype: text(),
   arithmetic: about("In what products are computed.", nullable(oneOf("f32", "f16"))),
+  words: about(
+    "How what was read is spoken of; null: as a robot's actions.",
+    nullable(object<NonNullable<ProbeResult["words"]>>({ what: text(), read: text(), truth: text() })),
+  ),
   variants: about("Programs that ran, by kernel.", nullable(record(list(text())))),
   versions: record(text()),
   video_steps: about("N, steps of the schedule.", count(1)),
@@ -311,6 +325,8 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   episode_labels: about("What the data say of each episode, by name.", list(record(text()), "E")),
   spread_by_label: about("Spread over seeds by those labels.", list(spread)),
   budget_axis: about("Whole schedules, each read at its end.", nullable(budget)),
+  other_rules: about("The same schedules led by other rules, each read at its end.", list(otherRule)),
+  population: about("What all samples together have, and the verdict on it.", nullable(POPULATION)),
   iterate_axis: about("The trajectory's own state beside what is read of it.", nullable(iterates)),
   ...STOPPING_SHAPES,
   tap_similarity: about("(K, K) how alike the taps of two probed steps are.", nullable(tapSimilarity)),

@@ -15,6 +15,7 @@ import type { Estimate } from "../statistics/estimate.ts";
 import type { GridReadOut } from "../statistics/grid.ts";
 import type { FlopCounts, ProbeMeasurement, ProbeProvenance } from "../experiment/measurement.ts";
 import { type ExpectedCoverage, expectedCoverage } from "../statistics/coverage.ts";
+import { type PopulationResult, populationResult } from "./population.ts";
 import { errorsByPart, type PartErrors } from "../parts/by-part.ts";
 import { signalOf, type TapSimilarity, tapSimilarity } from "../taps/similarity.ts";
 import { independentClusters } from "../statistics/independent.ts";
@@ -67,6 +68,8 @@ export interface ProbeResult extends MadeBy, StoppingResult {
   data: { name: string; sha256: string; noise_sha256: string | null };
   /** In what products are computed; null in older files. */
   arithmetic: "f32" | "f16" | null;
+  /** How what was read is spoken of; null: as a robot's actions. */
+  words: { what: string; read: string; truth: string } | null;
   /** Which programs ran, by kernel (`GpuOptions.variants` forces them); null when that was not noted. */
   variants: Record<string, string[]> | null;
   /** N */
@@ -167,6 +170,10 @@ export interface ProbeResult extends MadeBy, StoppingResult {
   }[];
   /** Whole schedules, each read at its end; null where none were asked. */
   budget_axis: BudgetResult | null;
+  /** (R) the same schedules led by each other rule; empty where there is one. */
+  other_rules: RuleResult[];
+  /** What all samples together have, and the verdict on it; null where single read-outs are judged. See result/population.ts. */
+  population: PopulationResult | null;
   /** The trajectory's own state beside what is read of it; null where they are not of one kind. See statistics/iterate-axis.ts. */
   iterate_axis: IterateResult | null;
   /** How alike the taps of two probed steps are; null where a tap is no rows of tokens. See taps/similarity.ts. */
@@ -177,6 +184,15 @@ export interface ProbeResult extends MadeBy, StoppingResult {
   by_part: PartErrors[];
   /** Null where nobody counted. */
   flops: FlopsResult | null;
+}
+
+/** (B) errors at the ends of whole schedules led by another rule, against the same last decode. */
+export interface RuleResult extends VideoAxis<number[]> {
+  rule: string;
+  words: string;
+  interval: VideoAxis<Interval[] | null>;
+  /** (E, B) */
+  per_episode: VideoAxis<number[][]>;
 }
 
 /** K errors of the iterates, and what the schedule's noise alone would leave of them, whatever was learned. */
@@ -287,9 +303,10 @@ export function probeResult(
   return {
     schema: RESULT_SCHEMA,
     version: RESULT_VERSION,
-    ...madeBy({ model, device, dtype, versions }),
+    ...madeBy({ model, device, dtype, versions }, measurement.words !== undefined),
     data: { name: data.name, sha256: data.sha256, noise_sha256: noiseSha256 },
     arithmetic: settings.arithmetic ?? "f32",
+    words: measurement.words ? { ...measurement.words } : null,
     variants: variants ?? null,
     video_steps: settings.videoSteps,
     probe_steps: [...settings.probeSteps],
@@ -361,6 +378,13 @@ export function probeResult(
       per_episode: axisOf(iterates, (curve) => curve.perEpisode),
       null_curve: { mse_to_last: iterates.nullToLast, mse_to_truth: iterates.nullToTruth },
     },
+    other_rules: statistics.otherRules.map(({ rule, ...axis }) => ({
+      ...{ rule, words: measurement.rules?.find(({ name }) => name === rule)?.words ?? rule },
+      ...axisOf(axis, (curve) => curve.mean),
+      interval: axisOf(axis, (curve) => curve.interval),
+      per_episode: axisOf(axis, (curve) => curve.perEpisode),
+    })),
+    population: measurement.population ? populationResult(measurement.population, measurement) : null,
     ...stoppingResult(statistics.stopping, settings.probeSteps),
     tap_similarity: tapSimilarity(measurement.episodes, weights, settings.probeSteps.length),
     signals: {

@@ -4,27 +4,43 @@ import { count } from "./words.ts";
 
 export { count, listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
 
+/** What decides how steps are called. */
+export type Spoken = Pick<ProbeResult, "iterate_axis" | "words">;
+
 /** There is no video where what is denoised is what is read. */
-const isVideo = ({ iterate_axis }: Pick<ProbeResult, "iterate_axis">): boolean => iterate_axis === null;
+const isVideo = ({ iterate_axis, words }: Spoken): boolean => iterate_axis === null && words === null;
+
+/** The probe's question. */
+export const question = ({ words }: Pick<ProbeResult, "words">): string =>
+  words
+    ? `After how many calls of the network does the ${words.what} stop changing?`
+    : "After how many denoising steps does the action stop changing?";
+/** What errors are measured to, where it is known. */
+export const truthWords = ({ words }: Pick<ProbeResult, "words">): string =>
+  words?.truth ?? "the true actions";
+/** What errors are errors of. */
+export const readWords = ({ words }: Pick<ProbeResult, "words">): string =>
+  words?.read ?? "the decoded actions";
+/** The unit of squared errors. */
+export const errorUnit = ({ words }: Pick<ProbeResult, "words">): string =>
+  words ? words.read : "normalised action units²";
 
 /** What the steps are steps of: "video", or "denoising" where that is all they are. */
-export const axisName = (result: Pick<ProbeResult, "iterate_axis">): string =>
-  isVideo(result) ? "video" : "denoising";
+export const axisName = (result: Spoken): string => (isVideo(result) ? "video" : "denoising");
 /** The same at the beginning of a sentence. */
-export const axisTitle = (result: Pick<ProbeResult, "iterate_axis">): string =>
-  isVideo(result) ? "Video" : "Denoising";
+export const axisTitle = (result: Spoken): string => (isVideo(result) ? "Video" : "Denoising");
 /** How a step of the axis is called where it stands alone, as below a figure. */
-export const axisStep = (result: Pick<ProbeResult, "iterate_axis">): string =>
+export const axisStep = (result: Spoken): string =>
   isVideo(result) ? "video denoising step" : "denoising step";
 /** What `video_seeds` are seeds of. */
-export const seedName = (result: Pick<ProbeResult, "iterate_axis">): string =>
-  isVideo(result) ? "video seed" : "noise seed";
+export const seedName = (result: Spoken): string => (isVideo(result) ? "video seed" : "noise seed");
 
 /** The last step that was probed: the schedule's N, or the last of it that can be read. */
 export const lastStep = ({ probe_steps }: ProbeResult): number => probe_steps[probe_steps.length - 1];
 
 /** The answer in a few words. */
 export function verdictHeadline(result: ProbeResult): string {
+  if (result.population) return callsHeadline(result.population);
   const { step } = result.verdict;
   if (step === null) return `Sufficient ${axisName(result)} step: undetermined.`;
   const last = lastStep(result);
@@ -32,9 +48,22 @@ export function verdictHeadline(result: ProbeResult): string {
   return `Sufficient ${axisName(result)} step: ${step} of ${result.video_steps}.`;
 }
 
+function callsHeadline({ verdict, schedules }: NonNullable<ProbeResult["population"]>): string {
+  if (verdict.status === "undetermined") return "Sufficient calls of the network: undetermined.";
+  const ways = schedules.map(
+    ({ words, sufficient, calls }) =>
+      `${sufficient === null ? `not even ${calls.at(-1)}` : sufficient} by the ${words}`,
+  );
+  return `Sufficient calls of the network: ${ways.join(", ")}.`;
+}
+
+/** Why it is the answer, or why there is none: of all samples together, where they are judged so. */
+export const verdictReason = ({ population, verdict }: ProbeResult): string =>
+  population?.verdict.reason ?? verdict.reason;
+
 /** The answer to the probe's question with its reasons, or why there is none. */
 export function verdictSentence(result: ProbeResult): string {
-  return `${verdictHeadline(result)} ${result.verdict.reason}`;
+  return `${verdictHeadline(result)} ${verdictReason(result)}`;
 }
 
 /** How often intervals of so few episodes hold the truth; empty where they do as often as they say. */

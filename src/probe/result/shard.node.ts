@@ -26,7 +26,7 @@ import { boolean, either, list, nullable, number, object, oneOf, record, type Sh
 import { folderStore } from "./unit-store.node.ts";
 
 const SHARD_SCHEMA = "mimic-video-probe-shard";
-const SHARD_VERSION = 2;
+const SHARD_VERSION = 3;
 
 /** How a result is shown: the same for all parts, as it belongs to the one result. */
 export interface Presentation {
@@ -51,6 +51,7 @@ type NotKept =
   | "text"
   | "encodeText"
   | "gpuMemory"
+  | "stateTime"
   | "shard";
 
 /** All others, each with its value: a setting that is new does not compile until it is kept here. */
@@ -74,6 +75,10 @@ interface ShardDocument {
   /** Calls of the network at each probe step and budget; null where the system does not count them. */
   stop_calls: number[] | null;
   budget_calls: number[] | null;
+  /** How a result speaks of what was read; null: of actions. */
+  words: WordsDocument | null;
+  /** How whole schedules are led; null where there is one way. */
+  rules: RuleDocument[] | null;
   /** Noise left at each probe step; null where iterates are no states of the trajectory. */
   stop_null: number[] | null;
   action_times: number[];
@@ -88,6 +93,8 @@ interface PartDocument extends Omit<Part, "states"> {
   states: number[] | null;
 }
 
+type WordsDocument = { what: string; read: string; truth: string };
+type RuleDocument = { name: string; words: string };
 type ProvenanceDocument = Omit<ProbeProvenance, "variants">;
 
 const whole = number({ least: 0, whole: true });
@@ -109,6 +116,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
     budgets: list(whole),
     arithmetic: oneOf("f32", "f16"),
     variants: record(text()),
+    rules: list(text()),
   }),
   provenance: object<ProvenanceDocument>({
     model: object<ProbeProvenance["model"]>({
@@ -136,6 +144,8 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   tau: list(number()),
   stop_calls: nullable(list(whole)),
   budget_calls: nullable(list(whole)),
+  words: nullable(object<WordsDocument>({ what: text(), read: text(), truth: text() })),
+  rules: nullable(list(object<RuleDocument>({ name: text(), words: text() }))),
   stop_null: nullable(list(number())),
   action_times: list(number()),
   chunk_length: whole,
@@ -177,6 +187,7 @@ export async function writeShard(
       budgets: [...(settings.budgets ?? [])],
       arithmetic: settings.arithmetic ?? "f32",
       variants: settings.variants ?? {},
+      rules: [...(settings.rules ?? [])],
     },
     provenance: { model, data, noiseSha256, device, dtype, versions },
     action_names: measurement.actionNames,
@@ -185,6 +196,8 @@ export async function writeShard(
     tau: measurement.taus,
     stop_calls: measurement.stopCalls ?? null,
     budget_calls: measurement.budgetCalls ?? null,
+    words: measurement.words ? { ...measurement.words } : null,
+    rules: measurement.rules?.map(({ name, words }) => ({ name, words })) ?? null,
     stop_null: measurement.stopNull ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
@@ -217,10 +230,11 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
   refuseIncomplete(parts);
   const [{ folder: first, document }] = parts;
   for (const part of parts.slice(1)) refuseDifference(first, document, part.folder, part.document);
-  const { budgets, ...kept } = document.settings;
+  const { budgets, rules, ...kept } = document.settings;
   const settings: FullSettings = {
     ...{ modelDir: document.provenance.model.name, ...kept },
     budgets: budgets.length > 0 ? budgets : undefined,
+    ...(rules.length > 0 && { rules }),
   };
   const fingerprint = fingerprintOf(settings, document.provenance);
   const units = new Map<number, EpisodeMeasurement[]>();
@@ -243,6 +257,8 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       taus: document.tau,
       stopCalls: document.stop_calls ?? undefined,
       budgetCalls: document.budget_calls ?? undefined,
+      words: document.words ?? undefined,
+      rules: document.rules ?? undefined,
       stopNull: document.stop_null ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,

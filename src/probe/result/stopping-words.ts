@@ -1,7 +1,7 @@
 /** What is known of stopping early, in the words that report and terminal share. */
 import type { Estimate } from "../statistics/estimate.ts";
 import type { ProbeResult } from "./result.ts";
-import { seedName } from "./sentences.ts";
+import { seedName, type Spoken } from "./sentences.ts";
 import { count, short } from "./words.ts";
 
 const SIGNALS: Readonly<Record<string, string>> = {
@@ -13,7 +13,7 @@ const SIGNALS: Readonly<Record<string, string>> = {
 };
 
 /** A signal's name in words; one that is not known here as it is. */
-export function signalWords(signal: string, result: Pick<ProbeResult, "iterate_axis">): string {
+export function signalWords(signal: string, result: Spoken): string {
   if (signal === "spread_over_video_seeds") return `spread over ${seedName(result)}s`;
   return Object.hasOwn(SIGNALS, signal) ? SIGNALS[signal] : signal;
 }

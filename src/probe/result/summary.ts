@@ -2,17 +2,20 @@
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import type { Reference } from "../figure/style.ts";
+import type { PopulationCurves } from "./population.ts";
 import type { Levels, ProbeResult } from "./result.ts";
 import {
   axisName,
   axisTitle,
   coverageSentence,
   lastStep,
+  readWords,
   roundIndices,
   sampleSentence,
   seedName,
   short,
   stepWords,
+  truthWords,
   verdictSentence,
   wrap,
 } from "./sentences.ts";
@@ -49,19 +52,21 @@ export function summaryText(
     `${model.name}, ${model.trained_on === "random" ? "random weights" : `trained: ${model.trained_on}`}, weights ${model.weights_sha256.slice(0, 12)}`,
     `${where}, ${dtype}; ${sampleSentence(result)}${seconds === undefined ? "" : `; ${Math.round(seconds)} s`}`,
     "",
-    `${axisTitle(result)} axis: mean squared error of the decoded actions, normalised units, ${intervalWords(result)}`,
+    `${axisTitle(result)} axis: mean squared error of ${readWords(result)}${result.words ? "" : ", normalised units"}, ${intervalWords(result)}`,
     ...videoTable(result, truth, last),
     "",
     ...budgetTable(result, truth, last),
+    ...populationTable(result),
     ...actionTable(result, truth, last),
-    `Floors and controls, ${truth ? "to the true actions" : "to the last decode"}`,
+    `Floors and controls, ${truth ? `to ${truthWords(result)}` : "to the last decode"}`,
     ...levelTable(result, truth),
     "",
     ...wrap(verdictSentence(result), WIDTH),
     ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
     ...spreadSentences(result).flatMap(wrapped),
-    ...(truth ? stoppingSentences(result).flatMap(wrapped) : []),
+    // Of single read-outs, which do not judge where all samples are judged together.
+    ...(truth && !result.population ? stoppingSentences(result).flatMap(wrapped) : []),
     "",
     ...wrap(`Do not conclude more. ${result.statement}`, WIDTH),
     "",
@@ -153,6 +158,46 @@ function budgetTable(result: ProbeResult, truth: boolean, last: boolean): string
       ],
       roundIndices([...steps], 21),
     ),
+    "",
+  ];
+}
+
+/** What all samples together have; nothing where single read-outs are judged. */
+function populationTable({ population, other_rules, budget_axis }: ProbeResult): string[] {
+  if (!population) return [];
+  const { measures, schedules, floors, stop } = population;
+  const ways: { words: string; from: PopulationCurves; name?: string }[] = [
+    ...schedules.map((from) => ({ words: from.words, from, name: from.rule })),
+    { words: "stopped there, and one call more from there", from: stop },
+  ];
+  const cell = (from: PopulationCurves, name: string, i: number): string => {
+    const [value, error] = [from.values[name][i], from.standard_errors[name][i]];
+    return value === null ? "–" : `${short(value)}${error === null ? "" : ` ± ${short(error)}`}`;
+  };
+  const heads = measures.map(({ name }) => name);
+  const rule = (name: string): number[] =>
+    other_rules.find((one) => one.rule === name)?.mse_to_last ?? budget_axis?.mse_to_last ?? [];
+  return [
+    `All samples together: ${population.samples} against ${population.against} (± one standard error)`,
+    ...ways.flatMap(({ words, from, name: led }) => [
+      `  ${words}`,
+      ...table(
+        [
+          { head: "calls", cells: from.calls.map(String) },
+          ...heads.map((name) => ({ head: name, cells: from.calls.map((_, i) => cell(from, name, i)) })),
+          ...(led !== undefined && rule(led).length === from.calls.length
+            ? [{ head: "MSE to the last", cells: rule(led).map(short) }]
+            : []),
+        ],
+        from.calls.map((_, i) => i),
+      ),
+    ]),
+    ...floors
+      .map(
+        ({ words, values }) =>
+          `  ${words}: ${heads.map((name) => `${name} ${short(values[name])}`).join(", ")}`,
+      )
+      .flatMap((text) => wrap(text, WIDTH)),
     "",
   ];
 }

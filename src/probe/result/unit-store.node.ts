@@ -27,6 +27,8 @@ const ARRAYS = [
   "dataOracle",
   "budgetActions",
   "dataBudgetActions",
+  "ruleActions",
+  "samples",
   "shuffledContext",
   "tapCosine",
   "tapCosineNull",
@@ -38,7 +40,7 @@ const ARRAYS = [
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
 const OPTIONAL: readonly string[] = [
   ...["truth", "dataTruth", "holdStill", "oracle", "dataOracle"],
-  ...["budgetActions", "dataBudgetActions", "shuffledContext"],
+  ...["budgetActions", "dataBudgetActions", "ruleActions", "samples", "shuffledContext"],
   ...["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull", "tapDrift", "velocityChange"],
 ];
 

@@ -73,6 +73,8 @@ function doubtWords(doubt: Doubt): string {
   switch (doubt.kind) {
     case "no truth":
       return "The true actions are not known.";
+    case "judged together":
+      return "What is said of single read-outs does not judge them: the same one over and over would be right every time. All of them together are judged (population).";
     case "truth out of scale":
       return `The true actions are ${short(doubt.times)} times as large as the decoded ones, so they are not in the model's units.`;
     case "one step":

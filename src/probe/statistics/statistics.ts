@@ -75,6 +75,8 @@ export interface ProbeStatistics {
   spreadByLabel: LabelSpread[];
   /** Whole schedules read at their ends; null where none were asked. */
   budget: BudgetAxis | null;
+  /** (R) the same schedules led by each other rule. */
+  otherRules: ({ rule: string } & TwoReferences)[];
   /** The trajectory's own state beside what is read of it; null where they are not of one kind. */
   iterates: IterateAxis | null;
   verdict: Verdict;
@@ -104,7 +106,15 @@ export function probeStatistics(
   if (E === 0)
     throw new UsageError("No episode was measured, so there is nothing to average; measure at least one.");
   const B = budgets?.length ?? 0;
-  const axes = { probeSteps: K, budgets: B, actionSteps: M, positions: T, dimensions: D };
+  const rules = settings.rules ?? [];
+  const axes = {
+    rules: rules.length,
+    probeSteps: K,
+    budgets: B,
+    actionSteps: M,
+    positions: T,
+    dimensions: D,
+  };
   const sizes = { videoSeeds, actionSeeds, ...axes };
   for (const episode of episodes) checkEpisode(sizes, episode);
 
@@ -226,6 +236,13 @@ export function probeStatistics(
       { steps: probeSteps, toTruth: videoAxis.toTruth },
       bootstrap,
     );
+  const otherRules = rules.map((rule, r) => ({
+    rule,
+    ...twoReferences(B, (b) => (episode, run) => ({
+      data: episode.ruleActions!,
+      offset: ((run * rules.length + r) * B + b) * size,
+    })),
+  }));
   const { stopNull } = measurement;
   const passed =
     (k: number): Pick =>
@@ -256,6 +273,7 @@ export function probeStatistics(
   const truthScale = truthKnown ? scaleOfTruth(episodes, last, V * S, knownValues) : null;
   const verdict = sufficientStep({
     ...{ steps: probeSteps, toTruth: videoAxis.toTruth, truthScale, margin, bootstrap },
+    judgedTogether: measurement.population !== undefined,
     floors: known.map(({ name, perEpisode }): Floor => ({ name, error: bootstrap.mean(perEpisode) })),
   });
   const against = (level: TwoReferences | null): Estimate | null => {
@@ -289,6 +307,7 @@ export function probeStatistics(
     betweenSeeds: { video: atLast(spread.video), action: atLast(spread.action) },
     spreadByLabel,
     budget: budget ?? null,
+    otherRules,
     iterates,
     verdict,
     controlDifferences: {

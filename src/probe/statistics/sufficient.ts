@@ -31,6 +31,8 @@ export interface Evidence {
   /** Margin that was asked for, squared normalised units. */
   margin?: number;
   bootstrap: ClusterBootstrap;
+  /** Whether single read-outs are not what judges, but all of them together (population.ts). */
+  judgedTogether?: boolean;
   /** Fewest independent episodes for a verdict; default FEWEST_EPISODES. */
   fewest?: number;
 }
@@ -38,6 +40,7 @@ export interface Evidence {
 /** Why there is no verdict. */
 export type Doubt =
   | { kind: "no truth" }
+  | { kind: "judged together" }
   | { kind: "truth out of scale"; times: number }
   | { kind: "one step" }
   | { kind: "few episodes"; independent: number; episodes: number }
@@ -128,9 +131,10 @@ function walkBack(last: number, margin: Margin, interval: (k: number) => Interva
 }
 
 function doubtsOf(
-  { steps, toTruth, truthScale, floors, bootstrap, fewest = FEWEST_EPISODES }: Evidence,
+  { steps, toTruth, truthScale, floors, bootstrap, judgedTogether, fewest = FEWEST_EPISODES }: Evidence,
   margin: Margin | null,
 ): Doubt[] {
+  if (judgedTogether) return [{ kind: "judged together" }];
   if (!toTruth) return [{ kind: "no truth" }];
   const doubts: Doubt[] = [];
   if (truthScale !== null && !(truthScale <= LARGEST_SCALE))

@@ -11,6 +11,9 @@ import { readSafetensorsHeader, type SafetensorsHeader } from "../../weights/saf
 import type { ByteSource } from "../../weights/source.ts";
 
 const LIST_NAME = "episodes.json";
+const FRAMES_NAME = "episodes.safetensors";
+/** All of which the recordings consist. */
+export const EPISODE_FILES: readonly string[] = [LIST_NAME, FRAMES_NAME];
 
 /** What the list says of an episode. */
 export interface Listed {
@@ -72,7 +75,7 @@ export class RecordedEpisodes {
   /** @throws FormatError naming the file, the tensor, what was found and what was expected */
   static async open(files: ModelFiles, shape: EpisodeShape): Promise<RecordedEpisodes> {
     const list = readList(await files.json(LIST_NAME), `${files.name}/${LIST_NAME}`);
-    const bytes = await files.bytes("episodes.safetensors");
+    const bytes = await files.bytes(FRAMES_NAME);
     try {
       const { entries } = await readSafetensorsHeader(bytes);
       const stored = (key: string): string =>

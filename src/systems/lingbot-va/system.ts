@@ -16,7 +16,7 @@ import type { TensorSource } from "../../weights/source.ts";
 import type { Policy, RecordedTrials } from "../policy.ts";
 import type { BoundSubject, Opened, Recognition, System, SystemOptions } from "../system.ts";
 import { type PolicyConfig, readPolicyConfig, readPolicyTransformer } from "./config.ts";
-import { RecordedEpisodes } from "./episodes.ts";
+import { EPISODE_FILES, RecordedEpisodes } from "./episodes.ts";
 import { LingbotModel } from "./model.ts";
 import { picturesOf } from "./observations.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
@@ -266,6 +266,7 @@ class OpenedLingbot implements Opened {
     });
     return {
       ...{ count: episodes.list.length, steps: episodes.steps },
+      sha256: () => data.sha256(EPISODE_FILES),
       read: async (index) => {
         const steps = Array.from({ length: episodes.steps }, (_, step) => step);
         const { bytes, shape } = await episodes.frames(index, steps);

@@ -82,22 +82,22 @@ export function policyNames(paths: readonly string[]): string[] {
 /**
  * The policy that is asked for, with its files.
  * @param folder for messages
- * @throws UsageError when none is asked for, when it is not offered, or when its name is that of several; FormatError when its backbone
+ * @param asked may be left out where there is one
+ * @throws UsageError when none of several is asked for, when it is not offered, or when its name is that of several; FormatError when its backbone
  *   or statistics are missing
  */
 export function choosePolicy(folder: string, paths: readonly string[], asked?: string): Policy {
   const offered = named(decodersOf(paths));
   const list = offered.map(({ name }) => name).sort();
   const choose = `Choose one with --policy: ${list.join(", ")}.`;
-  if (asked === undefined)
-    throw new UsageError(
-      `${folder} holds ${list.length === 1 ? "one policy" : `${list.length} policies`}. ${choose}`,
-    );
+  if (asked === undefined && offered.length !== 1)
+    throw new UsageError(`${folder} holds ${list.length} policies. ${choose}`);
   // A name longer than is needed here is as good.
   const found = offered.filter(
-    ({ decoder, name }) => name === asked || NAMINGS.some((n) => n(decoder) === asked),
+    ({ decoder, name }) => asked === undefined || name === asked || NAMINGS.some((n) => n(decoder) === asked),
   );
-  if (found.length === 0) throw new UsageError(refusal(folder, offered, asked, choose));
+  if (asked !== undefined && found.length === 0)
+    throw new UsageError(refusal(folder, offered, asked, choose));
   if (found.length > 1) {
     const names = found.map(({ name }) => name).sort();
     throw new UsageError(

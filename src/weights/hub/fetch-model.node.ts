@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { HubError } from "../../errors.ts";
 import { formatBytes } from "../listing.ts";
 import type { ModelFiles } from "../model-files.ts";
-import { modelFilesOf } from "../model-files.browser.ts";
 import { openModelFolder } from "../model-files.node.ts";
 import { type HubFile, listTree, resolveRevision } from "./api.ts";
 import { RepoCache } from "./cache.node.ts";
@@ -14,8 +13,9 @@ import { type HubSettings } from "./environment.node.ts";
 import { neededFiles } from "./needed.ts";
 import { type Machine } from "./machine.node.ts";
 import { type Progress } from "./progress.ts";
-import { rangeSource, WholeFilesOnlyError } from "./range-source.ts";
-import { formatHubRef, type HubRef } from "./ref.ts";
+import { WholeFilesOnlyError } from "./range-source.ts";
+import { type HubRef } from "./ref.ts";
+import { type Choose, remoteFiles } from "./remote-files.ts";
 
 export interface FetchOptions {
   /** told at every step; the object is the same and changes */
@@ -25,7 +25,7 @@ export interface FetchOptions {
   /** which processes are seen, for tests */
   readonly machine?: Machine;
   /** chooses among the files, shown by ranges, by their paths; default: what `neededFiles` finds */
-  readonly choose?: (files: ModelFiles) => Promise<readonly string[]>;
+  readonly choose?: Choose;
   /**
    * shown the files by ranges when some are to be downloaded, before the first is; what it throws prevents
    * that, unless the server does not answer ranges
@@ -56,23 +56,12 @@ export async function fetchModel(
   const tree = await listTree(client, ref.repo, commit);
   const get = (files: readonly HubFile[], onProgress?: FetchOptions["onProgress"]) =>
     fetchFiles(settings, cache, ref.repo, commit, files, { ...options, onProgress });
-  const root = ref.path === "" ? "" : `${ref.path}/`;
-  const inside = tree.filter(({ path }) => path.startsWith(root));
-  const sources = inside.map(
-    (file) => [file.path.slice(root.length), rangeSource(asking, ref.repo, commit, file)] as const,
-  );
-  const files: ModelFiles = {
-    ...modelFilesOf(formatHubRef(ref), new Map(sources), commit),
-    // Small, and needed anyway: whole, into the cache, so that a server without ranges serves too.
-    json: async (path) => {
-      const file = inside.find((f) => f.path === root + path);
-      if (!file) throw new HubError(`${formatHubRef(ref)} has no ${path} at this revision.`);
-      await get([file]);
-      return (await openModelFolder(join(cache.snapshot(commit), ref.path), commit)).json(path);
-    },
-  };
+  const { files, chosen } = remoteFiles(asking, ref, commit, tree, async (file) => {
+    await get([file]);
+    return (await openModelFolder(cache.snapshot(commit), commit)).json(file.path);
+  });
   const needed = options.choose
-    ? await chosen(inside, root, () => options.choose!(files))
+    ? await chosen(options.choose)
     : await neededFiles(ref.repo, tree, ref.path, async (file) => {
         await get([file]);
         return readFile(join(cache.snapshot(commit), file.path), "utf8");
@@ -86,16 +75,6 @@ export async function fetchModel(
   await get(needed, options.onProgress);
   await cache.noteCommit(ref.revision, commit);
   return join(cache.snapshot(commit), ref.path);
-}
-
-/** The files that are chosen by their paths below the model's own. */
-async function chosen(
-  inside: readonly HubFile[],
-  root: string,
-  choose: () => Promise<readonly string[]>,
-): Promise<HubFile[]> {
-  const paths = new Set(await choose());
-  return inside.filter(({ path }) => paths.has(path.slice(root.length)));
 }
 
 async function fetchFiles(

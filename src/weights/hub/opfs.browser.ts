@@ -7,7 +7,7 @@
  *
  * Only async handles are used, so it works on the page as in a worker.
  */
-import { HubError } from "../../errors.ts";
+import { FormatError, HubError } from "../../errors.ts";
 import { blobSource } from "../blob.ts";
 import { formatBytes } from "../listing.ts";
 import { type ByteSource } from "../source.ts";
@@ -18,12 +18,15 @@ import { defaultRetry, type HubClient } from "./client.ts";
 import { neededFiles } from "./needed.ts";
 import { type Progress } from "./progress.ts";
 import { type HubRef } from "./ref.ts";
+import { type Choose, remoteFiles } from "./remote-files.ts";
 
 export interface BrowserFetchOptions {
   /** of the person who runs the page; never ship one with it */
   readonly token?: string;
   readonly endpoint?: string;
   readonly onProgress?: (progress: Progress) => void;
+  /** chooses among the files, shown by ranges, by their paths; default: what `neededFiles` finds */
+  readonly choose?: Choose;
   /** for tests; the browser's by default */
   readonly storage?: StorageManager;
   readonly client?: Partial<HubClient>;
@@ -55,9 +58,12 @@ export async function fetchModelToOpfs(
   const tree = await listTree(client, ref.repo, commit);
   const fetchOne = (file: HubFile, onBytes: (count: number) => void) =>
     fetchBlob(client, ref.repo, commit, folder, file, onBytes, storage);
-  const needed = await neededFiles(ref.repo, tree, ref.path, async (file) =>
-    (await fetchOne(file, () => {})).text(),
-  );
+  const text = async (file: HubFile): Promise<string> => (await fetchOne(file, () => {})).text();
+  const needed = options.choose
+    ? await remoteFiles(client, ref, commit, tree, async (file) =>
+        parsed(await text(file), `${ref.repo}:${file.path}`),
+      ).chosen(options.choose)
+    : await neededFiles(ref.repo, tree, ref.path, text);
 
   const missing: HubFile[] = [];
   for (const file of needed) if ((await existing(folder, file)) === undefined) missing.push(file);
@@ -88,6 +94,15 @@ export async function fetchModelToOpfs(
     sources.set(path, blobSource(blob!, `${ref.repo}:${file.path}`));
   }
   return sources;
+}
+
+/** @throws FormatError with the file's name */
+function parsed(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new FormatError(`${where} is not JSON: ${(error as Error).message}`);
+  }
 }
 
 /**

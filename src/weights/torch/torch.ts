@@ -63,6 +63,7 @@ export async function openTorch(source: ByteSource, options: TorchOptions = {}):
     name: file,
     tensors,
     skipped: tree.skipped,
+    values: tree.values,
     read: async (name) => {
       const { tensor, storage, bytes } = tensorInfo(opened, name) as Entry;
       const { dtype, shape, strides, lazy } = tensor;

@@ -1,6 +1,7 @@
 /**
- * The tensors of what a pickle has built, under dotted names: nested dicts join their keys with ".", lists count from 0;
- * numbers and texts are passed over. So are objects of unknown classes, unless a tensor hangs on one and nowhere else.
+ * The tensors of what a pickle has built, under dotted names: nested dicts join their keys with ".", lists count from 0.
+ * Numbers and texts are kept beside them, as they stand. Objects of unknown classes are passed over, unless a tensor hangs on one and
+ * nowhere else.
  */
 import { FormatError } from "../../errors.ts";
 import { quoted } from "../source.ts";
@@ -11,7 +12,11 @@ export interface TorchTree {
   readonly tensors: ReadonlyMap<string, TorchTensor>;
   /** "args: argparse.Namespace" */
   readonly skipped: readonly string[];
+  /** numbers, texts, truth values and None (null) by dotted name */
+  readonly values: ReadonlyMap<string, PlainValue>;
 }
+
+export type PlainValue = string | number | boolean | null;
 
 /**
  * Interprets `data.pkl`.
@@ -24,6 +29,7 @@ export function readTorchPickle(pickle: Uint8Array, where: string, fileBytes: nu
   const tensors = new Map<string, TorchTensor>();
   const listed = new Set<unknown>();
   const skipped: string[] = [];
+  const values = new Map<string, PlainValue>();
   /** what is reached by other ways than names: attributes, and all parts of objects of unknown classes */
   const aside: { readonly value: unknown; readonly of: string }[] = [];
   let [places, characters] = [0, 0];
@@ -57,13 +63,19 @@ export function readTorchPickle(pickle: Uint8Array, where: string, fileBytes: nu
       characters += name.length;
       if (!harmless.has(of)) skipped.push(`${name}: ${of}`);
       aside.push({ value, of });
+    } else if (isPlain(value)) {
+      characters += name.length;
+      values.set(name, value);
     }
   };
   if (root instanceof PicklePlaceholder || root instanceof PickleGlobal) throw notAllowed(where, root.name);
   visit(root, "", 0);
   refuseHidden(aside, listed, where);
-  return { tensors, skipped };
+  return { tensors, skipped, values };
 }
+
+const isPlain = (value: unknown): value is PlainValue =>
+  value === null || ["string", "number", "boolean"].includes(typeof value);
 
 /** Scalars of Python that have no opcode of their own. */
 const harmless: ReadonlySet<string> = new Set([

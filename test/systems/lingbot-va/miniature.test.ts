@@ -1,76 +1,22 @@
 /** The miniature of the published folders: every number of the reference that a chunk, a history and a tap have. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Subject } from "../../../src/probe/subject.ts";
 import type { Encoded } from "../../../src/systems/lingbot-va/subject.ts";
 import type { LingbotPolicy } from "../../../src/systems/lingbot-va/policy.ts";
-import type { Picture } from "../../../src/systems/policy.ts";
 import { recognise } from "../../../src/systems/registry.ts";
-import type { Opened } from "../../../src/systems/system.ts";
 import { readTensor } from "../../../src/tensor/tensor.ts";
 import { openModelFolder } from "../../../src/weights/model-files.node.ts";
-import { openWeights } from "../../../src/weights/open.node.ts";
-import type { TensorSource } from "../../../src/weights/source.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { relativeError } from "../../support/numbers.ts";
+import { ACTIONS, bound, EXECS, MINI, Miniature } from "./miniature.ts";
 
-const MINI = "test/lingbot-mini/libero";
-const CAMERAS = ["observation.images.image", "observation.images.image2"];
-const [STEPS, HEIGHT, WIDTH, ACTIONS] = [44, 72, 72, 7];
-const EXECS = [0, 1, 2, 5, 12, 20, 21, -1];
-
-const reference = JSON.parse(readFileSync(`${MINI}/reference/reference.json`, "utf8")) as {
-  torch_float32_relative_error: Record<string, number>;
-};
-const list = JSON.parse(readFileSync(`${MINI}/episodes/episodes.json`, "utf8")) as { prompt: string }[];
-/** What an output may be off. */
-const bound = (name: string): number => Math.max(2e-5, 10 * reference.torch_float32_relative_error[name]);
-
-let opened: Opened;
-let truths: TensorSource;
-let frames: Record<string, Uint8Array>;
-
-const truth = async (name: string): Promise<Float32Array> =>
-  new Float32Array((await truths.read(name)).slice().buffer);
-
-/** Actions of the reference, (44, 7). */
-async function reacted(episode: number, seed: number, exec: number): Promise<Float32Array> {
-  const size = STEPS * ACTIONS;
-  const at = ((episode * 2 + seed) * EXECS.length + EXECS.indexOf(exec)) * size;
-  return (await truth("actions")).slice(at, at + size);
-}
-
-function picture(camera: string, episode: number, step: number): Picture {
-  const area = HEIGHT * WIDTH;
-  const at = (episode * STEPS + step) * 3 * area;
-  const rgb = Uint8Array.from(
-    { length: 3 * area },
-    (_, i) => frames[camera][at + (i % 3) * area + Math.floor(i / 3)],
-  );
-  return { width: WIDTH, height: HEIGHT, rgb };
-}
+let mini: Miniature;
 
 beforeAll(async () => {
-  const files = await openModelFolder(`${MINI}/lerobot/lingbot_va_libero_long`);
-  const system = await recognise(files);
-  expect(system.name).toBe("lingbot-va");
-  opened = await system.open(await testGpu(), files, {
-    dtype: "f32",
-    openModel: (name) => openModelFolder(`${MINI}/${name}`),
-  });
-  truths = await openWeights(`${MINI}/reference/reference.safetensors`);
-  const episodes = await openWeights(`${MINI}/episodes/episodes.safetensors`);
-  frames = Object.fromEntries(
-    await Promise.all(CAMERAS.map(async (key) => [key, await episodes.read(key)] as const)),
-  );
-  await episodes.close();
-  await opened.load({});
+  mini = await Miniature.open();
 }, 120_000);
 
-afterAll(async () => {
-  await opened.release();
-  await truths.close();
-});
+afterAll(() => mini.close());
 
 describe("an episode of three chunks, the policy's own actions fed back", () => {
   // 0: the third chunk drops a part of a call's tokens; 5: a state on the way; −1 runs the whole loop.
@@ -79,28 +25,16 @@ describe("an episode of three chunks, the policy's own actions fed back", () => 
     [1, 1, 5],
     [0, 1, -1],
   ])("episode %i, seed %i, video_exec_step %i", { timeout: 240_000 }, async (episode, seed, exec) => {
-    const policy = (await opened.policy!()) as LingbotPolicy;
-    policy.reset();
-    const actions: number[] = [];
-    let seen = [0];
-    while (actions.length < STEPS * ACTIONS) {
-      const shown = Object.fromEntries(
-        CAMERAS.map((key) => [key, seen.map((step) => picture(key, episode, step))]),
-      );
-      const observation = { frames: shown, state: new Float32Array(), prompt: list[episode].prompt };
-      const { actions: chunk } = await policy.actAfter(observation, { exec, seed });
-      const done = actions.length / ACTIONS;
-      actions.push(...chunk);
-      seen = Array.from({ length: chunk.length / ACTIONS }, (_, i) => done + 1 + i);
-    }
-    policy.dispose();
-    expect(relativeError(actions, await reacted(episode, seed, exec))).toBeLessThan(bound("actions"));
+    const run = { episode, seed, exec };
+    const error = relativeError(await mini.act(run), await mini.reacted(run));
+    expect(error).toBeLessThan(bound("actions"));
   });
 
   it("wants the pictures that followed, of every camera", async () => {
-    const policy = (await opened.policy!()) as LingbotPolicy;
-    const observation = { frames: { [CAMERAS[0]]: [picture(CAMERAS[0], 0, 0)] }, state: new Float32Array() };
-    await expect(policy.act({ ...observation, prompt: list[0].prompt })).rejects.toThrow(/image2/);
+    const policy = (await mini.opened.policy!()) as LingbotPolicy;
+    const [[camera, pictures]] = Object.entries(mini.pictures(0, [0]));
+    const observation = { frames: { [camera]: pictures }, state: new Float32Array() };
+    await expect(policy.act({ ...observation, prompt: mini.prompts[0] })).rejects.toThrow(/image2/);
     await expect(policy.act({ ...observation, prompt: "" }, { stop: 21 })).rejects.toThrow(/states 0 to 20/);
     policy.dispose();
   });
@@ -109,7 +43,7 @@ describe("an episode of three chunks, the policy's own actions fed back", () => 
 describe("the probe's subject on a first chunk", () => {
   let subject: Subject<Encoded> & { close(): Promise<void> };
   beforeAll(async () => {
-    subject = await opened.subject(await openModelFolder(`${MINI}/episodes`));
+    subject = await mini.opened.subject(await openModelFolder(`${MINI}/episodes`));
   });
   afterAll(() => subject.close());
 
@@ -139,7 +73,7 @@ describe("the probe's subject on a first chunk", () => {
           ["block.2.values", 5],
         ] as const) {
           const full = `0.exec.${exec}.${name}`;
-          expect(relativeError(await readTensor(gpu, tap[at]), await truth(full)), full).toBeLessThan(
+          expect(relativeError(await readTensor(gpu, tap[at]), await mini.truth(full)), full).toBeLessThan(
             bound(full),
           );
         }
@@ -148,7 +82,7 @@ describe("the probe's subject on a first chunk", () => {
           { tap, time: state.time },
           { tap, time: state.time },
         ]);
-        const theirs = (await reacted(0, 0, exec)).slice(0, first);
+        const theirs = (await mini.reacted({ episode: 0, seed: 0, exec })).slice(0, first);
         for (const ours of both)
           expect(relativeError(ours, theirs), `tap ${state.step}`).toBeLessThan(bound("actions"));
       }
@@ -183,6 +117,7 @@ describe("the probe's subject on a first chunk", () => {
 it("says what is missing beside it", async () => {
   const files = await openModelFolder(`${MINI}/lerobot/lingbot_va_libero_long`);
   const system = await recognise(files);
+  expect(system.name).toBe("lingbot-va");
   const gpu = await testGpu();
   await expect(system.open(gpu, files, {})).rejects.toThrow(/robbyant\/lingbot-va-base beside it/);
   const openModel = () => openModelFolder(`${MINI}/episodes`);
@@ -190,8 +125,8 @@ it("says what is missing beside it", async () => {
 });
 
 it("plans its memory, and refuses a card that is too small", async () => {
-  expect(opened.plan.peak).toBeGreaterThan(opened.plan.weights);
-  expect(opened.plan.lines.join("\n")).toMatch(/32 video tokens and 16 action tokens/);
+  expect(mini.opened.plan.peak).toBeGreaterThan(mini.opened.plan.weights);
+  expect(mini.opened.plan.lines.join("\n")).toMatch(/32 video tokens and 16 action tokens/);
   const files = await openModelFolder(`${MINI}/lerobot/lingbot_va_libero_long`);
   const options = { openModel: (name: string) => openModelFolder(`${MINI}/${name}`), gpuMemory: 1e6 };
   const system = await recognise(files);

@@ -95,6 +95,7 @@ test("decoders that differ in layer or training alone", () => {
 test("where the merged backbone is absent, adapters apart are taken", async () => {
   const { paths } = await openModelFolder(folderOf("lora"));
   expect(policyNames(paths)).toEqual(["bridge"]);
+  expect(choosePolicy("lora", paths)).toEqual(choosePolicy("lora", paths, "bridge"));
   expect(choosePolicy("lora", paths, "bridge")).toMatchObject({
     backbone: "video_backbone/v2w_bridge_lora_rank256_lr1.778e-04_bsz64_iter_000070043.pt",
     layer: 2,

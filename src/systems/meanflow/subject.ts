@@ -1,0 +1,316 @@
+/**
+ * The probe's question asked of a MeanFlow network: after how many calls does the sample stop changing? An item is a class, and a seed a noise.
+ *
+ *   stop axis     after k of N calls, the sample that one more call would jump to: x + (end − now)·u(x, now, end)
+ *   budget axis   whole schedules of N calls, by the average velocity (MeanFlow) and by the instantaneous one (Euler), from the same noise
+ *
+ * A sample is read by a classifier where one lies beside the weights, else as it is. The truth is what that classifier says of held-out pictures of the class
+ * in the mean; a sample of a class is right whatever variety there is, so what judges are populations (population.ts).
+ *
+ * Axes: V samples of a class in a batch; T = 1 position of D = classes logits, or the T rows of a sample.
+ */
+import { UsageError } from "../../errors.ts";
+import { record, type Replay } from "../../gpu/recording.ts";
+import { combine } from "../../kernels/combine.ts";
+import type {
+  Axis,
+  Control,
+  DenoiseOptions,
+  Item,
+  Noise,
+  Part,
+  Population,
+  Reading,
+  State,
+  Subject,
+  TimedTap,
+} from "../../probe/subject.ts";
+import {
+  copyTensor,
+  createTensor,
+  readTensor,
+  releaseTensor,
+  sizeOf,
+  type Tensor,
+  writeTensor,
+} from "../../tensor/tensor.ts";
+import { joined } from "../arrays.ts";
+import type { Denoiser } from "../../sampling/denoiser.ts";
+import { meanFlowDenoiser } from "./denoiser.ts";
+import type { Evaluation } from "./evaluation.ts";
+import type { NoiseRows } from "../sampler.ts";
+import { givenNoise, rowsOfClass } from "./given-noise.ts";
+import { type MeanFlowModel, type Rule, RULES } from "./model.ts";
+import { asRows, ClassReader, layoutOfSamples } from "./read-out.ts";
+import { ruleNamed } from "./sampler.ts";
+
+/** A class, for V samples. */
+export interface Asked {
+  /** undefined: the network knows none */
+  readonly label: number | undefined;
+  /** V */
+  readonly copies: number;
+  dispose(): void;
+}
+
+/** N of the longest schedule, and the others that are compared with it. */
+const CALLS = 32;
+const BUDGETS = [1, 2, 4, 8, CALLS];
+/** Samples of a class in a run that says nothing: with ten classes 320, enough for a Fréchet distance in 32 dimensions. */
+const SEEDS = 32;
+/** Samples of a class that are looked at as they are. */
+const FEW_SEEDS = 8;
+/** Taps are small samples. */
+const READ_BUDGET = 2 ** 26;
+
+/** What judges samples, and what it says of real ones. */
+export interface Judged {
+  readonly evaluation: Evaluation;
+  readonly population: Population;
+  /** (C, C) mean logits of the held-out pictures of each class */
+  readonly truths: readonly Float32Array<ArrayBuffer>[];
+  /** (C) of all of them */
+  readonly mean: Float32Array<ArrayBuffer>;
+}
+
+export class MeanFlowSubject implements Subject<Asked> {
+  readonly gpu;
+  readonly items: Subject["items"];
+  readonly axes: Subject["axes"];
+  readonly defaults;
+  readonly positions: number;
+  readonly dimensions: { readonly names: readonly string[]; readonly units: readonly string[] };
+  readonly parts: readonly Part[];
+  readonly tapKinds = ["one-jump"];
+  readonly words;
+  /** A read-out draws nothing. */
+  readonly pairsSeeds = true;
+  readonly mostCopies: number;
+  readonly readBudget = READ_BUDGET;
+  readonly controls: Readonly<Record<string, Control>>;
+  readonly population?: Population;
+  readonly dataFiles: readonly string[];
+  readonly #model: MeanFlowModel;
+  readonly #judged: Judged | undefined;
+  readonly #noise: NoiseRows | undefined;
+  /** by the number of samples in a batch */
+  readonly #readers = new Map<number, ClassReader>();
+
+  /**
+   * @param together samples of one batch
+   * @param dataFiles whose bytes judge, for the provenance
+   */
+  constructor(
+    model: MeanFlowModel,
+    together: number,
+    { judged, noise, dataFiles }: { judged?: Judged; noise?: NoiseRows; dataFiles: readonly string[] },
+  ) {
+    const { gpu, classes, shape } = model;
+    this.gpu = gpu;
+    this.#model = model;
+    this.#judged = judged;
+    this.#noise = noise;
+    this.dataFiles = dataFiles;
+    this.mostCopies = together;
+    const count = Math.max(1, classes);
+    this.items = {
+      count,
+      read: async (index): Promise<Item> => {
+        const truth = judged?.truths[index];
+        return {
+          index,
+          id: classes > 0 ? `class ${index}` : "samples",
+          prompt: classes > 0 ? `class ${index}` : "",
+          ...(truth && { truth, dataTruth: truth }),
+        };
+      },
+    };
+    this.axes = {
+      stop: (steps) => this.#axis(steps),
+      budget: BUDGETS,
+      rules: model.rules.map((name) => ({ name, words: RULES[name].words })),
+    };
+    const given =
+      noise &&
+      Array.from({ length: count }, (_, label) => rowsOfClass(noise, classes > 0 ? label : undefined).length);
+    const seeds = Math.min(judged ? SEEDS : FEW_SEEDS, ...(given ?? []));
+    this.defaults = {
+      episodes: count,
+      probeSteps: [0, 1, 2, 4, 8, 16, CALLS].map((step) => step / CALLS),
+      videoSeeds: Array.from({ length: seeds }, (_, seed) => seed),
+      budgets: BUDGETS,
+    };
+    const rows = layoutOfSamples(shape);
+    this.positions = judged ? 1 : rows.positions;
+    const names = judged
+      ? Array.from({ length: classes }, (_, label) => `class ${label}`)
+      : Array.from({ length: rows.dimensions }, (_, d) => `column ${d}`);
+    this.dimensions = { names, units: names.map(() => "") };
+    this.words = {
+      what: model.description.contents === "pictures" ? "image" : "sample",
+      read: judged ? "the classifier's logits" : "the sample",
+      truth: "real pictures of the class",
+    };
+    this.parts = judged ? [{ name: "class", from: 0, to: classes, kind: "logits", units: "" }] : [];
+    if (judged) this.population = judged.population;
+    this.controls =
+      count > 1
+        ? {
+            // What the network makes of another class.
+            otherEpisode: {
+              needsOther: true,
+              write: (_own, other, into) => into.forEach((x, i) => copyTensor(gpu, other![i], x)),
+            },
+          }
+        : {};
+  }
+
+  /** State k is read by one call more, the last one as it is. */
+  #axis(steps = CALLS): Axis {
+    const times = this.#model.times(steps).map((time) => this.#model.noiseLevel(time));
+    return { steps, times, calls: times.map((_, k) => Math.min(k + 1, steps)) };
+  }
+
+  noise({ index }: Item, seed: number): Noise {
+    const label = this.#model.classes > 0 ? index : undefined;
+    return [
+      this.#noise ? givenNoise(this.#noise, this.#model.shape, label, seed) : this.#model.noise(label, seed),
+    ];
+  }
+
+  readNoise(): Noise {
+    return [];
+  }
+
+  async encode({ index }: Item, copies: number): Promise<Asked> {
+    return { label: this.#model.classes > 0 ? index : undefined, copies, dispose: () => undefined };
+  }
+
+  async *denoise(
+    { label, copies }: Asked,
+    noise: readonly Noise[],
+    { steps = CALLS, last, rule: named, signal }: DenoiseOptions,
+  ): AsyncGenerator<State> {
+    const model = this.#model;
+    const rule: Rule = named === undefined ? model.rules[0] : ruleNamed(named);
+    const labels = label === undefined ? undefined : new Array<number>(copies).fill(label);
+    const jump = new Jump(model, rule, copies, labels);
+    try {
+      const options = { labels, noise: joined(noise.map(([own]) => own)), calls: steps, rule, last, signal };
+      for await (const { step, time, latents } of model.walk(options))
+        yield {
+          ...{ step, time: model.noiseLevel(time), latents },
+          tap: async () => [
+            step === steps ? latents : await jump.from(latents, time, model.times(steps)[steps]),
+          ],
+        };
+    } finally {
+      await this.gpu.idle();
+      jump.dispose();
+    }
+  }
+
+  bytes({ copies }: Asked): { tap: number; readRow: number } {
+    return { tap: 4 * copies * sizeOf(this.#model.shape), readRow: 0 };
+  }
+
+  /** Noises are none, and every reading is the same. */
+  async read(
+    taps: readonly TimedTap[],
+    { copies }: Asked,
+    noises: readonly (readonly Noise[])[],
+  ): Promise<readonly Reading[]> {
+    const readings: Reading[] = [];
+    for (const { tap } of taps) {
+      const reading = await this.#readOne(tap[0], copies);
+      for (let s = 0; s < noises.length; s++) readings.push(reading);
+    }
+    return readings;
+  }
+
+  async #readOne(x: Tensor, copies: number): Promise<Reading> {
+    if (!this.#judged) return { values: asRows(await readTensor(this.gpu, x), this.#model.shape) };
+    let reader = this.#readers.get(copies);
+    if (!reader) {
+      reader = await ClassReader.record(this.gpu, this.#judged.evaluation, copies);
+      this.#readers.set(copies, reader);
+    }
+    return reader.read(x);
+  }
+
+  floors(): Readonly<Record<string, Float32Array<ArrayBuffer>>> {
+    return this.#judged ? { datasetMean: this.#judged.mean } : {};
+  }
+
+  toData(values: Float32Array): Float32Array {
+    return values;
+  }
+
+  async close(): Promise<void> {
+    for (const reader of this.#readers.values()) reader.dispose();
+    this.#readers.clear();
+    this.#judged?.evaluation.release();
+  }
+}
+
+/** The sample that one more call would jump to: by the average velocity over the rest, or along the instantaneous one. */
+class Jump {
+  readonly #model: MeanFlowModel;
+  readonly #rule: Rule;
+  readonly #denoiser: Denoiser;
+  /** of state and velocity */
+  readonly #coefficients: Tensor;
+  #replay: Replay<Tensor> | undefined;
+
+  constructor(model: MeanFlowModel, rule: Rule, copies: number, labels: readonly number[] | undefined) {
+    this.#model = model;
+    this.#rule = rule;
+    this.#denoiser = meanFlowDenoiser(model.gpu, model.network, copies, model.conditions(copies, { labels }));
+    this.#coefficients = createTensor(model.gpu, [2], undefined, "jump");
+  }
+
+  /** x (V, …state) at own time `now` → the same shape; valid until the next. */
+  async from(x: Tensor, now: number, end: number): Promise<Tensor> {
+    const { gpu } = this.#model;
+    const replay = (this.#replay ??= await record(gpu, "one jump", () =>
+      combine([x, this.#denoiser.evaluate(x, "all").output!], this.#coefficients),
+    ));
+    this.#denoiser.setCall(this.#rule === "average" ? { at: now, until: end } : { at: now });
+    writeTensor(gpu, this.#coefficients, Float32Array.of(1, end - now));
+    await replay.run();
+    return replay.outputs;
+  }
+
+  dispose(): void {
+    this.#replay?.dispose();
+    this.#denoiser.dispose?.();
+    releaseTensor(this.#model.gpu, this.#coefficients);
+  }
+}
+
+/**
+ * Classifies real pictures once.
+ * @throws UsageError when the classifier takes most held-out pictures of a class for another, so that it judges nothing
+ */
+export async function judge(evaluation: Evaluation, population: Population): Promise<Judged> {
+  const { pixels, labels } = evaluation.heldOut;
+  const { logits } = await evaluation.classify(pixels);
+  const C = logits.length / labels.length;
+  const meanOf = (wanted: (label: number) => boolean): Float32Array<ArrayBuffer> => {
+    const sum = new Float64Array(C);
+    let count = 0;
+    labels.forEach((label, i) => {
+      if (!wanted(label)) return;
+      count++;
+      for (let c = 0; c < C; c++) sum[c] += logits[i * C + c];
+    });
+    return Float32Array.from(sum, (x) => x / count);
+  };
+  const truths = Array.from({ length: C }, (_, own) => meanOf((label) => label === own));
+  const wrong = truths.findIndex((truth, own) => truth.some((x, c) => c !== own && !(x < truth[own])));
+  if (wrong >= 0)
+    throw new UsageError(
+      `the classifier does not know the held-out pictures of class ${wrong} by their mean; it cannot judge samples of it.`,
+    );
+  return { evaluation, population, truths, mean: meanOf(() => true) };
+}
