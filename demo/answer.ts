@@ -127,17 +127,18 @@ export function pictureSentence(scene: ShownScene): string | undefined {
   );
 }
 
-/** The verdict while it fills in. */
+/** The verdict while it fills in: a first sentence that names how many episodes it rests on, and the others. */
 export function soFarSentence({ episodes, of, steps, verdict, toTruth }: SoFarView): string {
   const done = `${episodes.length} of ${count(of, "episode")}`;
   const { step, difference, difference_interval, margin } = verdict;
   if (step !== null) return `${done}; sufficient step so far: ${step}. ${verdict.reason}`;
-  if (!toTruth || !difference || !difference_interval) return `${done}. ${verdict.reason}`;
+  if (!toTruth || !difference || !difference_interval) return `${done}; no verdict yet. ${verdict.reason}`;
   // The step before the last is the first that stepping back has to pass.
   const k = steps.length - 2;
   const { low, high } = difference_interval[k];
-  const allowed = margin === null ? "" : `; not worse means at most ${short(margin)}`;
-  return `${done}; step ${steps[k]} errs ${signed(difference[k])} [${short(low)}, ${short(high)}] against step ${steps[k + 1]}${allowed}. ${verdict.reason}`;
+  const allowed = margin === null ? "" : `; to be not worse, at most ${short(margin)}`;
+  const error = `Step ${steps[k]} errs by ${signed(difference[k])} [${short(low)}, ${short(high)}] against step ${steps[k + 1]}`;
+  return `${done}; no verdict yet. ${error}${allowed}. ${verdict.reason}`;
 }
 
 const signed = (value: number): string => (value > 0 ? `+${short(value)}` : short(value));

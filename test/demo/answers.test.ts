@@ -87,7 +87,8 @@ demo.test("answers for the scene on the screen first, and measures the others be
   expect(await says("answer", /For this scene/)).toMatch(
     /For this scene \(episode 5\) the action .* \(of 2\)/,
   );
-  await says("answer", /2 of 8 episodes; step 1 errs/);
+  await says("answer", /2 of 8 episodes; no verdict yet/);
+  await says("notes", /Step 1 errs by .* against step 2; to be not worse, at most 0/);
   expect(await says("video-caption", /2 episodes/)).toMatch(/95 %/);
   // The screen stays where it was, and says which is being measured.
   expect(await page.isChecked('#episodes input[value="5"]')).toBe(true);
