@@ -145,7 +145,7 @@ const signed = (value: number): string => (value > 0 ? `+${short(value)}` : shor
 
 /** The verdict at the end of a run in a few words; then why, and the errors at both ends. */
 export function resultSentences(result: ProbeResult): readonly [head: string, rest: string] {
-  const head = `Over ${count(result.episodes.length, "episode")}: ${verdictHeadline(result)}`;
+  const head = verdictHeadline(result).replace(/\.$/, ` (${count(result.episodes.length, "episode")}).`);
   return [head, [result.verdict.reason, errorSentence(result)].filter(Boolean).join(" ")];
 }
 

@@ -138,7 +138,7 @@ async function showRecording(): Promise<void> {
   } catch (error) {
     return showFailure("Error", (error as Error).message, "The page can still compute.");
   }
-  byId("recording-facts").textContent = recorded.facts;
+  recorded.describeIn(byId("recording-facts"));
   present(recorded.model);
   await pause();
 }
