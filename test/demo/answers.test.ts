@@ -94,6 +94,7 @@ demo.test("answers for the scene on the screen first, and measures the others be
   expect(await page.isChecked('#episodes input[value="5"]')).toBe(true);
   expect(await page.getAttribute('#episodes input[value="5"]', "aria-label")).toMatch(/, measured$/);
   expect(await page.locator('#episodes label[data-mark="measuring"]').count()).toBe(1);
+  expect(await page.textContent("#source")).toMatch(/^episode 5 · measured here; now episode [67012]$/);
   // Another one that is looked at is not the one that is measured.
   await page.check('#episodes input[value="4"]', { force: true });
   expect(await page.textContent("#answer")).not.toMatch(/For this scene/);
