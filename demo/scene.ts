@@ -73,7 +73,13 @@ export class Scene {
     this.#onChoose = onChoose;
     this.#strip = new Strip(byId("strip"), (index) => this.#choose(index));
     this.#videoStep.addEventListener("input", () => this.#choose(Number(this.#videoStep.value)));
-    this.#actionStep.addEventListener("input", () => (this.#settlingSince = undefined));
+    // Whoever takes hold of the slider has it, also where a key changes nothing.
+    const take = (): void => (this.#settlingSince = undefined);
+    this.#actionStep.addEventListener("input", take);
+    this.#actionStep.addEventListener("pointerdown", take);
+    this.#actionStep.addEventListener("keydown", ({ key }) => {
+      if (/^(Arrow|Home|End|Page)/.test(key)) take();
+    });
     this.#clock = new Clock((now) => this.#draw(now));
     byId("play").addEventListener("click", () => {
       this.#clock.toggle();

@@ -8,7 +8,7 @@ import { beforeAll, describe, expect } from "vitest";
 import type { ProbeResult } from "../../src/probe/result/result.ts";
 import type { RunRecord } from "../../src/probe/result/run-record.ts";
 import { type Task, tasksDuring } from "./main-thread.ts";
-import { firstFiles } from "./site.ts";
+import { firstFiles, PAGE, WORKER } from "./site.ts";
 import {
   differences,
   expectNodeAgrees,
@@ -62,7 +62,7 @@ describe("from a path of a static host", () => {
     expect(await page.locator("#episodes input").count()).toBe(8);
     expect(await page.textContent("#statement")).toContain("says anything about robots");
     expect(page.url()).toContain("video-seeds=1");
-    const needed = firstFiles(demo.built);
+    const needed = firstFiles(demo.built, PAGE, WORKER);
     const scripts = demo.requested
       .filter((url) => url.endsWith(".js"))
       .map((url) => url.slice(demo.site.url.length));

@@ -55,10 +55,14 @@ export function compressedSizes(folder: string): Map<string, number> {
   return new Map(own.map((file) => [file, gzipSync(readFileSync(path.join(folder, file))).length]));
 }
 
-/** Files that a visit begins with: the page, its style, and what its script and its worker import other than on demand. */
-export function firstFiles(folder: string): Set<string> {
+/** What a visit begins with. */
+export const PAGE = /^index\.html$|\.css$|^assets\/index-[^/]*\.js$/;
+export const WORKER = /^assets\/worker-[^/]*\.js$/;
+
+/** Files that a visit begins with: those that `begins` names, and what they import other than on demand. */
+export function firstFiles(folder: string, ...begins: readonly RegExp[]): Set<string> {
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
-  const starts = files.filter((file) => /^index\.html$|\.css$|^assets\/(index|worker)-[^/]*\.js$/.test(file));
+  const starts = files.filter((file) => begins.some((begin) => begin.test(file)));
   const first = new Set<string>();
   const add = (file: string): void => {
     if (first.has(file)) return;
