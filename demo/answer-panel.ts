@@ -17,7 +17,7 @@ import "./answer.css";
 
 /** How the page is read, until something was measured. */
 const HOW_TO_READ =
-  "Run imagines this scene step by step; the errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight " +
+  "Run imagines what comes next; the errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight " +
   "flow gives, whatever was learned.";
 
 export class AnswerPanel {

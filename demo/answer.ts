@@ -1,6 +1,6 @@
 /** What a run says, in sentences: of the scene on the screen, of all episodes together, and what must not be concluded. */
 import type { ProbeResult } from "../src/probe/result/result.ts";
-import { count, short, verdictHeadline, verdictSentence } from "../src/probe/result/sentences.ts";
+import { count, short, verdictHeadline } from "../src/probe/result/sentences.ts";
 import { chunksAt, meanError } from "./chunk.ts";
 import type { EpisodeView, ModelView, SoFarView, StateView } from "./protocol.ts";
 import { SETTLED, type Settling, settling } from "./settling.ts";
@@ -48,9 +48,8 @@ export function sceneSentences(scene: ShownScene): string[] {
  * @param scene begins the first sentence
  */
 export function settlingSentences(found: Settling, videoSteps: number, scene = "For this scene"): string[] {
-  const { steps, last, moved, stepOfSeed, straightStep, apart } = found;
+  const { steps, last, moved, step, stepOfSeed, straightStep, apart } = found;
   const seeds = stepOfSeed.length;
-  const step = found.step ?? last;
   const said: string[] = [];
   if (step === last) {
     const before = steps[steps.length - 2];
@@ -93,14 +92,14 @@ export function settlingSentences(found: Settling, videoSteps: number, scene = "
 /** How the shares above are counted, for those who ask. */
 export function settlingRule(scene: ShownScene): string {
   const { episode, model } = scene;
-  const against = episode.holdStill
-    ? "of standing still"
+  const rest = episode.holdStill
+    ? "standing still"
     : model.datasetMean
-      ? "of the mean action"
-      : "of no action at all";
+      ? "the mean action"
+      : "no action at all";
   return (
-    `How far it moves: the squared distance of the action decoded at a step from the one decoded at the last, from the same noise, ` +
-    `as a share of that ${against} from the last. Below ${LIMIT} means there and at every later probed step, in every seed.`
+    `How far it moves: the squared distance between the action decoded at a step and the one decoded at the last, from the same noise, ` +
+    `as a share of that between ${rest} and the last. Less than ${LIMIT} means there and at every later probed step, in every seed.`
   );
 }
 
@@ -122,36 +121,32 @@ export function pictureSentence(scene: ShownScene): string | undefined {
   if (errors[last] - errors[best] <= SETTLED * meanError([holdStill], [truth])) return undefined;
   const [end, earlier] = [reached[last].step, reached[best].step];
   return (
-    `The picture misleads here: the future imagined at step ${end} is the most like what was recorded (squared pixel difference ` +
+    `The picture misleads here (first seed): the future imagined at step ${end} is the most like what was recorded (squared pixel difference ` +
     `${short(pictures[last])}, ${short(pictures[best])} at step ${earlier}), and yet the action read there is worse: ` +
     `${short(errors[last])} from the truth, ${short(errors[best])} at step ${earlier}.`
   );
 }
 
-/** The verdict while it fills in. */
+/** The verdict while it fills in: a first sentence that names how many episodes it rests on, and the others. */
 export function soFarSentence({ episodes, of, steps, verdict, toTruth }: SoFarView): string {
   const done = `${episodes.length} of ${count(of, "episode")}`;
   const { step, difference, difference_interval, margin } = verdict;
   if (step !== null) return `${done}; sufficient step so far: ${step}. ${verdict.reason}`;
-  if (!toTruth || !difference || !difference_interval) return `${done}. ${verdict.reason}`;
+  if (!toTruth || !difference || !difference_interval) return `${done}; no verdict yet. ${verdict.reason}`;
   // The step before the last is the first that stepping back has to pass.
   const k = steps.length - 2;
   const { low, high } = difference_interval[k];
-  const allowed = margin === null ? "" : `; not worse means at most ${short(margin)}`;
-  return `${done}; step ${steps[k]} errs ${signed(difference[k])} [${short(low)}, ${short(high)}] against step ${steps[k + 1]}${allowed}. ${verdict.reason}`;
+  const allowed = margin === null ? "" : `; to be not worse, at most ${short(margin)}`;
+  const error = `Step ${steps[k]} errs by ${signed(difference[k])} [${short(low)}, ${short(high)}] against step ${steps[k + 1]}`;
+  return `${done}; no verdict yet. ${error}${allowed}. ${verdict.reason}`;
 }
 
 const signed = (value: number): string => (value > 0 ? `+${short(value)}` : short(value));
 
 /** The verdict at the end of a run in a few words; then why, and the errors at both ends. */
 export function resultSentences(result: ProbeResult): readonly [head: string, rest: string] {
-  const head = `Over ${count(result.episodes.length, "episode")}: ${verdictHeadline(result)}`;
+  const head = verdictHeadline(result).replace(/\.$/, ` (${count(result.episodes.length, "episode")}).`);
   return [head, [result.verdict.reason, errorSentence(result)].filter(Boolean).join(" ")];
-}
-
-/** All in one line, for a page that shows a result by itself. */
-export function answer(result: ProbeResult): string {
-  return [errorSentence(result), verdictSentence(result), result.statement].filter(Boolean).join(" ");
 }
 
 function errorSentence({ video_axis, floors, probe_steps }: ProbeResult): string {

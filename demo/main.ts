@@ -42,6 +42,8 @@ let recorded: Recorded | undefined;
 let running = false;
 /** what the episodes measured so far say together */
 let soFar: SoFarView | undefined;
+/** the episode that is measured now, while a run goes on */
+let measuring: number | undefined;
 let software = false;
 let startedAt = 0;
 /** the step that a person went to, and one that a link asks for before anything was measured */
@@ -136,7 +138,7 @@ async function showRecording(): Promise<void> {
   } catch (error) {
     return showFailure("Error", (error as Error).message, "The page can still compute.");
   }
-  byId("recording-facts").textContent = recorded.facts;
+  recorded.describeIn(byId("recording-facts"));
   present(recorded.model);
   await pause();
 }
@@ -190,7 +192,9 @@ function hear(event: Event): void {
       scene.add(event.state);
       return showLive();
     case "measuring":
-      return episodes.mark(event.episode, "measuring");
+      measuring = event.episode;
+      showSource();
+      return episodes.mark(measuring, "measuring");
     case "soFar":
       soFar = event.soFar;
       for (const episode of soFar.episodes) episodes.mark(episode, "measured");
@@ -364,7 +368,7 @@ form.addEventListener("submit", (event) => {
   viewed = wished;
   wished = undefined;
   running = true;
-  soFar = undefined;
+  soFar = measuring = undefined;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
@@ -404,8 +408,14 @@ function showSource(): void {
     run && run === recorded?.run
       ? recorded.source
       : running
-        ? `${measured ? "measuring" : "waiting for"} ${episode}`
+        ? sourceWhileRunning(episode, measured)
         : `${episode} · ${measured ? "measured here" : "not measured"}`;
+}
+
+/** The episode that is measured need not be the one that is looked at. */
+function sourceWhileRunning(episode: string, measured: boolean): string {
+  if (measuring === undefined || measuring === scene.episode) return `measuring ${episode}`;
+  return `${episode} · ${measured ? "measured here" : "not yet measured"}; now episode ${measuring}`;
 }
 
 /** What is known of the watched scene, and of all episodes as soon as there are two. */

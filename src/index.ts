@@ -29,6 +29,20 @@ export { CosmosVae } from "./networks/cosmos-vae/vae.ts";
 export { readCosmosVaeConfig } from "./networks/cosmos-vae/config.ts";
 export { type ModelDescription, readModelDescription } from "./systems/mimic-video/description.ts";
 export { MimicVideo, type MimicVideoOptions, type Prepared } from "./systems/mimic-video/model.ts";
+export { jvp, type Moved } from "./kernels/jvp.ts";
+export { buildMeanFlowNetwork } from "./networks/meanflow/build.ts";
+export { readMeanFlowConfig } from "./networks/meanflow/config.ts";
+export { MeanFlowEvaluator } from "./networks/meanflow/evaluator.ts";
+export type { MeanFlowNetwork } from "./networks/meanflow/network.ts";
+export {
+  guidedVelocity,
+  identityResiduals,
+  identityTarget,
+  meanFlowLoss,
+  pathStates,
+  straightnessOf,
+} from "./sampling/meanflow-measures.ts";
+export type { Sampler } from "./systems/sampler.ts";
 export { readT5Config, T5Encoder } from "./networks/t5/encoder.ts";
 export { PromptTokenizer } from "./networks/t5/tokenizer.ts";
 export { VideoTower, type VideoTowerConfig } from "./systems/mimic-video/video-tower.ts";

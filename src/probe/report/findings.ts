@@ -12,6 +12,7 @@ import {
   sampleSentence,
   short,
   truthWords,
+  straightnessSentence,
 } from "../result/sentences.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
@@ -41,6 +42,7 @@ export function findings(result: ProbeResult): Finding[] {
     ["Shorter schedules", shorterSchedules(result)],
     ["Hidden states", hiddenStates(result)],
     ["Inside the action", insideAction(result)],
+    ["Straightness", straightnessSentence(result) || null],
     ["Recorded future", recordedFuture(result)],
     ["Intervals", intervals(result)],
     ["What does not follow", limits(result)],

@@ -15,6 +15,7 @@ import {
   seedName,
   short,
   stepWords,
+  straightnessSentence,
   truthWords,
   verdictSentence,
   wrap,
@@ -64,6 +65,7 @@ export function summaryText(
     ...wrap(verdictSentence(result), WIDTH),
     ...wrapped(coverageSentence(result)),
     ...seedSentences(result),
+    ...wrapped(straightnessSentence(result)),
     ...spreadSentences(result).flatMap(wrapped),
     // Of single read-outs, which do not judge where all samples are judged together.
     ...(truth && !result.population ? stoppingSentences(result).flatMap(wrapped) : []),
