@@ -9,9 +9,6 @@
  *
  * Axes: V samples of a class in a batch; T = 1 position of D = classes logits, or the T rows of a sample.
  */
-import { UsageError } from "../../errors.ts";
-import { record, type Replay } from "../../gpu/recording.ts";
-import { combine } from "../../kernels/combine.ts";
 import type {
   Axis,
   Control,
@@ -25,21 +22,12 @@ import type {
   Subject,
   TimedTap,
 } from "../../probe/subject.ts";
-import {
-  copyTensor,
-  createTensor,
-  readTensor,
-  releaseTensor,
-  sizeOf,
-  type Tensor,
-  writeTensor,
-} from "../../tensor/tensor.ts";
+import { copyTensor, readTensor, sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import { joined } from "../arrays.ts";
-import type { Denoiser } from "../../sampling/denoiser.ts";
-import { meanFlowDenoiser } from "./denoiser.ts";
-import type { Evaluation } from "./evaluation.ts";
 import type { NoiseRows } from "../sampler.ts";
 import { givenNoise, rowsOfClass } from "./given-noise.ts";
+import type { Judged } from "./judge.ts";
+import { Jump } from "./jump.ts";
 import { type MeanFlowModel, type Rule, RULES } from "./model.ts";
 import { asRows, ClassReader, layoutOfSamples } from "./read-out.ts";
 import { ruleNamed } from "./sampler.ts";
@@ -62,16 +50,6 @@ const SEEDS = 32;
 const FEW_SEEDS = 8;
 /** Taps are small samples. */
 const READ_BUDGET = 2 ** 26;
-
-/** What judges samples, and what it says of real ones. */
-export interface Judged {
-  readonly evaluation: Evaluation;
-  readonly population: Population;
-  /** (C, C) mean logits of the held-out pictures of each class */
-  readonly truths: readonly Float32Array<ArrayBuffer>[];
-  /** (C) of all of them */
-  readonly mean: Float32Array<ArrayBuffer>;
-}
 
 export class MeanFlowSubject implements Subject<Asked> {
   readonly gpu;
@@ -251,66 +229,4 @@ export class MeanFlowSubject implements Subject<Asked> {
     this.#readers.clear();
     this.#judged?.evaluation.release();
   }
-}
-
-/** The sample that one more call would jump to: by the average velocity over the rest, or along the instantaneous one. */
-class Jump {
-  readonly #model: MeanFlowModel;
-  readonly #rule: Rule;
-  readonly #denoiser: Denoiser;
-  /** of state and velocity */
-  readonly #coefficients: Tensor;
-  #replay: Replay<Tensor> | undefined;
-
-  constructor(model: MeanFlowModel, rule: Rule, copies: number, labels: readonly number[] | undefined) {
-    this.#model = model;
-    this.#rule = rule;
-    this.#denoiser = meanFlowDenoiser(model.gpu, model.network, copies, model.conditions(copies, { labels }));
-    this.#coefficients = createTensor(model.gpu, [2], undefined, "jump");
-  }
-
-  /** x (V, …state) at own time `now` → the same shape; valid until the next. */
-  async from(x: Tensor, now: number, end: number): Promise<Tensor> {
-    const { gpu } = this.#model;
-    const replay = (this.#replay ??= await record(gpu, "one jump", () =>
-      combine([x, this.#denoiser.evaluate(x, "all").output!], this.#coefficients),
-    ));
-    this.#denoiser.setCall(this.#rule === "average" ? { at: now, until: end } : { at: now });
-    writeTensor(gpu, this.#coefficients, Float32Array.of(1, end - now));
-    await replay.run();
-    return replay.outputs;
-  }
-
-  dispose(): void {
-    this.#replay?.dispose();
-    this.#denoiser.dispose?.();
-    releaseTensor(this.#model.gpu, this.#coefficients);
-  }
-}
-
-/**
- * Classifies real pictures once.
- * @throws UsageError when the classifier takes most held-out pictures of a class for another, so that it judges nothing
- */
-export async function judge(evaluation: Evaluation, population: Population): Promise<Judged> {
-  const { pixels, labels } = evaluation.heldOut;
-  const { logits } = await evaluation.classify(pixels);
-  const C = logits.length / labels.length;
-  const meanOf = (wanted: (label: number) => boolean): Float32Array<ArrayBuffer> => {
-    const sum = new Float64Array(C);
-    let count = 0;
-    labels.forEach((label, i) => {
-      if (!wanted(label)) return;
-      count++;
-      for (let c = 0; c < C; c++) sum[c] += logits[i * C + c];
-    });
-    return Float32Array.from(sum, (x) => x / count);
-  };
-  const truths = Array.from({ length: C }, (_, own) => meanOf((label) => label === own));
-  const wrong = truths.findIndex((truth, own) => truth.some((x, c) => c !== own && !(x < truth[own])));
-  if (wrong >= 0)
-    throw new UsageError(
-      `the classifier does not know the held-out pictures of class ${wrong} by their mean; it cannot judge samples of it.`,
-    );
-  return { evaluation, population, truths, mean: meanOf(() => true) };
 }

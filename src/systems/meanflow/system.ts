@@ -13,7 +13,8 @@ import { MeanFlowModel, RULES } from "./model.ts";
 import { populationOf } from "./population.ts";
 import { readNoise } from "./given-noise.ts";
 import { samplerOf } from "./sampler.ts";
-import { judge, MeanFlowSubject } from "./subject.ts";
+import { judge } from "./judge.ts";
+import { MeanFlowSubject } from "./subject.ts";
 
 export const meanFlowSystem: System = {
   name: "meanflow",

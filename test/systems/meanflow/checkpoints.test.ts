@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { readMeanFlowConfig } from "../../../src/networks/meanflow/config.ts";
 import { runConvert } from "../../../src/commands/convert.node.ts";
 import { derivedConfig } from "../../../src/systems/meanflow/derived-config.ts";
@@ -21,6 +21,9 @@ import { readWholeNumbers } from "../../../src/weights/whole-numbers.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { relativeError } from "../../support/numbers.ts";
 import { type Beside, Instance, torchFile, type TensorToSave } from "../../support/torch-file.ts";
+
+// Many small networks are recorded.
+vi.setConfig({ testTimeout: 600_000 });
 
 const GOLDEN = "test/golden-meanflow";
 const made: string[] = [];

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { decode } from "fast-png";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { openWeights } from "../../../src/weights/open.node.ts";
 import { readWholeNumbers } from "../../../src/weights/whole-numbers.ts";
 import { toFloat32 } from "../../../src/weights/convert.ts";
@@ -18,6 +18,9 @@ import { sideBySide } from "../../../src/systems/side-by-side.ts";
 import { encodeSafetensors } from "../../../src/weights/safetensors.ts";
 import { relativeError } from "../../support/numbers.ts";
 import { DIGITS, openDigits, stored } from "./digits.ts";
+
+// Whole runs of the command, a second or two each on two quiet cores.
+vi.setConfig({ testTimeout: 600_000 });
 
 const folder = mkdtempSync(path.join(tmpdir(), "generate-"));
 afterAll(() => rmSync(folder, { recursive: true }));

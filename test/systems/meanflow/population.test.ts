@@ -1,5 +1,5 @@
 /** Figures of populations: the definitions of reference.json on sets that need no network, and the samples of the digits. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { frechetTo, moments, symmetricEigen } from "../../../src/systems/meanflow/frechet.ts";
 import { type Evaluation, openEvaluation } from "../../../src/systems/meanflow/evaluation.ts";
 import { populationOf } from "../../../src/systems/meanflow/population.ts";
@@ -7,6 +7,9 @@ import type { Population } from "../../../src/probe/subject.ts";
 import { openWeights } from "../../../src/weights/open.node.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { DIGITS, expectFigures, figuresOf, openDigits, reference, stored } from "./digits.ts";
+
+// A thousand samples in four calls: 20 s on two quiet cores.
+vi.setConfig({ testTimeout: 600_000 });
 
 let evaluation: Evaluation;
 let population: Population;

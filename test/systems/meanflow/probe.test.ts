@@ -4,12 +4,15 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { convergenceFigure } from "../../../src/probe/figure/figure.ts";
 import { reportHtml } from "../../../src/probe/report/report.ts";
 import { readResult } from "../../../src/probe/result/read-result.ts";
 import type { ProbeResult } from "../../../src/probe/result/result.ts";
 import { DIGITS } from "./digits.ts";
+
+// Whole runs of the command: 20 s each on two quiet cores.
+vi.setConfig({ testTimeout: 600_000 });
 
 const folder = mkdtempSync(path.join(tmpdir(), "digits-probe-"));
 afterAll(() => rmSync(folder, { recursive: true }));
