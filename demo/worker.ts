@@ -1,5 +1,4 @@
 /** The worker: opens models, runs the probe of src/probe, and tells the page what happens. */
-import * as errors from "../src/errors.ts";
 import type { ProbeHooks, ProbeMeasurement } from "../src/probe/experiment/measurement.ts";
 import { probeResult } from "../src/probe/result/result.ts";
 import { runRecord } from "../src/probe/result/run-record.ts";
@@ -7,7 +6,8 @@ import { runProbe } from "../src/probe/experiment/run.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import type { LoadOptions } from "../src/weights/loader.ts";
 import { BrowserDevice, deviceView } from "./device.ts";
-import { type OpenedPlace, openPlace } from "./place.ts";
+import { kindOf } from "./error-kind.ts";
+import { drawsSamples, type OpenedPlace, openPlace } from "./place.ts";
 import type { CompareWish, DataPlace, Event, Request, RunRequest, RunSettings, Wanted } from "./protocol.ts";
 import { type BoundRun, MimicVideoSession, type Session } from "./session.ts";
 import { SoFar } from "./so-far.ts";
@@ -81,6 +81,8 @@ function cancel(): void {
 async function check(wanted: Wanted): Promise<void> {
   if (wanted.model) {
     const found = await openPlace(wanted.model, () => {});
+    // Another worker opens what draws samples, and says what does not fit.
+    if (await drawsSamples(found)) return tell({ type: "checked", wanted });
     if (found.sources.has("model.json"))
       await (await MimicVideoSession.open(found, wanted.data, new BrowserDevice(() => {}))).close();
     else await (await import("./opened-session.ts")).checkModel(found);
@@ -94,6 +96,7 @@ async function open({ place, data, dtype }: Open, signal: AbortSignal): Promise<
   const onDownload = (phase: string, done: number, total: number): void =>
     tell({ type: "progress", phase, done, total, unit: "bytes" });
   const found = await openPlace(place, onDownload);
+  if (await drawsSamples(found)) return tell({ type: "samples", place });
   const device = new BrowserDevice(watch);
   const opened = await openSession(found, data, device).catch((error: unknown) => {
     device.drop();
@@ -293,14 +296,6 @@ function report(during: Request["type"], error: unknown, signal: AbortSignal): v
   const name = kindOf(error);
   if (name === "DeviceLostError") session?.dropDevice();
   fail(during, name, message);
-}
-
-/** The class of an error under its written name: a minifier renames what `error.name` was made from. */
-function kindOf(error: unknown): string {
-  const known = Object.entries(errors).find(
-    ([, kind]) => error instanceof kind && kind !== errors.MimicVideoError,
-  );
-  return known?.[0] ?? "Error";
 }
 
 function fail(during: Request["type"], kind: string, message: string): void {
