@@ -94,9 +94,12 @@ export function modelAmong(files: readonly DroppedFile[]): Omit<OpenedPlace, "re
   };
 }
 
-/** Whether it is a MeanFlow model, whose pictures the section of the digits draws: its description says so. */
+/** Whether it is a MeanFlow model, whose pictures the section of the digits draws: its description says so, or its keys where it has none. */
 export async function drawsSamples({ name, sources }: OpenedPlace): Promise<boolean> {
-  if (!sources.has("model.json")) return false;
-  const json = (await modelFilesOf(name, sources).json("model.json")) as { readonly kind?: unknown } | null;
-  return json?.kind === "meanflow";
+  const files = modelFilesOf(name, sources);
+  if (sources.has("model.json"))
+    return ((await files.json("model.json")) as { readonly kind?: unknown } | null)?.kind === "meanflow";
+  if (sources.has("config.json") || sources.has("model_index.json")) return false;
+  const { missing } = await import("../src/systems/meanflow/files.ts");
+  return (await missing(files)).length === 0;
 }

@@ -4,8 +4,8 @@ import { type Figures, figuresOf, percent, rounded } from "./figures.ts";
 import type { DrawnView, RuleView } from "./protocol.ts";
 
 const TITLES = {
-  average: ["MeanFlow", "steps of the average velocity"],
-  instant: ["Euler", "steps of the velocity at a point"],
+  average: ["MeanFlow", "average velocity"],
+  instant: ["Euler", "instantaneous velocity"],
 } as const;
 
 interface Pictures {
@@ -59,6 +59,7 @@ export class Block {
     const before = this.#pictures;
     const [, H, W] = pictures.shape;
     this.#pictures = pictures;
+    this.#step.textContent = "drawing…";
     this.#grid.style.setProperty("--columns", String(pictures.columns));
     this.#grid.style.setProperty("--pixels", String(W));
     this.#grid.setAttribute("aria-label", `${pictures.words} by ${this.#title}`);

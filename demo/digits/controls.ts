@@ -22,7 +22,7 @@ export class Controls {
   readonly #class = make("select", { id: "digits-class" });
   readonly #classField = make("label", {}, "Class ", this.#class);
   readonly #seed = make("input", { id: "digits-seed", inputMode: "numeric", size: 6, autocomplete: "off" });
-  readonly #seedField = make("label", {}, "Noise, seed ", this.#seed);
+  readonly #seedField = make("label", {}, "Seed ", this.#seed);
   readonly #noise = make("button", { type: "button", id: "digits-noise", textContent: "New noise" });
   #fixed = false;
 
@@ -40,9 +40,7 @@ export class Controls {
       { className: "controls" },
       this.#play,
       make("div", { className: "calls" }, label, this.#calls, ticks),
-      this.#classField,
-      this.#seedField,
-      this.#noise,
+      make("div", { className: "set" }, this.#classField, this.#seedField, this.#noise),
     );
     this.playing = false;
     this.show({ calls, seed });

@@ -83,14 +83,13 @@ export class DigitsPanel {
     this.#announce.setAttribute("role", "status");
     body.replaceChildren(
       this.#controls.element,
+      make("div", { className: "sides" }, ...RULES.map((rule) => this.#blocks[rule].element)),
       make(
         "div",
-        { className: "sides" },
-        ...RULES.map((rule) => this.#blocks[rule].element),
+        { className: "below" },
         this.#plot.element,
+        make("div", {}, this.#says, this.#status, this.#back),
       ),
-      this.#says,
-      make("div", { className: "foot" }, this.#status, this.#back),
       this.#announce,
     );
   }
@@ -121,7 +120,7 @@ export class DigitsPanel {
     ));
     this.#source = { draw: (id, wish) => ask({ type: "draw", id, wish }), ofClass: ROWS * COLUMNS };
     this.#back.addEventListener("click", () => this.open(digits));
-    this.open(place);
+    this.#open(place);
   }
 
   /** Another model of the same kind; where nothing is computed none can be opened. */
@@ -129,9 +128,13 @@ export class DigitsPanel {
     if (!this.#ask) return;
     hideFailure();
     this.#stopPlaying();
+    this.#open(place);
+  }
+
+  #open(place: SamplesPlace): void {
     this.#asked = place;
     this.#say("Opening…");
-    this.#ask({ type: "open", place });
+    this.#ask!({ type: "open", place });
   }
 
   /** Shows what was recorded of the digits beside the page. */
@@ -186,7 +189,7 @@ export class DigitsPanel {
         this.#stopPlaying();
         if (during !== "open") return;
         if (kept) this.#draw();
-        else if (this.#asked.kind !== "digits") this.#back.click();
+        else if (this.#asked.kind !== "digits") this.#open(this.#place);
       }
     }
   }

@@ -42,7 +42,7 @@ export function drawDistances(figures: Figures, calls: number): string {
     curve("instant"),
     curve("average"),
     `<text class="instant" x="${x(1) + 10}" y="${first("instant") + 4}">Euler</text>`,
-    `<text class="average" x="${x(1) - 8}" y="${first("average") - 10}">MeanFlow</text>`,
+    `<text class="average" x="${x(1) - 8}" y="${first("average") - 11}">MeanFlow</text>`,
   ].join("");
 }
 

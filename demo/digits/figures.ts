@@ -24,7 +24,7 @@ export const figuresOf = ({ sets }: Figures, rule: RuleView["name"], calls: numb
 export const floorOf = ({ floors }: Figures): number =>
   floors["training images against held-out images"].frechet_pca20;
 
-export const percent = (share: number): string => `${Math.round(100 * share)} %`;
+export const percent = (share: number): string => `${Math.round(100 * share)}\u00a0%`;
 
 /** Two digits, as sampling moves the second. */
 export const rounded = (distance: number): string => String(Number(distance.toPrecision(2)));
@@ -46,7 +46,7 @@ export function sentence(figures: Figures, calls: number): string {
     );
   if (instant.frechet_pca20 > one.frechet_pca20)
     return (
-      `${called}: Euler has come to ${by(instant)}, and is further from real digits than one call of MeanFlow (${by(one)}). ` +
+      `${called}: Euler has come to a distance of ${by(instant)}, still further from real digits than one call of MeanFlow is (${by(one)}). ` +
       `Its digits have ${percent(instant.within_class_variance_ratio)} of the real variety; MeanFlow’s, with ${percent(average.within_class_variance_ratio)}, hardly change any more.`
     );
   return (
