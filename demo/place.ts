@@ -10,7 +10,6 @@ import {
   fetchedFolder,
   type FolderSources,
   type ListedFile,
-  modelFilesOf,
 } from "../src/weights/model-files.browser.ts";
 import type { ModelPlace } from "./protocol.ts";
 
@@ -92,14 +91,4 @@ export function modelAmong(files: readonly DroppedFile[]): Omit<OpenedPlace, "re
     name: found[0].split("/").at(-2) ?? "dropped model",
     sources: new Map(inside.map(({ path, file }) => [path.slice(found[0].length), blobSource(file, path)])),
   };
-}
-
-/** Whether it is a MeanFlow model, whose pictures the section of the digits draws: its description says so, or its keys where it has none. */
-export async function drawsSamples({ name, sources }: OpenedPlace): Promise<boolean> {
-  const files = modelFilesOf(name, sources);
-  if (sources.has("model.json"))
-    return ((await files.json("model.json")) as { readonly kind?: unknown } | null)?.kind === "meanflow";
-  if (sources.has("config.json") || sources.has("model_index.json")) return false;
-  const { missing } = await import("../src/systems/meanflow/files.ts");
-  return (await missing(files)).length === 0;
 }

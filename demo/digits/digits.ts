@@ -184,7 +184,8 @@ export class DigitsPanel {
       case "failed": {
         const { during, kind, message } = event;
         const kept = during === "open" && this.#model;
-        showFailure(kind, message, kept ? "The model that was open stays open." : undefined);
+        const drawing = during === "draw" ? "Change a setting to draw anew." : undefined;
+        showFailure(kind, message, kept ? "The model that was open stays open." : drawing);
         this.#say(kept ? "Ready." : "Stopped.");
         this.#stopPlaying();
         if (during !== "open") return;

@@ -154,7 +154,7 @@ async function draw(id: number, { labels, seeds, calls }: DrawWish, signal: Abor
   const { gpu, sampler, rules } = standing;
   const before = gpu.pipelines.created;
   gpu.pipelines.onBuild = (built, asked) => {
-    if (built < asked) progress("compiling kernels")(built - before, asked - before);
+    if (built < asked && !signal.aborted) progress("compiling kernels")(built - before, asked - before);
   };
   const noise = joined(seeds.map((seed, i) => sampler.noise(labels?.[i], seed)));
   const asked = rules.filter(({ refused }) => refused === undefined).map(({ name }) => name);

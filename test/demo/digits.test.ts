@@ -23,6 +23,15 @@ const pictures = {
   ...{ channels: 1, rows: 8, columns: 8 },
   ...readNormalisation(described.image.normalisation, "model.json"),
 };
+
+/** A tensor of one of the reference's files as bytes of pixels. */
+async function stored(name: string, from: number, to: number): Promise<number[]> {
+  const file = await openWeights(`${DIGITS}/reference.safetensors`);
+  const states = toFloat32(await file.read(name), "F32");
+  await file.close();
+  return [...toBytes(states.subarray(from * 64, to * 64), pictures)];
+}
+
 const folder = mkdtempSync(path.join(tmpdir(), "digits-page-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -128,14 +137,15 @@ test("the recording holds the reference's samples as pixels", async () => {
   const reference = await openWeights(`${DIGITS}/reference.safetensors`);
   const noise = await openWeights(`${DIGITS}/noise.safetensors`);
   const bytes = await encodeRecorded(reference, noise, described);
+  await reference.close();
+  await noise.close();
   const { shape, classes, rowsOf, picture } = await readRecorded(bytes);
   expect([shape, classes, rowsOf(3).slice(0, 3)]).toEqual([[1, 8, 8], 10, [3, 13, 23]]);
   for (const [set, rule, calls] of [
     ["average.1", "average", 1],
     ["instant.32", "instant", 32],
   ] as const) {
-    const states = toFloat32(await reference.read(set), "F32").subarray(13 * 64, 14 * 64);
-    expect([...picture(rule, calls, 13)]).toEqual([...toBytes(states, pictures)]);
+    expect([...picture(rule, calls, 13)]).toEqual(await stored(set, 13, 14));
   }
   expect(() => picture("average", 3, 0)).toThrow(/nothing after 3 calls/);
 });
@@ -298,6 +308,22 @@ describe("the section", () => {
     await said(page, /^Ready/);
   });
 
+  demo.test("says that the GPU was lost, and draws again", async () => {
+    await page.waitForFunction(() =>
+      /^60 pictures/.test(document.getElementById("digits-status")!.textContent),
+    );
+    const session = await demo.browser.newBrowserCDPSession();
+    await session.send("Browser.crashGpuProcess");
+    await page.locator("#failure").waitFor({ state: "visible" });
+    expect(await page.textContent("#failure")).toMatch(/The GPU was lost/);
+    await page.waitForFunction(() => /^Stopped/.test(document.getElementById("digits-status")!.textContent));
+    await page.selectOption("#digits-class", "4");
+    await after(page, 1);
+    await page.waitForFunction(() =>
+      /^60 pictures/.test(document.getElementById("digits-status")!.textContent),
+    );
+  });
+
   demo.test("shows recorded digits where nothing computes", async () => {
     const plain = await startChromium(false);
     try {
@@ -305,16 +331,12 @@ describe("the section", () => {
       await there.goto(`${demo.site.url}#digits=all&digits-calls=32`);
       await after(there, 32);
       expect(await there.textContent("#digits-status")).toMatch(/no WebGPU.*recorded/);
-      const reference = await openWeights(`${DIGITS}/reference.safetensors`);
-      for (const rule of ["average", "instant"]) {
-        const states = toFloat32(await reference.read(`${rule}.32`), "F32").subarray(0, 30 * 64);
-        expect(different(await drawn(there, rule), [...toBytes(states, pictures)]), rule).toBe(0);
-      }
+      for (const rule of ["average", "instant"])
+        expect(different(await drawn(there, rule), await stored(`${rule}.32`, 0, 30)), rule).toBe(0);
       await there.focus("#digits-calls");
       await there.keyboard.press("Home");
       await after(there, 1);
-      const states = toFloat32(await reference.read("instant.1"), "F32").subarray(0, 30 * 64);
-      expect(different(await drawn(there, "instant"), [...toBytes(states, pictures)])).toBe(0);
+      expect(different(await drawn(there, "instant"), await stored("instant.1", 0, 30))).toBe(0);
       await there.screenshot({ path: `${PICTURES}/digits-without-webgpu.png` });
     } finally {
       await plain.close();
