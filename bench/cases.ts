@@ -7,10 +7,14 @@ import { attention } from "../src/kernels/attention.ts";
 import { attentionReference } from "../src/kernels/attention.reference.ts";
 import { conv3d } from "../src/kernels/conv3d.ts";
 import { conv3dReference } from "../src/kernels/conv3d.reference.ts";
+import { filteredResample, type Resampling } from "../src/kernels/filtered-resample.ts";
+import { filteredResampleReference } from "../src/kernels/filtered-resample.reference.ts";
 import { gru, packRecurrent } from "../src/kernels/gru.ts";
 import { gruReference } from "../src/kernels/gru.reference.ts";
 import { linear } from "../src/kernels/linear.ts";
 import { linearReference } from "../src/kernels/linear.reference.ts";
+import { modulate } from "../src/kernels/modulate.ts";
+import { modulateReference } from "../src/kernels/modulate.reference.ts";
 import { modulatedNorm } from "../src/kernels/norm.ts";
 import { normReference } from "../src/kernels/norm.reference.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
@@ -35,7 +39,7 @@ export interface Truth {
 export interface Case {
   readonly name: string;
   /** the kernel whose variants are compared */
-  readonly kernel: "linear" | "attention" | "norm" | "conv3d" | "gru";
+  readonly kernel: "linear" | "attention" | "norm" | "conv3d" | "gru" | "filteredResample" | "modulate";
   readonly flop: number;
   readonly bytes: number;
   /** which roof it is measured against */
@@ -236,6 +240,100 @@ export function convolutionCase(T: number, H: number, W: number, C: number, out:
   };
 }
 
+/** A 3 × 3 convolution of B pictures, as in the U-Nets: the three-dimensional one on clips of one frame. */
+export function convolution2dCase(B: number, H: number, W: number, C: number, out: number): Case {
+  const options = { kernel: [1, 3, 3], padding: 1 } as const;
+  const data = lazy(() => ({ x: uniform(1, B * H * W * C), w: uniform(2, out * 9 * C) }));
+  return {
+    name: `conv2d ${B}×${H}×${W}×${C} → ${out}`,
+    kernel: "conv3d",
+    flop: 2 * B * H * W * out * 9 * C,
+    bytes: 4 * (B * H * W * (C + out) + 9 * C * out),
+    boundBy: "arithmetic",
+    prepare: (gpu) => {
+      const { x, w } = data();
+      const weight = new Matrix(gpu, out, 9 * C, "f32", "bench");
+      weight.upload(gpu, w);
+      const tx = put(gpu, [B, 1, H, W, C], x);
+      return {
+        compute: () => conv3d(tx, weight, options),
+        release: () => {
+          weight.release(gpu);
+          releaseTensor(gpu, tx);
+        },
+      };
+    },
+    truth: () => {
+      const { x, w } = data();
+      const picture = H * W * C;
+      return [...new Set([0, B - 1])].map((b) => ({
+        at: b * H * W * out,
+        values: conv3dReference(x.subarray(b * picture, (b + 1) * picture), [1, 1, H, W, C], w, out, options),
+      }));
+    },
+    peer: ({ convolution2d }) => {
+      const { x, w } = data();
+      return convolution2d?.(
+        { shape: [B, H, W, C], data: x },
+        transpose({ shape: [out, 3, 3, C], data: w }, [1, 2, 3, 0]),
+      );
+    },
+  };
+}
+
+/** Half or twice the size through a filter of four taps. No peer has it as one operation. */
+export function resampleCase(B: number, side: number, C: number, direction: Resampling): Case {
+  const taps = [1, 3, 3, 1].map((v) => v / 8);
+  const filter = Float32Array.from({ length: 16 }, (_, k) => taps[k >> 2] * taps[k % 4]);
+  const data = lazy(() => uniform(1, B * side * side * C));
+  const outputs = B * C * side ** 2 * (direction === "up" ? 4 : 1 / 4);
+  return {
+    name: `filteredResample ${direction} ${B}×${side}×${side}×${C}`,
+    kernel: "filteredResample",
+    // Up, only every second tap in either direction meets a pixel.
+    flop: outputs * 2 * (direction === "up" ? 4 : 16),
+    bytes: 4 * (B * side * side * C + outputs),
+    boundBy: "memory",
+    prepare: (gpu) => {
+      const tensors = [put(gpu, [B, side, side, C], data()), put(gpu, [4, 4], filter)];
+      return {
+        compute: () => filteredResample(tensors[0], tensors[1], direction),
+        release: () => tensors.forEach((t) => releaseTensor(gpu, t)),
+      };
+    },
+    truth: () => [
+      { at: 0, values: filteredResampleReference(data(), [B, side, side, C], filter, direction) },
+    ],
+    peer: () => undefined,
+  };
+}
+
+/** Channels scaled and shifted by what a condition says of each item. No peer has it as one operation. */
+export function modulateCase(B: number, N: number, C: number): Case {
+  const data = lazy(() => ({ x: uniform(1, B * N * C), table: uniform(2, B * 2 * C) }));
+  const film = { scale: 0, shift: C };
+  return {
+    name: `modulate ${B}×${N}×${C}`,
+    kernel: "modulate",
+    flop: 3 * B * N * C,
+    bytes: 4 * (2 * B * N * C + 2 * B * C),
+    boundBy: "memory",
+    prepare: (gpu) => {
+      const { x, table } = data();
+      const tensors = [put(gpu, [B, N, C], x), put(gpu, [B, 2 * C], table)];
+      return {
+        compute: () => modulate(tensors[0], { table: tensors[1], ...film }),
+        release: () => tensors.forEach((t) => releaseTensor(gpu, t)),
+      };
+    },
+    truth: () => {
+      const { x, table } = data();
+      return [{ at: 0, values: modulateReference(x, [B, N, C], { table, ...film }) }];
+    },
+    peer: () => undefined,
+  };
+}
+
 /** The recurrence alone: the inputs' product is one large matmul before it. No peer has it without that product. */
 export function gruCase(batch: number, steps: number, dim: number): Case {
   const data = lazy(() => ({
@@ -308,6 +406,12 @@ export const CASES: readonly Case[] = [
   // A level of the toy's autoencoder, and one of the published sizes at a small frame.
   convolutionCase(4, 16, 16, 32, 32),
   convolutionCase(3, 32, 32, 96, 96),
+  // A level of CIFAR's U-Net and its widest one; what changes the resolution between them, and what the condition says.
+  convolution2dCase(2, 32, 32, 32, 64),
+  convolution2dCase(2, 16, 16, 256, 256),
+  resampleCase(2, 32, 128, "down"),
+  resampleCase(2, 16, 128, "up"),
+  modulateCase(2, 1024, 128),
   // The action decoder: the toy's and the upstream size.
   gruCase(4, 24, 128),
   gruCase(1, 32, 512),

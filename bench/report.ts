@@ -35,6 +35,8 @@ export interface Step {
     readonly referenceFlop: number;
     readonly time: number;
   };
+  /** what the step's ratios are over, measured in turns with it */
+  readonly over?: { readonly name: string; readonly dispatches: number; readonly flop: number };
 }
 
 /** A step that was not run, and why. */
@@ -141,7 +143,7 @@ export function describeRow(row: Row, roof: Roof): string {
 /** One line of a step, or why there is none. */
 export function describeStep(step: Step | Skipped, roof: Roof): string {
   if ("reason" in step) return `${step.name}: not run; ${step.reason}`;
-  const { name, dispatches, dispatchLimit, dispatchNote, flop, measure: m, part } = step;
+  const { name, dispatches, dispatchLimit, dispatchNote, flop, measure: m, part, over } = step;
   const allowed = [dispatchLimit && `limit ${dispatchLimit}`, dispatchNote].filter(Boolean).join("; ");
   const words = [
     `${dispatches} dispatches${allowed && ` (${allowed})`}`,
@@ -155,6 +157,10 @@ export function describeStep(step: Step | Skipped, roof: Roof): string {
   if (part)
     words.push(
       `${part.name}: ${percent(part.flop)} of the operations (${percent(part.referenceFlop)} as the reference writes them), ${percent(part.time)} of the time`,
+    );
+  if (over)
+    words.push(
+      `${m.ratio.toFixed(2)} times ${over.name} (processor time ${m.cpuRatio.toFixed(2)}, operations ${((flop ?? 0) / over.flop).toFixed(2)}, dispatches ${(dispatches / over.dispatches).toFixed(2)})`,
     );
   return `${name}: ${words.join("; ")}`;
 }

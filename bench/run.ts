@@ -52,7 +52,7 @@ const NAIVE_FLOP = 1.5e8;
 const HAS_NAIVE: Readonly<Record<Case["kernel"], boolean>> = {
   ...{ linear: true, attention: true, conv3d: true, gru: true },
   // One program only.
-  norm: false,
+  ...{ norm: false, filteredResample: false, modulate: false },
 };
 
 /** Names as they are typed: without capitals, × as x. */

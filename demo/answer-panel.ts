@@ -6,7 +6,7 @@ import type { ProbeResult } from "../src/probe/result/result.ts";
 import {
   pictureSentence,
   resultSentences,
-  sceneSentence,
+  sceneSentences,
   settlingRule,
   type ShownScene,
   soFarSentence,
@@ -17,13 +17,15 @@ import "./answer.css";
 
 /** How the page is read, until something was measured. */
 const HOW_TO_READ =
-  "The errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight " +
+  "Run imagines what comes next; the errors appear as the steps are reached. Dashed lines are what ignoring the scene would score; the dotted curve is what any straight " +
   "flow gives, whatever was learned.";
 
 export class AnswerPanel {
   readonly #line: HTMLElement;
   readonly #notes: HTMLElement;
   readonly #scene = make("span", { className: "says" });
+  /** what the scene's answer is worth */
+  readonly #worth = make("span");
   readonly #picture = make("span");
   readonly #all = make("span", { className: "verdict" });
   readonly #reason = make("span");
@@ -73,9 +75,10 @@ export class AnswerPanel {
   /** The scene on the screen, whenever more is known of it or another one is looked at. */
   show(scene: ShownScene): void {
     const whole = scene.states.length > 0 && scene.states.every(Boolean);
-    const sentence = whole || !this.#running ? sceneSentence(scene) : "";
-    say(this.#scene, sentence && `${sentence} `);
+    const [first = "", ...more] = whole || !this.#running ? sceneSentences(scene) : [];
+    say(this.#scene, first && `${first} `);
     if (whole) this.#scene.append(this.#why, this.#rule);
+    say(this.#worth, more.join(" "));
     this.#rule.textContent = ` ${settlingRule(scene)}`;
     say(this.#picture, pictureSentence(scene) ?? "");
     this.#arrange();
@@ -104,7 +107,7 @@ export class AnswerPanel {
   }
 
   get #parts(): readonly HTMLElement[] {
-    return [this.#all, this.#scene, this.#picture, this.#reason, this.#statement];
+    return [this.#all, this.#scene, this.#worth, this.#picture, this.#reason, this.#statement];
   }
 
   #sayVerdict(head: string, rest: string): void {
@@ -117,7 +120,7 @@ export class AnswerPanel {
       parts.filter(({ textContent }) => textContent !== "");
     const line = said([this.#all, this.#scene]);
     if (line.length > 0) place(this.#line, line);
-    place(this.#notes, said([this.#picture, this.#reason, this.#statement]));
+    place(this.#notes, said([this.#worth, this.#picture, this.#reason, this.#statement]));
   }
 }
 

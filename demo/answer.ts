@@ -1,6 +1,6 @@
 /** What a run says, in sentences: of the scene on the screen, of all episodes together, and what must not be concluded. */
 import type { ProbeResult } from "../src/probe/result/result.ts";
-import { count, short, verdictHeadline, verdictSentence } from "../src/probe/result/sentences.ts";
+import { count, short, verdictHeadline } from "../src/probe/result/sentences.ts";
 import { chunksAt, meanError } from "./chunk.ts";
 import type { EpisodeView, ModelView, SoFarView, StateView } from "./protocol.ts";
 import { SETTLED, type Settling, settling } from "./settling.ts";
@@ -19,27 +19,28 @@ export interface ShownScene {
   readonly edited?: boolean;
 }
 
-const percent = (share: number): string => {
+/** A share with two digits. */
+export const percent = (share: number): string => {
   const value = 100 * share;
   return `${value >= 10 || value === 0 ? Math.round(value) : Number(value.toPrecision(2))} %`;
 };
 const LIMIT = percent(SETTLED);
 
-/** @returns a sentence about the scene, or why there is none yet */
-export function sceneSentence(scene: ShownScene): string {
+/** What is said of the scene, the answer first; or why there is none yet. */
+export function sceneSentences(scene: ShownScene): string[] {
   const reached = scene.states.filter((state) => state !== undefined);
-  if (reached.length < scene.states.length || reached.length === 0)
-    return reached.length === 0
-      ? ""
-      : `Measured at ${count(reached.length, "step")} of ${scene.states.length}.`;
+  if (reached.length === 0) return [];
+  if (reached.length < scene.states.length)
+    return [`Measured at ${count(reached.length, "step")} of ${scene.states.length}.`];
   const { model, actionSteps: M, episode, videoSteps } = scene;
   const steps = reached.map(({ step }) => step);
-  if (steps.length < 2) return "Only the last step was probed, so nothing is known of what comes before it.";
+  if (steps.length < 2)
+    return ["Only the last step was probed, so nothing is known of what comes before it."];
   const decodes = reached.map((state) => chunksAt(state, model, M, M));
   const { datasetMean } = model;
   const found = settling(steps, decodes, { holdStill: episode.holdStill, datasetMean });
-  if (!found) return "Here the action is that of standing still, so there is nothing to settle.";
-  return settlingSentences(found, videoSteps, `For this scene (episode ${episode.index})`).join(" ");
+  if (!found) return ["Here the action is that of standing still, so there is nothing to settle."];
+  return settlingSentences(found, videoSteps, `For this scene (episode ${episode.index})`);
 }
 
 /**
@@ -47,9 +48,8 @@ export function sceneSentence(scene: ShownScene): string {
  * @param scene begins the first sentence
  */
 export function settlingSentences(found: Settling, videoSteps: number, scene = "For this scene"): string[] {
-  const { steps, last, moved, stepOfSeed, straightStep, apart } = found;
+  const { steps, last, moved, step, stepOfSeed, straightStep, apart } = found;
   const seeds = stepOfSeed.length;
-  const step = found.step ?? last;
   const said: string[] = [];
   if (step === last) {
     const before = steps[steps.length - 2];
@@ -78,23 +78,28 @@ export function settlingSentences(found: Settling, videoSteps: number, scene = "
         `A straight path from the first decode to the last would be that near from step ${straightStep} on.`,
       );
   }
+  const left = step === last ? Math.max(...moved[steps.length - 2]) : SETTLED;
   if (apart === null) said.push("One seed: another may differ.");
   else if (apart > SETTLED)
-    said.push(`Two seeds end ${percent(apart)} apart, so which one is drawn matters more than that.`);
+    said.push(
+      apart > left
+        ? `Two seeds end ${percent(apart)} apart: which one is drawn matters more than what is left to move.`
+        : `Two seeds end ${percent(apart)} apart.`,
+    );
   return said;
 }
 
 /** How the shares above are counted, for those who ask. */
 export function settlingRule(scene: ShownScene): string {
   const { episode, model } = scene;
-  const against = episode.holdStill
-    ? "of standing still"
+  const rest = episode.holdStill
+    ? "standing still"
     : model.datasetMean
-      ? "of the mean action"
-      : "of no action at all";
+      ? "the mean action"
+      : "no action at all";
   return (
-    `How far it moves: the squared distance of the action decoded at a step from the one decoded at the last, from the same noise, ` +
-    `as a share of that ${against} from the last. Below ${LIMIT} means there and at every later probed step, in every seed.`
+    `How far it moves: the squared distance between the action decoded at a step and the one decoded at the last, from the same noise, ` +
+    `as a share of that between ${rest} and the last. Less than ${LIMIT} means there and at every later probed step, in every seed.`
   );
 }
 
@@ -116,36 +121,32 @@ export function pictureSentence(scene: ShownScene): string | undefined {
   if (errors[last] - errors[best] <= SETTLED * meanError([holdStill], [truth])) return undefined;
   const [end, earlier] = [reached[last].step, reached[best].step];
   return (
-    `The picture misleads here: the future imagined at step ${end} is the most like what was recorded (squared pixel difference ` +
+    `The picture misleads here (first seed): the future imagined at step ${end} is the most like what was recorded (squared pixel difference ` +
     `${short(pictures[last])}, ${short(pictures[best])} at step ${earlier}), and yet the action read there is worse: ` +
     `${short(errors[last])} from the truth, ${short(errors[best])} at step ${earlier}.`
   );
 }
 
-/** The verdict while it fills in. */
+/** The verdict while it fills in: a first sentence that names how many episodes it rests on, and the others. */
 export function soFarSentence({ episodes, of, steps, verdict, toTruth }: SoFarView): string {
   const done = `${episodes.length} of ${count(of, "episode")}`;
   const { step, difference, difference_interval, margin } = verdict;
   if (step !== null) return `${done}; sufficient step so far: ${step}. ${verdict.reason}`;
-  if (!toTruth || !difference || !difference_interval) return `${done}. ${verdict.reason}`;
+  if (!toTruth || !difference || !difference_interval) return `${done}; no verdict yet. ${verdict.reason}`;
   // The step before the last is the first that stepping back has to pass.
   const k = steps.length - 2;
   const { low, high } = difference_interval[k];
-  const allowed = margin === null ? "" : `; not worse means at most ${short(margin)}`;
-  return `${done}; step ${steps[k]} errs ${signed(difference[k])} [${short(low)}, ${short(high)}] against step ${steps[k + 1]}${allowed}. ${verdict.reason}`;
+  const allowed = margin === null ? "" : `; to be not worse, at most ${short(margin)}`;
+  const error = `Step ${steps[k]} errs by ${signed(difference[k])} [${short(low)}, ${short(high)}] against step ${steps[k + 1]}`;
+  return `${done}; no verdict yet. ${error}${allowed}. ${verdict.reason}`;
 }
 
 const signed = (value: number): string => (value > 0 ? `+${short(value)}` : short(value));
 
 /** The verdict at the end of a run in a few words; then why, and the errors at both ends. */
 export function resultSentences(result: ProbeResult): readonly [head: string, rest: string] {
-  const head = `Over ${count(result.episodes.length, "episode")}: ${verdictHeadline(result)}`;
+  const head = verdictHeadline(result).replace(/\.$/, ` (${count(result.episodes.length, "episode")}).`);
   return [head, [result.verdict.reason, errorSentence(result)].filter(Boolean).join(" ")];
-}
-
-/** All in one line, for a page that shows a result by itself. */
-export function answer(result: ProbeResult): string {
-  return [errorSentence(result), verdictSentence(result), result.statement].filter(Boolean).join(" ");
 }
 
 function errorSentence({ video_axis, floors, probe_steps }: ProbeResult): string {

@@ -13,10 +13,10 @@ export interface Finished {
 
 /** @returns where the page puts a result when it has one */
 export function prepareDownloads(link: () => string): { finished: Finished | undefined } {
-  const ids = ["save-png", "zoom", "save-json", "save-run"];
+  const ids = ["save-png", "zoom", "report", "save-json", "save-run"];
   const buttons = ids.map((id) => byId<HTMLButtonElement>(id));
   let current: Finished | undefined;
-  const [png, zoom, json, run] = buttons;
+  const [png, zoom, report, json, run] = buttons;
   const refuse = (error: Error): void => showFailure("Error", error.message);
   // The plot library is larger than the page: it comes when one of these asks for it.
   png.addEventListener("click", () => {
@@ -26,6 +26,10 @@ export function prepareDownloads(link: () => string): { finished: Finished | und
   });
   zoom.addEventListener("click", () => {
     import("./figure-zoom.ts").then(({ showZoomable }) => showZoomable(current!.result)).catch(refuse);
+  });
+  report.addEventListener("click", () => {
+    const { result, run } = current!;
+    import("./report-view.ts").then(({ showReport }) => showReport(result, run, "this run")).catch(refuse);
   });
   json.addEventListener("click", () => {
     save(new Blob([formatJson(current!.result)], { type: "application/json" }), "probe.json");

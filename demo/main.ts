@@ -2,14 +2,17 @@
  * The page: what is clicked becomes wishes to the worker, what the worker tells becomes pictures. A recorded run plays until there is
  * something else to be looked at; the worker is started behind it.
  */
+import { FormatError, UsageError } from "../src/errors.ts";
 import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
+import { offerComparison } from "./compare.ts";
 import { DevicePanel } from "./device-panel.ts";
 import { DigitsSection } from "./digits/section.ts";
 import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
 import { hideFailure, showFailure } from "./failure.ts";
+import { Guard } from "./guard.ts";
 import { absentHere, refusedValues } from "./link-words.ts";
 import { address, linked } from "./link.ts";
 import { liveCurves, meanCurves } from "./live.ts";
@@ -40,6 +43,8 @@ let recorded: Recorded | undefined;
 let running = false;
 /** what the episodes measured so far say together */
 let soFar: SoFarView | undefined;
+/** the episode that is measured now, while a run goes on */
+let measuring: number | undefined;
 let software = false;
 let startedAt = 0;
 /** the step that a person went to, and one that a link asks for before anything was measured */
@@ -67,6 +72,28 @@ const robot = new Robot(
   () => ask({ type: "cancel" }),
 );
 
+const comparison = offerComparison(byId<HTMLDetailsElement>("compare"), {
+  model: () => model,
+  episode: () => scene.episode,
+  settings: () => settings.read(scene.episode, model!.episodes.length, true),
+  start: (wish) => {
+    hideFailure();
+    if (robot.acting) ask({ type: "cancel" });
+    robot.enabled = false;
+    restartTiming();
+    say("Comparing: starting…", undefined);
+    ask({ type: "compare", wish });
+  },
+  stop: () => ask({ type: "cancel" }),
+  refuse: refuseFile,
+});
+
+/** whether what is asked for would end a measurement */
+const guard = new Guard(
+  () => running || comparison.inside?.active === true,
+  (request) => ask(request),
+);
+
 const ask = startWorker(hear, (message) => showFailure("Error", message));
 
 const refused = refusedValues(linked, [form, byId<HTMLFormElement>("data")]);
@@ -76,12 +103,23 @@ const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
     // A set that is named goes with the next model; the toy brings its own.
+    const named = wanted === TOY ? undefined : data.named();
     hideFailure();
-    if (wanted === TOY) data.clear();
-    open(wanted, wanted === TOY ? undefined : data.named());
+    void guard.passes({ model: wanted, data: named }).then((passes) => {
+      if (!passes) return;
+      if (wanted === TOY) data.clear();
+      open(wanted, named);
+    });
   },
-  useData,
-  refuse: ({ message }) => showFailure("UsageError", message),
+  useData: (wanted) => {
+    if (!wanted) return useData(wanted);
+    void guard.passes({ data: wanted }).then((passes) => passes && useData(wanted));
+  },
+  showReport: ({ file, path }) => {
+    hideFailure();
+    import("./report-view.ts").then(({ openReport }) => openReport(file, path)).catch(refuseFile);
+  },
+  refuse: refuseFile,
 });
 const named = data.restore(linked);
 void begin();
@@ -102,7 +140,7 @@ async function showRecording(): Promise<void> {
   } catch (error) {
     return showFailure("Error", (error as Error).message, "The page can still compute.");
   }
-  byId("recording-facts").textContent = recorded.facts;
+  recorded.describeIn(byId("recording-facts"));
   present(recorded.model);
   await pause();
 }
@@ -111,6 +149,16 @@ byId("dismiss").addEventListener("click", hideFailure);
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFailure();
 });
+
+/** A file that cannot be used, or a field that cannot be read: nothing was touched. */
+function refuseFile(error: Error): void {
+  const kind =
+    error instanceof UsageError ? "UsageError" : error instanceof FormatError ? "FormatError" : "Error";
+  showFailure(kind, error.message, kind === "UsageError" ? undefined : untouched());
+}
+
+const untouched = (): string =>
+  running ? "Nothing was touched; the measurement goes on." : "What was open stays open.";
 
 function open(wanted: ModelPlace, recordings?: DataPlace): void {
   asked = wanted;
@@ -148,16 +196,20 @@ function hear(event: Event): void {
       scene.add(event.state);
       return showLive();
     case "measuring":
-      return episodes.mark(event.episode, "measuring");
+      measuring = event.episode;
+      showSource();
+      return episodes.mark(measuring, "measuring");
     case "soFar":
       soFar = event.soFar;
       for (const episode of soFar.episodes) episodes.mark(episode, "measured");
       answers.soFar(soFar);
       return showLive();
     case "compared":
+      return comparison.inside?.add(event.side, event.state);
     case "comparedAll":
+      return endComparison("Compared.");
     case "checked":
-      return;
+      return guard.answered(true);
     case "cost":
       devicePanel.cost = event.cost;
       return;
@@ -168,6 +220,8 @@ function hear(event: Event): void {
     case "done":
       return showResult(event);
     case "cancelled":
+      if (comparison.inside?.active)
+        return endComparison("Cancelled. What was reached can still be looked at.");
       stop();
       answers.cancelled();
       showLive();
@@ -175,10 +229,23 @@ function hear(event: Event): void {
     case "warning":
       return showFailure(event.kind, event.message);
     case "failed":
+      if (event.during === "check") {
+        guard.answered(false);
+        return showFailure(event.kind, event.message, untouched());
+      }
       stop();
+      comparison.inside?.ended();
       robot.end();
       return showRefusal(event);
   }
+}
+
+/** What is being measured instead has the status line, if anything is. */
+function endComparison(words: string): void {
+  comparison.inside?.ended();
+  if (running) return;
+  robot.enabled = opened;
+  say(words, 0);
 }
 
 function showRefusal({ during, kind, message }: Extract<Event, { type: "failed" }>): void {
@@ -199,7 +266,8 @@ function showModel(view: ModelView): void {
   if (model === recorded?.model && recorded?.isOf(place, view)) model = view;
   else present(view);
   runButton.disabled = false;
-  robot.enabled = true;
+  robot.enabled = comparison.enabled = true;
+  comparison.inside?.clear();
   moreButton.disabled = view.episodes.length < 2;
 }
 
@@ -258,6 +326,7 @@ function choose(episode: number): void {
   watch(episode);
   settingsChanged();
   showLive();
+  comparison.inside?.open();
 }
 
 function watch(episode: number): void {
@@ -284,10 +353,10 @@ function showUnmeasured(view: ModelView): void {
     return showLive();
   }
   run = undefined;
-  charts.clear();
   answers.clear();
-  const { videoSteps, probeSteps, actionSteps } = settingsOrDefault();
-  scene.begin({ steps: probeSteps, videoSteps, actionSteps: actionSteps ?? view.actionSteps });
+  const { videoSteps, probeSteps, actionSteps = view.actionSteps } = settingsOrDefault();
+  charts.showEmpty(videoSteps, actionSteps);
+  scene.begin({ steps: probeSteps, videoSteps, actionSteps });
   showSource();
 }
 
@@ -307,19 +376,18 @@ form.addEventListener("submit", (event) => {
   const edited = text === undefined ? undefined : { episode, text };
   const { videoSteps, probeSteps, actionSteps = model.actionSteps } = wanted;
   run = { steps: probeSteps, videoSteps, actionSteps, edited };
-  // One thing at a time: the robot stops for what is measured.
-  if (robot.acting) ask({ type: "cancel" });
-  robot.enabled = false;
+  // One thing at a time: the robot and a comparison stop for what is measured.
+  if (robot.acting || comparison.inside?.active) ask({ type: "cancel" });
+  robot.enabled = comparison.enabled = false;
   viewed = wished;
   wished = undefined;
   running = true;
-  soFar = undefined;
+  soFar = measuring = undefined;
   startedAt = performance.now();
   restartTiming();
   charts.showEmpty(videoSteps, actionSteps);
   scene.begin(run);
   if (viewed !== undefined) scene.stayAt(viewed);
-  say("Starting…", undefined);
   downloads.finished = undefined;
   answers.begin();
   episodes.unmark(true);
@@ -354,8 +422,14 @@ function showSource(): void {
     run && run === recorded?.run
       ? recorded.source
       : running
-        ? `${measured ? "measuring" : "waiting for"} ${episode}`
+        ? sourceWhileRunning(episode, measured)
         : `${episode} · ${measured ? "measured here" : "not measured"}`;
+}
+
+/** The episode that is measured need not be the one that is looked at. */
+function sourceWhileRunning(episode: string, measured: boolean): string {
+  if (measuring === undefined || measuring === scene.episode) return `measuring ${episode}`;
+  return `${episode} · ${measured ? "measured here" : "not yet measured"}; now episode ${measuring}`;
 }
 
 /** What is known of the watched scene, and of all episodes as soon as there are two. */
@@ -382,11 +456,10 @@ function showResult({ result, run: record }: Extract<Event, { type: "done" }>): 
   stop();
   downloads.finished = { result, run: record };
   charts.showResult(result);
-  // The bands are what episodes differ by; one alone has none.
-  const bands =
-    result.episodes.length > 1 ? ` · mean of ${result.episodes.length} episodes · bands: 95 %` : "";
-  byId("video-caption").textContent = `${byStep()}${bands}`;
-  byId("action-caption").textContent = `by action step, decoding at video step ${result.video_steps}${bands}`;
+  const { length } = result.episodes;
+  byId("video-caption").textContent = byStep(length);
+  byId("action-caption").textContent =
+    `by action step, decoding at video step ${result.video_steps}${length > 1 ? `; ${length} episodes, 95 %` : ""}`;
   answers.done(result);
   say(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`, 1);
 }
@@ -397,7 +470,7 @@ const byStep = (episodes = 1): string =>
 
 function stop(): void {
   running = false;
-  robot.enabled = opened;
+  robot.enabled = comparison.enabled = opened;
   runButton.textContent = "Run";
   showSource();
   episodes.unmark(false);

@@ -2,15 +2,14 @@
 import { probeCommand } from "../src/commands/probe/settings.ts";
 import type { DroppedFile } from "../src/weights/model-files.browser.ts";
 import { byId } from "./dom.ts";
+import { FormatError } from "../src/errors.ts";
 import { acceptDrops, chosenFiles } from "./drop.ts";
+import { whatIsDropped } from "./dropped.ts";
 import { PAGE } from "./link.ts";
 import type { DataChoices, DataPlace, ModelPlace } from "./protocol.ts";
 
 /** The model that ships beside the page. */
 export const TOY: ModelPlace = { kind: "toy", page: PAGE };
-
-/** What every LeRobot data set has and no model. */
-const DATA_SET = /(^|\/)meta\/info\.json$/;
 
 /** Fields that choose of a data set, named as the command line's options are; a link has them too. */
 const CHOICES = ["camera", "state", "action", "task", "fps", "every", "ends", "resample"] as const;
@@ -19,18 +18,22 @@ interface Wishes {
   readonly open: (place: ModelPlace) => void;
   /** undefined: the model's own episodes */
   readonly useData: (place: DataPlace | undefined) => void;
-  /** what was typed cannot be read */
+  /** a result of the probe, as its report */
+  readonly showReport: (file: DroppedFile) => void;
+  /** what was typed or dropped cannot be used */
   readonly refuse: (error: Error) => void;
 }
 
 /** @returns what a link that was opened names of data, and what a link to what is set has of it */
-export function offerModels({ open, useData, refuse }: Wishes): DataForm {
+export function offerModels({ open, useData, showReport, refuse }: Wishes): DataForm {
   const data = new DataForm(useData, refuse);
-  const openFiles = (files: DroppedFile[]): void => {
-    const isData = files.some(({ path }) => DATA_SET.test(path)) && !files.some(isModel);
-    if (isData) data.take({ kind: "dropped", files });
-    else open({ kind: "dropped", files });
-  };
+  const openFiles = (files: DroppedFile[]): void =>
+    void whatIsDropped(files).then((dropped) => {
+      if (dropped.kind === "wrong") refuse(new FormatError(dropped.why));
+      else if (dropped.kind === "report") showReport(dropped.file);
+      else if (dropped.kind === "data") data.take({ kind: "dropped", files });
+      else open({ kind: "dropped", files });
+    }, refuse);
   byId("toy").addEventListener("click", () => open(TOY));
   byId("hub").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -47,8 +50,6 @@ export function offerModels({ open, useData, refuse }: Wishes): DataForm {
   acceptDrops(byId("drop"), openFiles);
   return data;
 }
-
-const isModel = ({ path }: DroppedFile): boolean => /(^|\/)model\.json$/.test(path);
 
 type Source = { readonly kind: "dropped"; readonly files: readonly DroppedFile[] } | undefined;
 

@@ -5,3 +5,9 @@ declare module "plotly.js-basic-dist-min" {
   /** the whole, see plotly.ts for what is called of it */
   export const plotly: () => unknown;
 }
+
+/** The published bundle as it is, for documents that carry it. */
+declare module "plotly.js-basic-dist-min/plotly-basic.min.js?raw" {
+  const source: string;
+  export default source;
+}

@@ -9,6 +9,7 @@ import { makeLanes } from "./lanes.ts";
 import { drawStrands, type Strand } from "./overlay.ts";
 import type { EpisodeView, ModelView, StateView } from "./protocol.ts";
 import { Strip } from "./strip.ts";
+import { Tour } from "./tour.ts";
 
 /** What is told of what is looked at. */
 export interface Looks {
@@ -31,9 +32,6 @@ function show(button: HTMLElement, playing: boolean, label: string): void {
 /** Seconds in which a newly shown decode settles from noise. */
 const SETTLE = 0.9;
 
-/** Seconds that a step stays while the steps play: the first settles, the last is what they led to. */
-const STAY = { first: 1.5, between: 0.85, last: 3.6 };
-
 /** The run whose states are shown. */
 export interface ShownRun {
   readonly steps: readonly number[];
@@ -54,7 +52,8 @@ export class Scene {
   readonly #clock: Clock;
   readonly #onLook: Looks["onLook"];
   readonly #onChoose: Looks["onChoose"];
-  readonly #tour = byId("tour");
+  readonly #tourButton = byId<HTMLButtonElement>("tour");
+  readonly #tour = new Tour();
   #lanes: ((strands: readonly Strand[]) => void) | undefined;
   #model: ModelView | undefined;
   #run: ShownRun | undefined;
@@ -64,8 +63,6 @@ export class Scene {
   /** index into the probed steps; the newest until a person chooses one */
   #selected = 0;
   #follows = true;
-  /** when the step that is shown while the steps play was reached; undefined while they do not */
-  #touring: number | undefined;
   /** a step that is to be stayed at when it is reached */
   #wished: number | undefined;
   #settlingSince: number | undefined;
@@ -82,12 +79,12 @@ export class Scene {
       this.#clock.toggle();
       this.#showButtons();
     });
-    this.#tour.addEventListener("click", () => (this.#touring === undefined ? this.play() : this.pause()));
+    this.#tourButton.addEventListener("click", () => (this.#tour.playing ? this.pause() : this.play()));
     // Space is free on a slider, and where a film is looked at it plays.
     this.#videoStep.addEventListener("keydown", (event) => {
       if (event.key !== " " || this.#videoStep.disabled) return;
       event.preventDefault();
-      this.#tour.click();
+      this.#tourButton.click();
     });
     this.#showButtons();
     addEventListener("resize", () => (this.#drawn = ""));
@@ -132,7 +129,7 @@ export class Scene {
     if (!this.#clock.playing) this.#clock.toggle();
     this.#follows = false;
     if (this.#selected === this.states.length - 1) this.#select(0);
-    this.#touring = performance.now();
+    this.#tour.start();
     this.#showButtons();
   }
 
@@ -145,7 +142,7 @@ export class Scene {
 
   /** Steps and frames stand still. */
   pause(): void {
-    this.#touring = undefined;
+    this.#tour.stop();
     if (this.#clock.playing) this.#clock.toggle();
     this.#showButtons();
   }
@@ -155,7 +152,7 @@ export class Scene {
     this.#run = run;
     this.#states = new Map();
     this.#follows = true;
-    this.#touring = undefined;
+    this.#tour.stop();
     this.#showButtons();
     this.#selected = 0;
     this.#strip.reset(run.steps, run.videoSteps, !this.#model?.plan);
@@ -168,7 +165,7 @@ export class Scene {
   watch(episode: number): void {
     if (episode === this.#episode) return;
     this.#episode = episode;
-    this.#touring = undefined;
+    this.#tour.stop();
     // Where nobody chose a step it is the newest, of this episode too.
     if (this.#follows) this.#select(Math.max(0, this.states.map(Boolean).lastIndexOf(true)));
     this.#settlingSince = performance.now();
@@ -223,17 +220,18 @@ export class Scene {
 
   #stay(index: number): void {
     this.#follows = false;
-    this.#wished = this.#touring = undefined;
+    this.#wished = undefined;
+    this.#tour.stop();
     this.#select(index);
     this.#showButtons();
   }
 
   #showButtons(): void {
     const { playing } = this.#clock;
-    const touring = this.#touring !== undefined;
+    const touring = this.#tour.playing;
     show(byId("play"), playing, playing ? "Pause the frames" : "Play the frames");
-    show(this.#tour, touring, touring ? "Pause the steps" : "Play the steps");
-    (this.#tour as HTMLButtonElement).disabled = this.states.length < 2 || !this.states.every(Boolean);
+    show(this.#tourButton, touring, touring ? "Pause the steps" : "Play the steps");
+    this.#tourButton.disabled = this.states.length < 2 || !this.states.every(Boolean);
   }
 
   #select(index: number): void {
@@ -247,15 +245,12 @@ export class Scene {
     this.#settlingSince = performance.now();
   }
 
-  /** The next step when its time has come; the first settles from noise, the others are shown as decoded. */
+  /** The first step of a tour settles from noise, the others are shown as decoded. */
   #tourOn(now: number): void {
-    if (this.#touring === undefined) return;
-    const last = this.states.length - 1;
-    const stay = this.#selected === 0 ? STAY.first : this.#selected === last ? STAY.last : STAY.between;
-    if (now - this.#touring < 1000 * stay) return;
-    this.#touring = now;
-    this.#select(this.#selected === last ? 0 : this.#selected + 1);
-    if (this.#selected > 0) this.#settle();
+    const next = this.#tour.due(now, this.#selected, this.states.length);
+    if (next === undefined) return;
+    this.#select(next);
+    if (next > 0) this.#settle();
   }
 
   #settle(): void {

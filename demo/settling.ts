@@ -25,8 +25,8 @@ export interface Settling {
   readonly against: "standing still" | "the mean action" | "its own size";
   /** (K, seeds) moved(k) of each pair of seeds */
   readonly moved: readonly (readonly number[])[];
-  /** where it has settled in every pair; N where that is only at the end; null where nothing can be said */
-  readonly step: number | null;
+  /** where it has settled in every pair; N where that is only at the end */
+  readonly step: number;
   /** (seeds) the same of each pair by itself */
   readonly stepOfSeed: readonly number[];
   /** where a straight path from the first probed step would have; the smallest whole step */

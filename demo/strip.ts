@@ -31,6 +31,8 @@ export class Strip {
     this.#inView = -1;
     this.#list.style.setProperty("--tiles", String(steps.length));
     this.#list.style.setProperty("--fit", String(Math.max(MOST, steps.length)));
+    // Two or three at both ends of a row would look lost.
+    this.#list.classList.toggle("few", steps.length <= MOST / 2);
     this.#tiles = steps.map((step, index) => {
       const canvas = make("canvas", { width: 1, height: 1 });
       const tau = make("small", { textContent: `τ = ${Number((1 - step / videoSteps).toFixed(3))}` });

@@ -78,12 +78,13 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
-test("what is packed: what runs, its papers and the toy, in at most 14 MB", () => {
+test("what is packed: what runs, its papers, the toy and the digits, in at most 14 MB", () => {
   const paths = packed.files.map(({ path }) => path);
   for (const path of [
     "README.md",
     "LICENSE",
     "package.json",
+    "weights/digits/model.json",
     "weights/toy/model.json",
     "dist/index.js",
     "dist/index.d.ts",
@@ -93,7 +94,7 @@ test("what is packed: what runs, its papers and the toy, in at most 14 MB", () =
   for (const file of Object.values(manifest.bin)) expect(paths).toContain(file);
   const strange = paths.filter(
     (path) =>
-      !/^(dist\/.*\.(js|d\.ts)|weights\/toy\/.*|docs\/[a-z.-]+\.(md|json)|README\.md|LICENSE|package\.json)$/.test(
+      !/^(dist\/.*\.(js|d\.ts)|weights\/(digits|toy)\/.*|docs\/[a-z.-]+\.(md|json)|README\.md|LICENSE|package\.json)$/.test(
         path,
       ),
   );
@@ -166,7 +167,7 @@ export const out: number = matrix.out + device.limits.maxBufferSize + record.len
   });
 });
 
-test.each(["mimic-video-probe", "mimic-video-inspect", "mimic-video-convert"])(
+test.each(["mimic-video-probe", "mimic-video-generate", "mimic-video-inspect", "mimic-video-convert"])(
   "npx %s --help",
   async (name) => {
     const { code, out } = await run(project, "npx", "--no-install", name, "--help");

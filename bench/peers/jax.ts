@@ -86,6 +86,16 @@ export async function openJax(): Promise<Peer> {
         (a, s, t) => jax.nn.standardize(a, -1, { epsilon }).mul(s.add(1)).add(t),
         [put(x), put(scale), put(shift)],
       ),
+    convolution2d: async (x, w) => {
+      const [B, H, W] = x.shape;
+      const [kh, kw, , out] = w.shape;
+      const padding = [kh, kw].map((n) => [(n - 1) / 2, (n - 1) / 2] as const);
+      return job(
+        (a, b) => jax.lax.conv(a, b, [1, 1], padding),
+        [put(transpose(x, [0, 3, 1, 2])), put(transpose(w, [3, 2, 0, 1]))],
+        (data) => transpose({ shape: [B, out, H, W], data }, [0, 2, 3, 1]).data,
+      );
+    },
     convolution: async (x, w) => {
       const [T, H, W] = x.shape;
       const [kt, kh, kw, , out] = w.shape;

@@ -35,6 +35,8 @@ export interface Peer {
   readonly norm?: (x: Operand, scale: Operand, shift: Operand, epsilon: number) => Promise<PeerJob>;
   /** x (T, H, W, C) with w (kt, kh, kw, C, O), kt − 1 zero frames in front, same size in space */
   readonly convolution?: (x: Operand, w: Operand) => Promise<PeerJob>;
+  /** x (B, H, W, C) with w (kh, kw, C, O), same size */
+  readonly convolution2d?: (x: Operand, w: Operand) => Promise<PeerJob>;
   readonly close?: () => void;
 }
 

@@ -21,6 +21,7 @@ interface Tf {
   moments(x: TfTensor, axis: number, keepDims: boolean): { mean: TfTensor; variance: TfTensor };
   pad(x: TfTensor, sides: readonly (readonly [number, number])[]): TfTensor;
   conv3d(x: TfTensor, w: TfTensor, strides: number, padding: "valid"): TfTensor;
+  conv2d(x: TfTensor, w: TfTensor, strides: number, padding: "same"): TfTensor;
   reshape(x: TfTensor, shape: readonly number[]): TfTensor;
   slice(x: TfTensor, begin: readonly number[], size: readonly number[]): TfTensor;
 }
@@ -71,6 +72,10 @@ export async function openTfjs(): Promise<Peer> {
         const normal = tf.mul(tf.sub(a, mean), tf.rsqrt(tf.add(variance, epsilon)));
         return tf.add(tf.mul(normal, tf.add(s, 1)), t);
       });
+    },
+    convolution2d: async (x, w) => {
+      const [a, b] = [put(x), put(w)];
+      return job([a, b], () => tf.conv2d(a, b, 1, "same"));
     },
     convolution: async (x, w) => {
       const [kt, kh, kw] = w.shape;

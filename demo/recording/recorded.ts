@@ -1,4 +1,5 @@
 /** The recorded run as the page shows it: as if it had been measured here, and said to be recorded. */
+import { make } from "../dom.ts";
 import type { ModelPlace, ModelView } from "../protocol.ts";
 import type { Scene, ShownRun } from "../scene.ts";
 import { loadRecording } from "./load.ts";
@@ -34,10 +35,19 @@ export class Recorded {
     return `recorded · episode ${this.episode} · seeds ${videoSeeds.join(", ")}`;
   }
 
-  /** How both runs are made again. */
-  get facts(): string {
+  /** Says in `paragraph` how both runs are made again. */
+  describeIn(paragraph: HTMLElement): void {
     const { command, verdict, madeBy } = this.#recording;
-    return `The recorded run (${madeBy.device}): ${command}. The answer above it: ${verdict.command}.`;
+    const code = (textContent: string): HTMLElement => make("code", { textContent });
+    const parts = [
+      "Recorded on ",
+      madeBy.device,
+      ": ",
+      code(command),
+      " The answer beside it: ",
+      code(verdict.command),
+    ];
+    paragraph.replaceChildren(...parts);
   }
 
   /** What a larger run concluded. */

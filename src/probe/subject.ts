@@ -153,6 +153,40 @@ export interface TimedTap {
   readonly time: number;
 }
 
+/** How straight the way ahead is at P times of a flow's own way, (V, P) each: what one step of the velocity alone would miss. */
+export interface Straightness {
+  /**
+   * What the identity of average velocities leaves over: ‖u − v ∓ (t − r)·du/dt‖ of a network that jumps, (1 − t)·‖dv/dt‖ of an ordinary flow, whose velocity v
+   * stands for its own average; 0 where the way is straight.
+   */
+  readonly residual: Float32Array;
+  /** ‖v‖, to which it is compared */
+  readonly speed: Float32Array;
+  /** ‖u − v‖, of a network that jumps */
+  readonly bend?: Float32Array;
+}
+
+/** Measures a flow that can be differentiated: that of the read-out, or the one that a trajectory follows. */
+export interface StraightnessMeter<C> {
+  /** whose flow: "the action decoder" */
+  readonly of: string;
+  /** P times, from noise on, in the flow's own convention; M inner steps, N of the trajectory */
+  times(steps: { readonly inner: number; readonly stop: number }): readonly number[];
+  /**
+   * Along one way of each of V copies.
+   * @param last what stands at the end of the trajectory
+   * @param noise (V) the trajectory's, `readNoise` (V) the read-out's
+   */
+  measure(
+    c: C,
+    last: TimedTap,
+    noise: readonly Noise[],
+    readNoise: readonly Noise[],
+    steps: { readonly inner: number; readonly stop: number },
+    options: ReadOptions,
+  ): Promise<Straightness>;
+}
+
 export interface ReadOptions {
   readonly signal?: AbortSignal;
   /** after every inner step, with the steps of all noises together */
@@ -217,6 +251,8 @@ export interface Subject<C extends Held = Held> {
   denoise(c: C, noise: readonly Noise[], options: DenoiseOptions): AsyncIterable<State>;
   /** The recorded future in place of the imagined one, noised as at step k; undefined where an item has none. */
   oracle?(c: C, step: number, noise: readonly Noise[], options: DenoiseOptions): Promise<TimedTap>;
+  /** Where its flow can be differentiated. */
+  readonly straightness?: StraightnessMeter<C>;
   /** GPU memory: of one tap, and what reading it takes more, for V copies */
   bytes(c: C): { readonly tap: number; readonly readRow: number };
   /** bytes that held taps and their reading may take */

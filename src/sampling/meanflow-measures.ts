@@ -167,6 +167,25 @@ export interface Straightness {
   readonly speed: Float64Array;
 }
 
+/**
+ * Of an ordinary flow at one time of its way, what is left of the way being `remaining`: v stands for its own average, so that the identity leaves
+ * over remaining·‖dv/dt‖, 0 where the way ahead is straight.
+ * @param rate dv/dt along the way: the derivative of v along (v, 1)
+ * @throws UsageError when sizes differ
+ */
+export function flowStraightness(
+  v: Values,
+  rate: Values,
+  remaining: number,
+  batch: number,
+): Pick<Straightness, "residual" | "speed"> {
+  rowSize(batch, v, rate);
+  return {
+    residual: squaredDistances(batch, rate).map((square) => Math.abs(remaining) * Math.sqrt(square)),
+    speed: squaredDistances(batch, v).map(Math.sqrt),
+  };
+}
+
 /** Straightness from u over the interval, du along (v, …), and the velocity v at the state. @throws UsageError when sizes differ */
 export function straightnessOf(
   u: Values,

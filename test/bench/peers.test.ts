@@ -2,7 +2,14 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { attentionCase, type Case, convolutionCase, matmulCase, normCase } from "../../bench/cases.ts";
+import {
+  attentionCase,
+  type Case,
+  convolution2dCase,
+  convolutionCase,
+  matmulCase,
+  normCase,
+} from "../../bench/cases.ts";
 import { openPeers, type Peer, shareAdapter, transpose } from "../../bench/peers/peer.ts";
 import { openTorch } from "../../bench/peers/torch.ts";
 import { fault } from "../../bench/run.ts";
@@ -13,6 +20,7 @@ const CASES: readonly Case[] = [
   attentionCase(9, 70, 2, 32),
   normCase(6, 20),
   convolutionCase(3, 5, 4, 4, 6),
+  convolution2dCase(2, 5, 4, 4, 6),
 ];
 
 /** Whether a peer's result is right, where it has the operation. */
@@ -22,7 +30,7 @@ async function faultsOf(peer: Peer): Promise<Record<string, string | undefined>>
     const job = await c.peer(peer);
     if (!job) continue;
     await job.run(2);
-    faults[c.kernel] = fault(await job.read(), c.truth());
+    faults[c.kernel] ??= fault(await job.read(), c.truth());
     await job.dispose();
   }
   return faults;

@@ -170,7 +170,7 @@ describe("models and data", () => {
     await status(/^(Opening|Loading)/);
     await status(/^Ready/);
     // What was measured belonged to the model before.
-    await page.waitForFunction(() => document.querySelectorAll(".plot:empty").length === 2);
+    await page.waitForFunction(() => document.querySelectorAll(".plot .curve").length === 0);
     expect(await page.isDisabled("#save-json")).toBe(true);
     expect(await page.textContent("#video-step-value")).toBe("–");
     const hub = await MockHub.start();

@@ -1,6 +1,6 @@
 /** When the action of one scene stops moving, and what is said of it. */
 import { describe, expect, test } from "vitest";
-import { pictureSentence, sceneSentence, settlingSentences, type ShownScene } from "../../demo/answer.ts";
+import { pictureSentence, sceneSentences, settlingSentences, type ShownScene } from "../../demo/answer.ts";
 import { pictureError } from "../../demo/pixels.ts";
 import type { EpisodeView, ModelView, StateView } from "../../demo/protocol.ts";
 import { settling } from "../../demo/settling.ts";
@@ -80,7 +80,10 @@ describe("its sentences", () => {
       at([0.8, 0.5, 0.04, 0.01, 0][k], 2),
     ]);
     const found = settling(STEPS, decodes, { holdStill: still })!;
-    expect(settlingSentences(found, 50).at(-1)).toMatch(/Two seeds end \d+ % apart/);
+    expect(settlingSentences(found, 50).at(-1)).toMatch(/Two seeds end \d+ % apart: which one/);
+    // Still on its way by more than the seeds are apart.
+    const moving = STEPS.map((_, k) => [0, 0.25].map((share) => at(k < 4 ? 0.9 : share)));
+    expect(settlingSentences(settling(STEPS, moving, { holdStill: still })!, 50).at(-1)).toMatch(/apart\.$/);
   });
 });
 
@@ -96,14 +99,16 @@ const scene = (states: (StateView | undefined)[], more: Partial<ShownScene> = {}
 });
 
 describe("a scene", () => {
+  const sentence = (shown: ShownScene): string => sceneSentences(shown).join(" ");
+
   test("is spoken of by its number, once it is whole", () => {
     const states = [state(0, 0.5), state(20, 0.01), state(50, 0)];
-    expect(sceneSentence(scene(states))).toMatch(
+    expect(sentence(scene(states))).toMatch(
       /^For this scene \(episode 3\) the action moves less than 5 % after step 20/,
     );
-    expect(sceneSentence(scene([states[0], undefined, undefined]))).toBe("Measured at 1 step of 3.");
-    expect(sceneSentence(scene([undefined, undefined]))).toBe("");
-    expect(sceneSentence(scene([states[2]]))).toMatch(/Only the last step was probed/);
+    expect(sentence(scene([states[0], undefined, undefined]))).toBe("Measured at 1 step of 3.");
+    expect(sentence(scene([undefined, undefined]))).toBe("");
+    expect(sentence(scene([states[2]]))).toMatch(/Only the last step was probed/);
   });
 
   test("says that its last picture misleads only where it does", () => {

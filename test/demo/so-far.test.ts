@@ -62,7 +62,7 @@ describe("a verdict so far", () => {
     expect(soFar.verdict).toEqual(verdict);
     expect(soFar.verdict.step).toBeNull();
     expect(soFarSentence(soFar)).toMatch(
-      /^3 of 8 episodes; step 40 errs .* against step 50; not worse means .* 8 are the fewest/,
+      /^3 of 8 episodes; no verdict yet\. Step 40 errs by .* against step 50; to be not worse, at most .* 8 are the fewest/,
     );
   });
 

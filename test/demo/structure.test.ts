@@ -307,6 +307,58 @@ describe("the steps", () => {
   });
 });
 
+describe("every state", () => {
+  /** Both themes of what stands there now. */
+  async function look(state: string, width: number): Promise<void> {
+    for (const colorScheme of THEMES) {
+      await page.emulateMedia({ colorScheme });
+      await expectOrder(`${state}, ${width}, ${colorScheme}`);
+      if (colorScheme === "light" || state === "done")
+        await page.screenshot({ path: `${PICTURES}/${state}-${width}-${colorScheme}.png` });
+    }
+  }
+  const set = (name: string, value: string): Promise<void> =>
+    page.evaluate(
+      ([at, text]) => {
+        const input = document.querySelector<HTMLInputElement>(`[name="${at}"]`)!;
+        input.value = text;
+        input.dispatchEvent(new Event("change", { bubbles: true }));
+      },
+      [name, value] as const,
+    );
+
+  demo.test("keeps its order: not measured, running, done, refused, cancelled", async () => {
+    for (const [width, height] of SCREENS) {
+      await page.setViewportSize({ width, height });
+      await openLink(
+        page,
+        `${demo.site.url}#video-steps=20&action-steps=2&video-seeds=1&probe-steps=10&episode=2&episodes=this`,
+      );
+      await look("unmeasured", width);
+      await page.click("#run");
+      await shows(page, "run", "Cancel");
+      await look("running", width);
+      await page.click("#run");
+      await said(page, /^(Cancelled|Done)/);
+      await look("cancelled", width);
+      await set("video-steps", "2");
+      await set("probe-steps", "");
+      await page.click("#run");
+      await said(page, /^Done/);
+      expect(await page.locator("#strip button:enabled").count()).toBe(3);
+      await look("done", width);
+      await set("probe-steps", "2,1");
+      await page.click("#run");
+      const box = (await page.locator("#failure").boundingBox())!;
+      expect(box.x).toBeGreaterThanOrEqual(0);
+      expect(box.x + box.width).toBeLessThanOrEqual(width);
+      expect(box.y + box.height).toBeLessThanOrEqual(height);
+      await look("refused", width);
+      await page.keyboard.press("Escape");
+    }
+  });
+});
+
 describe("without an adapter", () => {
   demo.test("the recording plays, one line says what is missing, and Run is not offered", async () => {
     const plain = await startChromium(false);
@@ -314,7 +366,7 @@ describe("without an adapter", () => {
       const there = await plain.newPage({ viewport: { width: 1280, height: 800 } });
       await there.goto(demo.site.url);
       await there.locator("#no-gpu").waitFor({ state: "visible" });
-      expect(await there.textContent("#no-gpu")).toMatch(/no WebGPU.*recording.*Chrome/s);
+      expect(await there.textContent("#no-gpu")).toMatch(/No WebGPU.*recording.*Chrome/s);
       for (const hidden of ["#run", "#prompt", "#settings", "#failure", ".robot", "#another", "#save-json"])
         expect(await there.locator(hidden).isVisible(), hidden).toBe(false);
       expect(await there.locator("#episodes input").count()).toBe(8);

@@ -11,6 +11,7 @@ describe("filteredResample", () => {
     { size: [2, 6, 4, 3] as const, taps: 4 },
     { size: [1, 2, 2, 5] as const, taps: 2 },
     { size: [3, 8, 2, 1] as const, taps: 6 },
+    { size: [2, 4, 6, 8] as const, taps: 4 },
   ])("$size by $taps taps that are not symmetric", async ({ size, taps }) => {
     const gpu = await testGpu();
     const [B, H, W, C] = size;

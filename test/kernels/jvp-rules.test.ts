@@ -410,12 +410,33 @@ ATTENTION.push(
   })),
 );
 
+// Wider than one invocation's share, so that the last has some of nothing; by one chunk of 16 fours and a part.
+ATTENTION.push({
+  name: "attention of one head of 80",
+  operands: { x: [1, 6, 240] },
+  compute: ({ x: tensor }) =>
+    attention({ tensor }, { tensor, offset: 80 }, { tensor, offset: 160 }, { heads: 1, headDim: 80 }),
+  reference: ({ x }) => {
+    const [q, k, v] = [0, 80, 160].map((at) => columns(x, 240, at, 80));
+    const shape = { batch: 1, queries: 6, keys: 6, heads: 1, keyValueHeads: 1, headDim: 80 };
+    return attentionReference(q, k, v, shape);
+  },
+});
+const PROGRAMS = ["tile", "naive"].flatMap((variant) =>
+  ATTENTION.filter(({ name }) => !name.startsWith("wide")).map((rule) => ({
+    ...rule,
+    name: `${rule.name}, ${variant}`,
+    variants: { attention: variant },
+  })),
+);
+
 describe.each([
   ["elementwise", ELEMENTWISE],
   ["copies", COPIES],
   ["linear maps", LINEAR],
   ["norms and modulation", NORMS],
   ["attention", ATTENTION],
+  ["other programs of attention", PROGRAMS],
 ])("%s", (_, rules) => {
   testRules(rules);
 });

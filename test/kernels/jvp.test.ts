@@ -243,7 +243,7 @@ describe("outside of a derivative", () => {
     expect(names(after)).toEqual(names(plain));
     expect(names(moved)).toEqual([
       ...["linear shared64", "linear shared64", "silu and tangent"],
-      ...["attention and tangent", "add and tangent"],
+      ...["attention and tangent, tile", "add and tangent"],
     ]);
     expect(moved.flops).toBe(2 * (2 * 300 * 64 * 64) + 3 * (4 * 300 * 300 * 64));
   });

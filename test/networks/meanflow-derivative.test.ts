@@ -9,6 +9,7 @@ import { readMeanFlowConfig } from "../../src/networks/meanflow/config.ts";
 import { MeanFlowEvaluator } from "../../src/networks/meanflow/evaluator.ts";
 import { sinusoids, sinusoidTangents, type Told } from "../../src/networks/meanflow/network.ts";
 import { evaluateLoss, measureStraightness } from "../../src/systems/meanflow/loss.ts";
+import { straightnessAlong } from "../../src/systems/meanflow/straightness.ts";
 import { createTensor, releaseTensor } from "../../src/tensor/tensor.ts";
 import { WeightLoader } from "../../src/weights/loader.ts";
 import type { TensorSource } from "../../src/weights/source.ts";
@@ -167,6 +168,21 @@ describe("measurements", () => {
         t: told.r,
       });
       expect([...none, ...straight].every((v) => v < 1e-5)).toBe(true);
+    }));
+
+  it("straightness along a way is that of its states, of what is left", () =>
+    withEvaluator(net, async (evaluator, { labels }) => {
+      const times = [0, 0.3, 0.7, 1];
+      const along = await straightnessAlong(evaluator, noise, times, { labels });
+      const at = (r: number, t: number) => ({ r: [r, r], t: [t, t], labels });
+      const u = await evaluator.velocity(noise, at(0, 0.3));
+      const next = noise.map((x, i) => x + 0.3 * u[i]);
+      for (const [p, states] of [noise, next].entries()) {
+        const own = await measureStraightness(evaluator, states, at(times[p], 1));
+        for (const name of ["residual", "bend", "speed"] as const)
+          [0, 1].forEach((v) => expect(along[name][3 * v + p]).toBeCloseTo(own[name][v], 4));
+      }
+      await expect(straightnessAlong(evaluator, noise, [1, 0])).rejects.toThrow(/times rise from 0 to 1/);
     }));
 
   it("a loss with its guidance switched off is the loss without; with it, another", () =>

@@ -96,6 +96,29 @@ describe("episodes in turn", () => {
     }
   });
 
+  it.each([
+    ["together", {}],
+    ["one trajectory at a time", { mostCopies: 1 }],
+  ])("straightness is measured where the last tap stands, when it is asked for, %s", async (_, options) => {
+    for (const actionSeeds of [[4, 1], "same"] as const) {
+      const settings = { ...SETTINGS, straightness: true, actionSeeds: actionSeeds as number[] | "same" };
+      const { episodes } = await run(settings, options);
+      for (const [at, episode] of episodes.entries()) {
+        // The first of several read-outs.
+        const shift = (seed: number): number => (actionSeeds === "same" ? seed : actionSeeds[0]);
+        const label = (seed: number): number => 100 * at + 10 * seed + STEPS;
+        expect([...episode.flowResidual!]).toEqual(
+          SETTINGS.videoSeeds.flatMap((seed) => [label(seed), label(seed) + shift(seed)]),
+        );
+        expect([...episode.flowSpeed!]).toEqual([5, 5, 3, 3]);
+        expect(episode.flowBend).toBeUndefined();
+        expect(numbers(episode)).toEqual(expected([0, 1, 2, 3], at, actionSeeds));
+      }
+    }
+    const { episodes } = await run(SETTINGS, options);
+    expect(episodes.every(({ flowResidual }) => flowResidual === undefined)).toBe(true);
+  });
+
   it("schedules that cannot be run are refused", async () => {
     await expect(run({ ...SETTINGS, budgets: [1, 4] })).rejects.toThrow(
       /--budgets 1,4: 4 is more than the 3 video steps.*budgets of 1\.\.3/,

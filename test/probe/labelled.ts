@@ -102,6 +102,21 @@ export function labelled(
       }
       return readings;
     },
+    // The label of the tap at both times, apart by the read-out's own noise; the trajectory's as speed.
+    straightness: {
+      of: "a flow of labels",
+      times: () => [0, 0.5],
+      measure: async (_, { tap }, noise, readNoise) => {
+        const numbers = await readTensor(gpu, tap[0]);
+        const labels = numbers.filter((__, i) => i % (TOKENS * CHANNELS) === 0);
+        const both = (of: (v: number, p: number) => number): Float32Array =>
+          Float32Array.from({ length: 2 * labels.length }, (__, i) => of(i >> 1, i % 2));
+        return {
+          residual: both((v, p) => labels[v] + p * readNoise[v][0][0]),
+          speed: both((v) => noise[v][0][0]),
+        };
+      },
+    },
     floors: () => ({}),
     controls: {
       zeroed: {

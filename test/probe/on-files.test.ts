@@ -69,6 +69,7 @@ const GAINED = [
   "arithmetic",
   "control_differences",
   "non_monotone",
+  "straightness",
   "oracle_step",
   "leave_one_out",
   "exit_rules",

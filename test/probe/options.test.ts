@@ -30,6 +30,7 @@ describe("options", () => {
         text: undefined,
         encodeText: false,
         oracle: false,
+        straightness: false,
         gpuMemory: undefined,
         arithmetic: "f32",
       },

@@ -21,6 +21,8 @@ export interface Rule {
   /** which of them move, all together and each alone; default: all */
   readonly moving?: readonly string[];
   readonly shift?: number;
+  /** programs to be used, by kernel */
+  readonly variants?: Readonly<Record<string, string>>;
   readonly compute: (t: Tensors, gpu: Gpu) => Tensor;
   readonly reference: (v: Arrays) => ArrayLike<number>;
 }
@@ -54,7 +56,7 @@ export function difference(reference: Rule["reference"], values: Arrays, directi
 }
 
 async function check(rule: Rule, movers: readonly string[]): Promise<void> {
-  const gpu = await testGpu();
+  const gpu = await testGpu({ variants: rule.variants });
   const entries = Object.entries(rule.operands);
   const values = Object.fromEntries(
     entries.map(([name, shape], i) => [

@@ -72,10 +72,7 @@ function pickledValue(value: Beside): number[] {
     ];
   if (Array.isArray(value)) return op.list(...(value as readonly Beside[]).map(pickledValue));
   return op.dict(
-    ...Object.entries(value).map(([key, inner]): [number[], number[]] => [
-      op.text(key),
-      pickledValue(inner),
-    ]),
+    ...Object.entries(value).map(([key, inner]): [number[], number[]] => [op.text(key), pickledValue(inner)]),
   );
 }
 

@@ -111,6 +111,10 @@ export const OPTIONS = [
     help: "also decode from the recorded future, noised as at each probe step, where the episodes hold one",
   },
   {
+    name: "straightness",
+    help: "also measure how straight the flow's own way is, by forward-mode derivatives, where it can be differentiated",
+  },
+  {
     name: "episodes",
     value: "N|i,j,…|all",
     shownDefault: "24 for the toy, else 4",

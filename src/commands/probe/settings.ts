@@ -66,6 +66,7 @@ export function probeCommand(typed: TypedOptions, defaultModelDir: string): Prob
       text: typed.text,
       encodeText: typed["encode-text"] !== undefined,
       oracle: typed.oracle !== undefined,
+      straightness: typed.straightness !== undefined,
       gpuMemory: typed["gpu-memory"] === undefined ? undefined : gigabytes(typed["gpu-memory"]),
       arithmetic: oneOf("arithmetic", typed.arithmetic ?? "f32", ["f32", "f16"]),
       variants: typed.variants === undefined ? undefined : readVariants(typed.variants),

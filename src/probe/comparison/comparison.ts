@@ -1,6 +1,7 @@
 /** Several results beside one another: their curves, and how they were made differently. */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ProbeResult } from "../result/result.ts";
+import { verdictSentence } from "../result/sentences.ts";
 
 export const COMPARISON_SCHEMA = "mimic-video-probe-comparison";
 export const COMPARISON_VERSION = 1;
@@ -103,7 +104,8 @@ export function compareResults(runs: readonly NamedResult[]): Comparison {
       verdict: {
         status: result.verdict.status,
         step: result.verdict.step,
-        reason: result.verdict.reason,
+        // Of all samples together, where they are judged so.
+        reason: result.population ? verdictSentence(result) : result.verdict.reason,
       },
     })),
     differences,

@@ -10,6 +10,7 @@ export type Kept = Pick<EpisodeMeasurement, "tapSample" | (typeof ALONG)[number]
 /** What has a place for each trajectory. */
 export const ALONG = [
   ...(["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull", "tapDrift", "velocityChange"] as const),
+  ...(["flowResidual", "flowSpeed", "flowBend"] as const),
 ] as const;
 
 const shapesOf = (tap: Tap): string => tap.map(({ shape }) => shape.join("×")).join();

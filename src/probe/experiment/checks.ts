@@ -19,6 +19,8 @@ export interface MeasurementShape {
   features?: number;
   /** M */
   actionSteps: number;
+  /** P, times at which the straightness of a flow was measured; default none */
+  flowTimes?: number;
   /** T */
   positions: number;
   /** D */
@@ -32,7 +34,7 @@ export interface MeasurementShape {
  */
 export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasurement): void {
   const { videoSeeds, actionSeeds, probeSteps: K, budgets: B = 0, positions: T, dimensions: D } = shape;
-  const { actionSteps: M, rules: R = 0, features: F } = shape;
+  const { actionSteps: M, rules: R = 0, features: F, flowTimes: P = 0 } = shape;
   const seeds = videoSeeds.length * readSeeds({ actionSeeds });
   const size = T * D;
   const arrays: [string, Float32Array | undefined, number][] = [
@@ -52,6 +54,9 @@ export function checkEpisode(shape: MeasurementShape, episode: EpisodeMeasuremen
     ["zeroedContext", episode.zeroedContext.length === 0 ? undefined : episode.zeroedContext, seeds * size],
     ["otherContext", episode.otherContext.length === 0 ? undefined : episode.otherContext, seeds * size],
     ["shuffledContext", episode.shuffledContext, seeds * size],
+    ...(["flowResidual", "flowSpeed", "flowBend"] as const).map(
+      (name): [string, Float32Array | undefined, number] => [name, episode[name], videoSeeds.length * P],
+    ),
     ...(["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull"] as const).map(
       (name): [string, Float32Array | undefined, number] => [name, episode[name], videoSeeds.length * K * K],
     ),

@@ -4,7 +4,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 /** What an episode is made of. `followed`: another episode's trajectory, for a control alone; `padding`: what fills a batch of readings. */
 export const PARTS = [
   ...(["encode", "trajectory", "followed", "read-out", "controls", "budgets", "oracle"] as const),
-  ...(["similarity", "padding", "other"] as const),
+  ...(["similarity", "straightness", "padding", "other"] as const),
 ] as const;
 export type CostPart = (typeof PARTS)[number];
 

@@ -130,6 +130,7 @@ export class EpisodeRun<C extends Held> {
         if (state.step < this.#lastStep) continue;
         if (this.#isNeeded(at)) kept.set(batch.index, { tap: this.#copy(tap), time: state.time });
         await this.#readControls(reader, draft, batch, { tap, time: state.time }, others?.get(batch.index));
+        await this.#measureStraightness(draft, batch, item, { tap, time: state.time });
         // Last, because the tap that stands is written over.
         if (state.shuffled) await this.#readShuffled(reader, draft, batch, state);
       }
@@ -194,6 +195,26 @@ export class EpisodeRun<C extends Held> {
         draft.putControl(name, seeds, readings),
       );
     }
+  }
+
+  /** How straight the flow's own way is from the noise of the first read-out, where that was asked. */
+  async #measureStraightness(
+    draft: Draft,
+    { encoded, seeds, noise }: Batch<C>,
+    item: Item,
+    last: TimedTap,
+  ): Promise<void> {
+    const { straightness: meter } = this.#subject;
+    const { straightness: asked, actionSeeds, actionSteps: inner, videoSteps: stop } = this.#settings;
+    if (!asked || !meter) return;
+    const { signal } = this.#hooks;
+    const seedOf = (seed: number): number => (actionSeeds === "same" ? seed : actionSeeds[0]);
+    const readNoise = seeds.map((seed) => this.#subject.readNoise(item, seedOf(seed)));
+    await this.cost.during("straightness", async () => {
+      const found = await meter.measure(encoded, last, noise, readNoise, { inner, stop }, { signal });
+      const { residual: flowResidual, speed: flowSpeed, bend: flowBend } = found;
+      draft.putAlong(seeds, { flowResidual, flowSpeed, flowBend });
+    });
   }
 
   /** The control with the item's own frames in another order, which the item's number decides. */
@@ -368,7 +389,9 @@ export class EpisodeRun<C extends Held> {
     const { actionSeeds, probeSteps, actionSteps, budgets, rules, videoSeeds: all } = this.#settings;
     const videoSeeds = this.#seedsOf(at);
     const { positions, dimensions, population } = this.#subject;
-    const more = { rules: rules?.length, features: population?.features };
+    const { straightness, actionSteps: inner, videoSteps: stop } = this.#settings;
+    const flowTimes = straightness ? this.#subject.straightness?.times({ inner, stop }).length : undefined;
+    const more = { rules: rules?.length, features: population?.features, flowTimes };
     const sizes = { ...more, positions, dimensions: dimensions.names.length, probeSteps: probeSteps.length };
     checkEpisode({ videoSeeds, actionSeeds, actionSteps, budgets: budgets?.length, ...sizes }, measurement);
     return videoSeeds.length === all.length ? measurement : { ...measurement, videoSeeds };

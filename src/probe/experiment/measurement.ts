@@ -91,6 +91,8 @@ export interface ProbeSettings {
   encodeText?: boolean;
   /** Whether the recorded futures are read out too, noised as at each probe step. */
   oracle?: boolean;
+  /** Whether the straightness of the flow is measured too, along one way of each trajectory. */
+  straightness?: boolean;
   /** Bytes of memory on the GPU, where the person says so. */
   gpuMemory?: number;
   /** In what the products are computed. */
@@ -179,8 +181,20 @@ export interface EpisodeMeasurement {
   tapSample?: TapSample;
   /** (V, K) ‖u_k − u_j‖ / ‖u_k‖ of the mean velocities u between consecutive probe steps; infinite at the first two. */
   velocityChange?: Float32Array;
+  /** (V, P) what the flow's straightness is measured by, where that was asked; see `Straightness` of subject.ts. */
+  flowResidual?: Float32Array;
+  /** (V, P) */
+  flowSpeed?: Float32Array;
+  /** (V, P) of networks of the average velocity */
+  flowBend?: Float32Array;
   /** Operations counted. */
   flops?: FlopCounts;
+}
+
+/** Whose straightness was measured, and at which P times. */
+export interface MeasuredFlow {
+  of: string;
+  times: number[];
 }
 
 /** Of each tensor of a tap: how many of its tokens were compared. */
@@ -270,6 +284,8 @@ export interface ProbeMeasurement {
   budgetCalls?: number[];
   /** K fractions of the first state's noise that are left at each probe step, where iterates are those of the trajectory; undefined: where they are a read-out's own. */
   stopNull?: number[];
+  /** Undefined: its straightness was not asked for. */
+  flow?: MeasuredFlow;
   /** T, positions in a chunk. */
   chunkLength: number;
   /** How a result speaks of what was read; undefined: of actions. */
@@ -359,6 +375,7 @@ export function fingerprintOf(settings: FullSettings, provenance: ProbeProvenanc
     oracle: settings.oracle ?? false,
     ...(settings.budgets ? { budgets: settings.budgets } : {}),
     ...(settings.rules ? { rules: settings.rules } : {}),
+    ...(settings.straightness ? { straightness: true } : {}),
     dtype,
     arithmetic: settings.arithmetic ?? "f32",
     variants: Object.entries(settings.variants ?? {}).map(([kernel, name]) => `${kernel}=${name}`),

@@ -67,6 +67,7 @@ export async function runProbe<C extends Held>(
   const { times, calls, nullCurve } = subject.axes.stop(videoSteps);
   const all = share.map(({ at }) => measured.get(at)!);
   const callsOfBudget = (budget: number): number => subject.axes.stop(budget).calls?.[budget] ?? budget + 1;
+  const meter = settings.straightness ? subject.straightness : undefined;
   return {
     settings,
     provenance: { ...provenance, variants: mergedVariants([...measured.values()]) },
@@ -78,6 +79,7 @@ export async function runProbe<C extends Held>(
     stopCalls: probeSteps.map((k) => calls?.[k] ?? k + 1),
     budgetCalls: settings.budgets?.map(callsOfBudget),
     stopNull: nullCurve && probeSteps.map((k) => nullCurve[k]),
+    flow: meter && { of: meter.of, times: [...meter.times({ inner: actionSteps, stop: videoSteps })] },
     chunkLength: subject.positions,
     parts: subject.parts,
     interval: subject.interval,

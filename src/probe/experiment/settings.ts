@@ -31,6 +31,8 @@ export function completeSettings(settings: ProbeSettings, subject: Subject): Ful
     throw new UsageError(
       `--shard ${settings.shard.index}/${settings.shard.count}: what only all samples together have, such as a Fréchet distance, cannot be put together from parts. Run it whole.`,
     );
+  if (settings.straightness && !subject.straightness)
+    throw new UsageError("--straightness: the flow of this system cannot be differentiated. Leave it out.");
   return {
     ...settings,
     episodes,

@@ -83,6 +83,9 @@ const HAS_SEEDS: Readonly<Record<ArrayName, boolean>> = {
   tapCkaNull: true,
   tapDrift: true,
   velocityChange: true,
+  flowResidual: true,
+  flowSpeed: true,
+  flowBend: true,
 };
 
 /**

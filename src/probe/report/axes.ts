@@ -20,7 +20,7 @@ import type { Interval } from "../statistics/bootstrap.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import { type Chart, type ChartCurve, type ChartLevel, type Table, withInterval } from "./chart.ts";
 
-export const ERROR_TITLE = "mean squared error (normalised action units²)";
+export const errorTitle = (result: ProbeResult): string => `mean squared error (${errorUnit(result)})`;
 
 /** The outer axis of every figure that has one. */
 export function stepAxis(result: ProbeResult): Chart["x"] {
@@ -81,7 +81,7 @@ export function videoChart(result: ProbeResult): Chart {
         : []),
     ],
     x: stepAxis(result),
-    y: { title: `mean squared error (${errorUnit(result)})`, log: true },
+    y: { title: errorTitle(result), log: true },
     ...(budget ? { table: videoTable(result) } : {}),
     curves: [
       ...curve(`to ${truthWords(result)}`, video_axis.mse_to_truth, video_axis_interval.mse_to_truth, truth),
@@ -192,7 +192,7 @@ function videoTable(result: ProbeResult): Table {
   ].sort((a, b) => a.calls - b.calls);
   const to = [`to ${truthWords(result)}`, `to the decode at step ${lastStep(result)}`];
   return {
-    caption: `${axisTitle(result)} axis and whole schedules by cost: ${ERROR_TITLE}`,
+    caption: `${axisTitle(result)} axis and whole schedules by cost: ${errorTitle(result)}`,
     head: [
       "way",
       "network calls",
@@ -280,7 +280,7 @@ export function actionChart(result: ProbeResult): Chart | null {
         `The one-jump estimate goes from step n to the end at once. ${bandsWords(result)}`,
     ],
     x: actionStepAxis(result),
-    y: { title: ERROR_TITLE, log: true },
+    y: { title: errorTitle(result), log: true },
     curves: [
       ...wanted.flatMap(([key, name, color, dash, symbol]): ChartCurve[] => {
         const y = mean[key];
@@ -317,10 +317,10 @@ export function levelsTable(result: ProbeResult): Table {
     "shuffled frames": control_differences?.frames_shuffled,
   };
   return {
-    caption: `Floors and controls: ${ERROR_TITLE}`,
+    caption: `Floors and controls: ${errorTitle(result)}`,
     head: [
-      ...["floor or control", "to the true actions", `to the decode at step ${lastStep(result)}`],
-      "to the true actions, less that with its own context",
+      ...["floor or control", `to ${truthWords(result)}`, `to the decode at step ${lastStep(result)}`],
+      `to ${truthWords(result)}, less that with its own context`,
     ],
     rows: all.map(([name, level]) => [
       ...[name, cell(level?.to_truth), cell(level?.to_last)],

@@ -1,8 +1,8 @@
 /** The outer axis taken apart: by action dimension, by position in the chunk, by episode. E, K, D, T: result.ts. */
 import { COLOUR, faded } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { axisName, lastStep, roundIndices, short } from "../result/sentences.ts";
-import { ERROR_TITLE, floorLevels, stepAxis } from "./axes.ts";
+import { axisName, lastStep, roundIndices, short, truthWords } from "../result/sentences.ts";
+import { errorTitle, floorLevels, stepAxis } from "./axes.ts";
 import type { Chart, ChartCurve, ChartLevel, Table } from "./chart.ts";
 
 /** Told apart by dash and marker where the colours begin again. */
@@ -23,7 +23,7 @@ const MOST = { episodes: 200, dimensions: 30, columns: 9 } as const;
 /** What the breakdowns are measured to: the truth where it is known. */
 function axisOf<T>(axis: { mse_to_last: T; mse_to_truth: T | null }, result: ProbeResult) {
   return axis.mse_to_truth !== null
-    ? { values: axis.mse_to_truth, words: "to the true actions", truth: true }
+    ? { values: axis.mse_to_truth, words: `to ${truthWords(result)}`, truth: true }
     : { values: axis.mse_to_last, words: `to the decode at step ${lastStep(result)}`, truth: false };
 }
 
@@ -38,7 +38,7 @@ export function dimensionChart(result: ProbeResult): Chart {
   const mean = axisOf(result.video_axis, result).values;
   return {
     id: "dimensions",
-    title: `By action dimension, ${words}`,
+    title: `By ${result.words ? "" : "action "}dimension, ${words}`,
     alt: `A curve for each of ${shown.length} action dimensions by ${axisName(result)} step. The numbers are in the table below.`,
     notes: [
       "Each dimension in its own normalised units. Floors and controls are known as means over all dimensions only." +
@@ -47,7 +47,7 @@ export function dimensionChart(result: ProbeResult): Chart {
           : ""),
     ],
     x: stepAxis(result),
-    y: { title: ERROR_TITLE, log: true },
+    y: { title: errorTitle(result), log: true },
     curves: [
       { name: "mean over all", x: steps, y: mean, color: COLOUR.holdStill, width: 1.5, dash: "dot" },
       ...shown.map((name, d): ChartCurve => {
@@ -69,7 +69,7 @@ export function dataUnitsTable(result: ProbeResult): Table | undefined {
   const values = truth ?? result.mse_to_last_data_units;
   // A file of version 1 does not know them.
   if (!values) return undefined;
-  const to = truth ? "the true actions" : `the decode at step ${lastStep(result)}`;
+  const to = truth ? truthWords(result) : `the decode at step ${lastStep(result)}`;
   const names = action_names.slice(0, MOST.dimensions);
   return {
     caption: `Root mean squared error to ${to}, in the data's units`,
@@ -94,11 +94,11 @@ export function positionChart(result: ProbeResult): Chart {
       "From the earliest probed step (faint) to the last (full colour, squares). Floors and controls are known as means over all positions only.",
     ],
     x: {
-      title: `position in the chunk of ${T} actions`,
+      title: result.words ? `position, of ${T}` : `position in the chunk of ${T} actions`,
       all: positions.map((t) => ({ at: t, name: String(t) })),
       ticks: roundIndices(positions, 9).map((t) => ({ at: t, label: String(t) })),
     },
-    y: { title: ERROR_TITLE, log: true },
+    y: { title: errorTitle(result), log: true },
     curves: kept.map((k, i): ChartCurve => {
       const isLast = i === kept.length - 1;
       const weight = 0.35 + (0.65 * i) / Math.max(1, kept.length - 1);
@@ -124,7 +124,7 @@ export function episodeChart(result: ProbeResult): Chart {
   return {
     id: "episodes",
     title: truth
-      ? `By episode: MSE(k) − MSE(${steps[last]}) to the true actions`
+      ? `By episode: MSE(k) − MSE(${steps[last]}) to ${truthWords(result)}`
       : `By episode, to the decode at step ${steps[last]}`,
     alt: `A curve for each of ${rows.length} episodes by ${axisName(result)} step. The numbers are in the table below.`,
     notes: [
@@ -132,7 +132,7 @@ export function episodeChart(result: ProbeResult): Chart {
         (truth ? "Intervals and verdict are drawn from how these lines scatter." : ""),
     ],
     x: stepAxis(result),
-    y: { title: truth ? "difference of mean squared errors" : ERROR_TITLE, log: !truth },
+    y: { title: truth ? "difference of mean squared errors" : errorTitle(result), log: !truth },
     curves: [
       ...rows.map((y, e): ChartCurve => {
         const name = episodes[e]?.id ?? String(e);

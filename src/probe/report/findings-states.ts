@@ -1,6 +1,6 @@
 /** Findings on controls, seeds and hidden states: whether the action uses its context, what chance changes, what steps change. */
 import type { ProbeResult } from "../result/result.ts";
-import { lastStep, seedName, short } from "../result/sentences.ts";
+import { lastStep, seedName, short, truthWords } from "../result/sentences.ts";
 import { spreadSentences } from "../result/spread.ts";
 import { withInterval } from "./chart.ts";
 import { portion } from "./words.ts";
@@ -107,5 +107,5 @@ export function byPart(result: ProbeResult): string | null {
     return [`${name} by ${size}${unit ? ` (${unit === "deg" ? "degrees" : unit})` : ""}`];
   });
   if (words.length === 0) return null;
-  return `At step ${lastStep(result)}, decodes miss the true actions in the mean: ${words.slice(0, 8).join("; ")}.`;
+  return `At step ${lastStep(result)}, decodes miss ${truthWords(result)} in the mean: ${words.slice(0, 8).join("; ")}.`;
 }

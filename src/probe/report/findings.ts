@@ -12,6 +12,7 @@ import {
   sampleSentence,
   short,
   truthWords,
+  straightnessSentence,
 } from "../result/sentences.ts";
 import { count } from "../result/words.ts";
 import { withInterval } from "./chart.ts";
@@ -41,11 +42,21 @@ export function findings(result: ProbeResult): Finding[] {
     ["Shorter schedules", shorterSchedules(result)],
     ["Hidden states", hiddenStates(result)],
     ["Inside the action", insideAction(result)],
+    ["Straightness", straightnessSentence(result) || null],
     ["Recorded future", recordedFuture(result)],
     ["Intervals", intervals(result)],
     ["What does not follow", limits(result)],
   ];
-  return all.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
+  const single = [
+    "Single runs",
+    "Does one episode decide",
+    "Oracle step",
+    "Stopping by a signal",
+    "Shorter schedules",
+  ];
+  // Of single read-outs, which do not judge where all samples are judged together.
+  const kept = result.population ? all.filter(([about]) => !single.includes(about)) : all;
+  return kept.flatMap(([about, says]) => (says === null ? [] : [{ about, says }]));
 }
 
 function comparedSteps({ probe_steps: steps, verdict }: ProbeResult): string | null {

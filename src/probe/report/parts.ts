@@ -1,7 +1,7 @@
 /** Errors by what dimensions mean: degrees, moments, the data's units, beside the squared error in normalised ones. */
 import { COLOUR } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
-import { axisName, lastStep, short } from "../result/sentences.ts";
+import { axisName, lastStep, short, truthWords } from "../result/sentences.ts";
 import { stepAxis } from "./axes.ts";
 import { type Chart, type ChartCurve, type Table, withInterval } from "./chart.ts";
 
@@ -58,7 +58,7 @@ function partChart(result: ProbeResult, part: Part, index: number): Chart {
     x: stepAxis(result),
     y: { title: `mean ${MEANING[kind]}${unitOf(part)}`, log: false },
     curves: [
-      ...curve("mse_to_truth", "to the true actions", COLOUR.truth, "circle"),
+      ...curve("mse_to_truth", `to ${truthWords(result)}`, COLOUR.truth, "circle"),
       ...curve("mse_to_last", `to the decode at step ${last}`, COLOUR.last, "square"),
     ],
     levels: [{ name: "no error", value: 0, color: COLOUR.holdStill, dash: "dot" }],
@@ -85,7 +85,7 @@ export function partsTable(result: ProbeResult): Table | undefined {
   const key = truth ? "mse_to_truth" : "mse_to_last";
   const shown = parts.slice(0, MOST.rows);
   return {
-    caption: `By what dimensions mean, to ${truth ? "the true actions" : `the decode at step ${lastStep(result)}`}${shown.length < parts.length ? `; the first ${shown.length} of ${parts.length}` : ""}`,
+    caption: `By what dimensions mean, to ${truth ? truthWords(result) : `the decode at step ${lastStep(result)}`}${shown.length < parts.length ? `; the first ${shown.length} of ${parts.length}` : ""}`,
     head: ["part", "error", ...steps.map((step) => `step ${step}`)],
     rows: shown.flatMap((part) => [
       [

@@ -88,8 +88,9 @@ function pageBody(
       drawings.push(map.drawing);
       return heatFigure(map);
     });
-  const rules = exitRulesTables(result);
-  const cost = costChart(result, secondsOf(result, run));
+  // Rules that stop single trajectories say nothing where all samples are judged together.
+  const rules = result.population ? [] : exitRulesTables(result);
+  const cost = result.population ? null : costChart(result, secondsOf(result, run));
   const parts = partsTable(result);
   const spreads = spreadCharts(result);
   const similarity = similarityChart(result);

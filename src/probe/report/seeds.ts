@@ -2,7 +2,7 @@
 import { COLOUR } from "../figure/style.ts";
 import type { ProbeResult } from "../result/result.ts";
 import { axisName, seedName, short } from "../result/sentences.ts";
-import { ERROR_TITLE, floorLevels, stepAxis } from "./axes.ts";
+import { errorTitle, floorLevels, stepAxis } from "./axes.ts";
 import { type Chart, type Table, withInterval } from "./chart.ts";
 
 type Spread = ProbeResult["spread_by_label"][number];
@@ -60,9 +60,10 @@ function spreadChart(result: ProbeResult, spread: Spread, index: number): Chart 
   };
 }
 
-function spreadTable({ probe_steps: steps }: ProbeResult, { label, values, contrast }: Spread): Table {
+function spreadTable(result: ProbeResult, { label, values, contrast }: Spread): Table {
+  const { probe_steps: steps } = result;
   return {
-    caption: `Spread over seeds by ${label}: ${ERROR_TITLE}, two seeds against each other`,
+    caption: `Spread over seeds by ${label}: ${errorTitle(result)}, two seeds against each other`,
     head: [label, "episodes", ...steps.map((step) => `step ${step}`)],
     rows: [
       ...values

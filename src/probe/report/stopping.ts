@@ -5,7 +5,7 @@ import { lastStep, short } from "../result/sentences.ts";
 import type { ExitRuleResult, ParetoResult } from "../result/stopping.ts";
 import type { Estimate } from "../statistics/estimate.ts";
 import { signalWords } from "../result/stopping-words.ts";
-import { ERROR_TITLE, floorLevels } from "./axes.ts";
+import { errorTitle, floorLevels } from "./axes.ts";
 import { type Chart, type ChartCurve, type Table, withInterval } from "./chart.ts";
 
 /** Most points of the figure and rows of its table. */
@@ -95,7 +95,7 @@ export function costChart(result: ProbeResult, seconds?: Seconds): Chart | null 
         label: seconds ? `${at}\n${short(seconds.of(at, 1))} s` : String(at),
       })),
     },
-    y: { title: `${ERROR_TITLE}, to the true actions`, log: true },
+    y: { title: `${errorTitle(result)}, to the true actions`, log: true },
     curves: [
       ...curve(`stopped after k of ${result.video_steps} steps`, of("stop"), {
         ...{ color: COLOUR.truth, symbol: "circle", interval: interval(of("stop")) },
@@ -142,7 +142,7 @@ function costTable(result: ProbeResult, points: readonly ParetoResult[], seconds
         ? `whole schedule of ${steps}`
         : `rule: ${signalWords(signal ?? "?", result)}, ${goal ? GOALS[goal] : "?"}`;
   return {
-    caption: `Cost against error: ${ERROR_TITLE}, to the true actions; step ${lastStep(result)} is the last`,
+    caption: `Cost against error: ${errorTitle(result)}, to the true actions; step ${lastStep(result)} is the last`,
     head: [
       ...["way to stop", "network calls", "read-outs", ...(seconds ? ["seconds"] : [])],
       ...["error to the true actions", "dominated"],

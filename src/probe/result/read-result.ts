@@ -76,8 +76,11 @@ function sizesOf(document: Document, file: string): Sizes & { readonly E: number
   const M = whole("action_steps", 0, LONGEST.M);
   const budgets = document.get("budget_axis");
   const B = budgets instanceof Map ? budgets.get("steps") : undefined;
+  const flow = document.get("straightness");
+  const P = flow instanceof Map ? flow.get("times") : undefined;
   return {
     ...(Array.isArray(B) ? { B: B.length } : {}),
+    ...(Array.isArray(P) ? { P: P.length } : {}),
     E: length("episodes", LONGEST.E),
     K: length("probe_steps", LONGEST.K),
     V: length("video_seeds", LONGEST.K),
@@ -145,6 +148,7 @@ function withLater(document: Map<string, Json>): void {
       flops: null,
       control_differences: null,
       arithmetic: null,
+      straightness: null,
     },
     ...Object.fromEntries(Object.keys(STOPPING_SHAPES).map((key) => [key, null])),
     signals: new Map<string, Json>([

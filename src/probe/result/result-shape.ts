@@ -4,6 +4,7 @@
  */
 import type { Interval } from "../statistics/bootstrap.ts";
 import type { ExpectedCoverage } from "../statistics/coverage.ts";
+import type { StraightnessResult } from "../statistics/straightness.ts";
 import type { Regret } from "../statistics/regret.ts";
 import type { EventCounts, PartErrors } from "../parts/by-part.ts";
 import type { TapSimilarity } from "../taps/similarity.ts";
@@ -213,6 +214,18 @@ const flops = object<FlopsResult>({
   similarity: error,
 });
 
+const straightness = object<StraightnessResult>({
+  of: about("Whose flow.", text()),
+  times: about("P times, from noise on.", list(number(), "P")),
+  residual: about(
+    "Mean of what the identity leaves over, relative to the speed; 0: a straight way.",
+    list(error, "P"),
+  ),
+  interval: nullable(list(interval, "P")),
+  per_episode: table("E", "P"),
+  bend: about("Mean of ‖u − v‖ / ‖v‖, of networks of the average velocity.", nullable(list(error, "P"))),
+});
+
 export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   schema: oneOf(RESULT_SCHEMA),
   version: oneOf(RESULT_VERSION),
@@ -332,6 +345,10 @@ export const RESULT_SHAPE: Shape<ProbeResult> = object<ProbeResult>({
   tap_similarity: about("(K, K) how alike the taps of two probed steps are.", nullable(tapSimilarity)),
   signals: about("What can be seen without the truth while a trajectory runs.", signals),
   by_part: about("Errors by what the dimensions mean.", list(partErrors)),
+  straightness: about(
+    "How straight the flow's own way is; null where that was not asked.",
+    nullable(straightness),
+  ),
   flops: about(
     "Additions and multiplications of matrix products, attention and convolutions, of one trajectory.",
     nullable(flops),

@@ -20,6 +20,7 @@ import { errorsByPart, type PartErrors } from "../parts/by-part.ts";
 import { signalOf, type TapSimilarity, tapSimilarity } from "../taps/similarity.ts";
 import { independentClusters } from "../statistics/independent.ts";
 import { type ProbeStatistics, probeStatistics, type TwoReferences } from "../statistics/statistics.ts";
+import { type StraightnessResult, straightnessResult } from "../statistics/straightness.ts";
 import { type StoppingResult, stoppingResult } from "./stopping.ts";
 import { type VerdictResult, verdictResult } from "./verdict.ts";
 
@@ -182,6 +183,8 @@ export interface ProbeResult extends MadeBy, StoppingResult {
   signals: SignalsResult;
   /** Errors by what the dimensions mean; empty where nobody says. See parts/by-part.ts. */
   by_part: PartErrors[];
+  /** How straight the flow's own way is; null where that was not asked. See statistics/straightness.ts. */
+  straightness: StraightnessResult | null;
   /** Null where nobody counted. */
   flops: FlopsResult | null;
 }
@@ -392,6 +395,7 @@ export function probeResult(
       velocity_change: signalOf(measurement.episodes, "velocityChange", settings.probeSteps.length),
     },
     by_part: errorsByPart(measurement, { level, resamples, seed }),
+    straightness: straightnessResult(measurement, { level, resamples, seed }),
     flops: flopsOf(measurement, weights),
   };
 }

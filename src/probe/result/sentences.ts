@@ -1,6 +1,6 @@
 /** What figure and summary share, so that both say the same with the same numbers. */
 import type { ProbeResult } from "./result.ts";
-import { count } from "./words.ts";
+import { count, short } from "./words.ts";
 
 export { count, listOf, roundIndices, short, withRoom, wrap } from "./words.ts";
 
@@ -76,6 +76,23 @@ export function coverageSentence({ interval }: ProbeResult): string {
   return (
     `Of 95 % intervals over ${interval.clusters} episodes ${range} hold the truth in simulation, ` +
     `${Math.round(lognormal_one)} % where a few episodes make most of the error.`
+  );
+}
+
+/** How straight the flow's own way is, at its ends and where it is most crooked; empty where that was not asked. */
+export function straightnessSentence({ straightness }: Pick<ProbeResult, "straightness">): string {
+  if (!straightness) return "";
+  const { of, times, residual, interval } = straightness;
+  const at = (p: number): string => {
+    const ends = interval?.[p];
+    return `${short(residual[p])}${ends ? ` [${short(ends.low)}, ${short(ends.high)}]` : ""} at time ${Number(times[p].toFixed(3))}`;
+  };
+  const last = residual.length - 1;
+  const most = residual.indexOf(Math.max(...residual));
+  const places = [...new Set([0, most, last])].sort((a, b) => a - b);
+  return (
+    `Straightness of ${of}: along its own way, what a single step of the velocity would miss is, relative to the velocity, ${places.map(at).join(", ")} ` +
+    "(0: a straight way, which one step walks)."
   );
 }
 

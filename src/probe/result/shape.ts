@@ -9,7 +9,7 @@ import { FormatError } from "../../errors.ts";
 import type { Json } from "../../weights/strict-json.ts";
 
 /** Lengths by axis letter. */
-export type Size = "E" | "V" | "K" | "B" | "M" | "M + 1" | "T" | "D";
+export type Size = "E" | "V" | "K" | "B" | "M" | "M + 1" | "T" | "D" | "P";
 export type Sizes = Readonly<Partial<Record<Size, number>>>;
 
 /** Most characters of a text, and most entries of a list or record without a size of its own. */

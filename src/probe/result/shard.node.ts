@@ -11,6 +11,7 @@ import {
   type Fingerprint,
   fingerprintOf,
   type FullSettings,
+  type MeasuredFlow,
   type ProbeMeasurement,
   type ProbeProvenance,
   type Shard,
@@ -79,6 +80,8 @@ interface ShardDocument {
   words: WordsDocument | null;
   /** How whole schedules are led; null where there is one way. */
   rules: RuleDocument[] | null;
+  /** Whose straightness was measured, and when; null: nobody's. */
+  flow: MeasuredFlow | null;
   /** Noise left at each probe step; null where iterates are no states of the trajectory. */
   stop_null: number[] | null;
   action_times: number[];
@@ -113,6 +116,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
     videoSeeds: list(whole),
     actionSeeds: either(list(whole), oneOf("same"), Array.isArray),
     oracle: boolean,
+    straightness: boolean,
     budgets: list(whole),
     arithmetic: oneOf("f32", "f16"),
     variants: record(text()),
@@ -147,6 +151,7 @@ const SHARD_DOCUMENT: Shape<ShardDocument> = object<ShardDocument>({
   words: nullable(object<WordsDocument>({ what: text(), read: text(), truth: text() })),
   rules: nullable(list(object<RuleDocument>({ name: text(), words: text() }))),
   stop_null: nullable(list(number())),
+  flow: nullable(object<MeasuredFlow>({ of: text(), times: list(number()) })),
   action_times: list(number()),
   chunk_length: whole,
   parts: nullable(
@@ -183,6 +188,7 @@ export async function writeShard(
       probeSteps: [...settings.probeSteps],
       ...{ videoSteps, actionSteps, videoSeeds, actionSeeds },
       oracle: settings.oracle ?? false,
+      straightness: settings.straightness ?? false,
       // None is no budget.
       budgets: [...(settings.budgets ?? [])],
       arithmetic: settings.arithmetic ?? "f32",
@@ -199,6 +205,7 @@ export async function writeShard(
     words: measurement.words ? { ...measurement.words } : null,
     rules: measurement.rules?.map(({ name, words }) => ({ name, words })) ?? null,
     stop_null: measurement.stopNull ?? null,
+    flow: measurement.flow ?? null,
     action_times: measurement.actionTimes,
     chunk_length: measurement.chunkLength,
     parts:
@@ -260,6 +267,7 @@ export async function mergeShards(folders: readonly string[]): Promise<MergedRun
       words: document.words ?? undefined,
       rules: document.rules ?? undefined,
       stopNull: document.stop_null ?? undefined,
+      flow: document.flow ?? undefined,
       actionTimes: document.action_times,
       chunkLength: document.chunk_length,
       parts: document.parts?.map(partOf),

@@ -36,12 +36,16 @@ const ARRAYS = [
   "tapCkaNull",
   "tapDrift",
   "velocityChange",
+  "flowResidual",
+  "flowSpeed",
+  "flowBend",
 ] as const;
 type UnitArrays = Pick<EpisodeMeasurement, (typeof ARRAYS)[number]>;
 const OPTIONAL: readonly string[] = [
   ...["truth", "dataTruth", "holdStill", "oracle", "dataOracle"],
   ...["budgetActions", "dataBudgetActions", "ruleActions", "samples", "shuffledContext"],
   ...["tapCosine", "tapCosineNull", "tapCka", "tapCkaNull", "tapDrift", "velocityChange"],
+  ...["flowResidual", "flowSpeed", "flowBend"],
 ];
 
 /** A store in a folder that also counts what it holds, for the message after an interrupt. */

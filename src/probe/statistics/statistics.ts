@@ -109,6 +109,7 @@ export function probeStatistics(
   const rules = settings.rules ?? [];
   const axes = {
     rules: rules.length,
+    flowTimes: measurement.flow?.times.length,
     probeSteps: K,
     budgets: B,
     actionSteps: M,

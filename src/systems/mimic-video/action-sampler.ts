@@ -15,7 +15,13 @@ import { copyBox } from "../../kernels/copy.ts";
 import { affine } from "../../kernels/elementwise.ts";
 import { advance } from "../../kernels/flow.ts";
 import { ActionDecoder } from "../../networks/lucidrains-action/decoder.ts";
-import { type TimeTable, type TokenRows, tokenRows } from "../../networks/lucidrains-action/times.ts";
+import { flowAndRate } from "../../networks/lucidrains-action/derivative.ts";
+import {
+  type TimeRates,
+  type TimeTable,
+  type TokenRows,
+  tokenRows,
+} from "../../networks/lucidrains-action/times.ts";
 import {
   type ActionMemory,
   countConditions,
@@ -23,6 +29,7 @@ import {
 } from "../../networks/lucidrains-action/tower.ts";
 import { createTensor, readTensor, releaseTensor, type Tensor, writeTensor } from "../../tensor/tensor.ts";
 import { linspace } from "../../sampling/grid.ts";
+import { flowStraightness } from "../../sampling/meanflow-measures.ts";
 
 /** What is fixed when a sampler is made. */
 export interface ActionSamplerOptions {
@@ -39,6 +46,8 @@ export interface ActionSamplerOptions {
   /** most distinct video times in a batch; default B */
   readonly distinctVideoTimes?: number;
   readonly masked?: boolean;
+  /** whether the straightness of the flow is measured at every state, at thrice the cost of a step; not with a memory or a prefix */
+  readonly straightness?: boolean;
   readonly withTasks?: boolean;
   readonly withAdvantages?: boolean;
   /** whether the body is described from outside */
@@ -73,6 +82,16 @@ export interface ActionSampleInputs {
   readonly bodyCond?: Float32Array;
 }
 
+/** How straight the way ahead is at a state: see sampling/meanflow-measures.ts. */
+export interface FlowStraightness {
+  /** t */
+  readonly time: number;
+  /** (B) (1 − t)·‖dv/dt‖ along the way */
+  readonly residual: Float64Array;
+  /** (B) ‖v‖ */
+  readonly speed: Float64Array;
+}
+
 /** What the callback sees after a step; tensors stay on the GPU and are overwritten by the next step. */
 export interface ActionStep {
   /** steps taken so far, 1 to `steps` */
@@ -105,6 +124,8 @@ export interface ActionSamples {
   readonly iterates: Float32Array;
   /** (steps, B, n, A) x_n + (1 − t_n)·v_n */
   readonly oneJump: Float32Array;
+  /** at the states from which steps were taken, where that was asked */
+  readonly straightness?: readonly FlowStraightness[];
 }
 
 interface Buffers {
@@ -127,6 +148,7 @@ interface Replays {
   /** entry 0 begins with nothing; remembering steps behind the first replay 1 and 2 in turn; without a memory there is one */
   readonly steps: readonly Replay<{ flow: Tensor }>[];
   readonly end: Replay<Tensor>;
+  readonly derivative?: Replay<{ flow: Tensor; rate: Tensor }>;
 }
 
 /** Everything is recorded when the sampler is made; a run only writes inputs and replays. */
@@ -140,13 +162,14 @@ export class ActionSampler {
   readonly #buffers: Buffers;
   readonly #times: TimeTable;
   readonly #memories: readonly ActionMemory[];
+  readonly #rates: TimeRates | undefined;
   #replays!: Replays;
 
   private constructor(gpu: Gpu, decoder: ActionDecoder, options: ActionSamplerOptions) {
     const { chunkLength, actionDim, jointDim, videoDim, taskIds, advantageIds, bodyCondDim } = decoder.config;
     const o = {
       ...{ steps: 16, prefixLength: 0, distinctVideoTimes: options.batch },
-      ...{ masked: false, withTasks: false, withAdvantages: false, withBody: false },
+      ...{ masked: false, withTasks: false, withAdvantages: false, withBody: false, straightness: false },
       ...options,
       memory: options.memory ?? decoder.edition.cachedSteps === "all",
     };
@@ -171,6 +194,10 @@ export class ActionSampler {
     const cached = typeof o.memory === "number" ? o.memory : o.memory ? o.steps : 0;
     if (!Number.isInteger(cached) || cached < 0)
       throw new UsageError(`${cached} remembering steps: a whole number from 0 on is needed`);
+    if (o.straightness && (cached > 1 || o.prefixLength > 0))
+      throw new UsageError(
+        "the straightness of a flow whose steps remember, or of one with a prefix, cannot be measured: leave out the memory and the prefix",
+      );
     this.gpu = gpu;
     this.options = o;
     this.#cached = Math.min(cached, o.steps);
@@ -197,6 +224,7 @@ export class ActionSampler {
     // A prefix has its own action time for each video time, and the condition tokens another pair.
     const rows = o.prefixLength > 0 ? 2 * o.distinctVideoTimes + 1 : o.distinctVideoTimes;
     this.#times = decoder.createTimes(gpu, rows, batch * this.#tokens);
+    if (o.straightness) this.#rates = this.#times.createRates();
     const remembered = this.#cached > 1 ? 2 : 0;
     this.#memories = Array.from({ length: remembered }, () => decoder.createMemory(gpu, batch, this.#tokens));
   }
@@ -243,12 +271,13 @@ export class ActionSampler {
       copyBox(x, trace.iterates, [x.size], { strides: [1] }, { strides: [1] });
     });
     const context = await record(gpu, "action context", () => decoder.prepareContext(hiddens, mask));
+    const inputs = {
+      ...{ actions: x, jointState, times: this.#times, context: context.outputs },
+      ...{ taskIds, advantageRows, bodyCond },
+    };
     const step = (read?: ActionMemory, keep?: ActionMemory): Promise<Replay<{ flow: Tensor }>> =>
       record(gpu, "action step", () => {
-        const { flow } = decoder.forward({
-          ...{ actions: x, jointState, times: this.#times, context: context.outputs },
-          ...{ taskIds, advantageRows, bodyCond, memory: read, keep },
-        });
+        const { flow } = decoder.forward({ ...inputs, memory: read, keep });
         advance(x, flow, this.#times, 1 / steps, prefixLength, trace);
         return { flow };
       });
@@ -262,7 +291,26 @@ export class ActionSampler {
       if (prefix) overwriteFront(prefix, out);
       return out;
     });
-    this.#replays = { begin, context, steps: replays, end };
+    const rates = this.#rates;
+    const derivative =
+      rates && (await record(gpu, "rate of the flow", () => flowAndRate(decoder, inputs, rates)));
+    this.#replays = { begin, context, steps: replays, end, derivative };
+  }
+
+  /** At the state that stands, of step k. */
+  async #straightness(
+    k: number,
+    rows: TokenRows,
+    derivative: NonNullable<Replays["derivative"]>,
+  ): Promise<FlowStraightness> {
+    this.#times.writeRates(rows.pairs, this.#rates!);
+    await derivative.run();
+    const [flow, rate] = [
+      await readTensor(this.gpu, derivative.outputs.flow),
+      await readTensor(this.gpu, derivative.outputs.rate),
+    ];
+    const time = this.#grid[k];
+    return { time, ...flowStraightness(flow, rate, 1 - time, this.options.batch) };
   }
 
   /**
@@ -276,7 +324,8 @@ export class ActionSampler {
     const { gpu } = this;
     const { steps } = this.options;
     const { x, step: stepTensor, iterates, oneJump } = this.#buffers;
-    const { begin, context, steps: replays, end } = this.#replays;
+    const { begin, context, steps: replays, end, derivative } = this.#replays;
+    const straightness: FlowStraightness[] = [];
     const { towerHiddens } = inputs;
     if (towerHiddens && inputs.videoHiddens)
       throw new UsageError("hidden states were given for all steps and for each of them; give one");
@@ -292,7 +341,9 @@ export class ActionSampler {
         await context.run();
       }
       writeTensor(gpu, stepTensor, Uint32Array.of(taken));
-      this.#times.write(this.#rows(taken, inputs.videoTimes));
+      const rows = this.#rows(taken, inputs.videoTimes);
+      this.#times.write(rows);
+      if (derivative) straightness.push(await this.#straightness(taken, rows, derivative));
       const remembered = taken - first;
       const replay = replays.length === 1 || remembered <= 0 ? replays[0] : replays[2 - (remembered % 2)];
       await replay.run();
@@ -307,16 +358,18 @@ export class ActionSampler {
       actions: await readTensor(gpu, end.outputs),
       iterates: (await readTensor(gpu, iterates)).subarray(0, (taken + 1) * x.size),
       oneJump: (await readTensor(gpu, oneJump)).subarray(0, taken * x.size),
+      ...(derivative && { straightness }),
     };
   }
 
   /** Frees everything the sampler holds. */
   dispose(): void {
-    const { begin, context, steps, end } = this.#replays;
-    for (const replay of [begin, context, ...steps, end]) replay.dispose();
+    const { begin, context, steps, end, derivative } = this.#replays;
+    for (const replay of [begin, context, ...steps, end, derivative]) replay?.dispose();
     const { hiddens, ...rest } = this.#buffers;
     for (const tensor of [...hiddens, ...Object.values(rest)]) if (tensor) releaseTensor(this.gpu, tensor);
     for (const memory of this.#memories) ActionDecoder.releaseMemory(this.gpu, memory);
+    for (const rate of Object.values(this.#rates ?? {})) releaseTensor(this.gpu, rate as Tensor);
     this.#times.release();
   }
 
@@ -387,7 +440,7 @@ export async function sampleActions(
   gpu: Gpu,
   decoder: ActionDecoder,
   inputs: ActionSampleInputs,
-  options: Pick<ActionSamplerOptions, "steps" | "memory"> & ActionRunOptions = {},
+  options: Pick<ActionSamplerOptions, "steps" | "memory" | "straightness"> & ActionRunOptions = {},
 ): Promise<ActionSamples> {
   const { chunkLength, actionDim, videoDim } = decoder.config;
   const batch = inputs.noise.length / (chunkLength * actionDim);
@@ -395,7 +448,7 @@ export async function sampleActions(
   const hiddens = inputs.videoHiddens ?? (await towerHiddens?.(0));
   if (!hiddens) throw new UsageError("sampling actions needs hidden states of the video");
   const sampler = await ActionSampler.create(gpu, decoder, {
-    ...{ batch, steps: options.steps ?? 16, memory: options.memory },
+    ...{ batch, steps: options.steps ?? 16, memory: options.memory, straightness: options.straightness },
     videoTokens: hiddens.map((hidden) => hidden.length / (batch * videoDim)),
     prefixLength: (inputs.prefix?.length ?? 0) / (batch * actionDim),
     distinctVideoTimes: new Set(Array.from(inputs.videoTimes ?? [0])).size,

@@ -14,6 +14,7 @@ import type {
   Reading,
   ReadOptions,
   State,
+  StraightnessMeter,
   Subject,
   Tap,
   TimedTap,
@@ -23,7 +24,7 @@ import { copyTensor, sizeOf } from "../../tensor/tensor.ts";
 import { joined, repeated } from "../arrays.ts";
 import { contextControls } from "../controls.ts";
 import type { TensorSource } from "../../weights/source.ts";
-import { ActionSampler, type ActionSamples } from "./action-sampler.ts";
+import { ActionSampler, type ActionSamples, type FlowStraightness } from "./action-sampler.ts";
 import type { ModelDescription } from "./description.ts";
 import { type Episode, type EpisodeData, GivenNoise } from "./episodes.ts";
 import { actionNoise, imagine, shufflesFrames, VIDEO_STEPS, videoNoise } from "./imagine.ts";
@@ -186,6 +187,45 @@ export class MimicVideoSubject implements Subject<Encoded> {
     );
   }
 
+  /** The action decoder's, from noise to clean, in the states from which it takes its steps; not where they remember one another. */
+  get straightness(): StraightnessMeter<Encoded> | undefined {
+    const { description, actionDecoder } = this.#model;
+    const { samplerMemory = actionDecoder.edition.cachedSteps === "all" } = description;
+    if (samplerMemory === true || Number(samplerMemory) > 1) return undefined;
+    return {
+      of: "the action decoder's flow",
+      times: ({ inner }: { readonly inner: number }) => linspace(0, 1, inner).slice(0, -1),
+      measure: async (
+        { copies: V, episode }: Encoded,
+        { tap, time }: TimedTap,
+        _: readonly Noise[],
+        readNoise: readonly Noise[],
+        { inner }: { readonly inner: number },
+        { signal }: ReadOptions,
+      ) => {
+        const sampler = await this.#sampler(1, V, tap, inner, true);
+        tap.forEach((x, i) => copyTensor(this.gpu, x, sampler.videoHiddens[i]));
+        const { attended } = this.#model;
+        const { straightness } = await sampler.run(
+          {
+            noise: joined(readNoise.flat()),
+            jointState: repeated(episode.jointState, V),
+            contextMask: attended && repeated(Float32Array.from(attended), V),
+            videoTimes: new Array<number>(V).fill(time),
+          },
+          { signal },
+        );
+        // (P, V) → (V, P)
+        const turned = (of: (at: FlowStraightness) => Float64Array): Float32Array =>
+          Float32Array.from(
+            { length: V * inner },
+            (__, i) => of(straightness![i % inner])[Math.floor(i / inner)],
+          );
+        return { residual: turned(({ residual }) => residual), speed: turned(({ speed }) => speed) };
+      },
+    };
+  }
+
   floors(item: Item): Readonly<Record<string, Float32Array<ArrayBuffer>>> {
     const { description, actionDecoder } = this.#model;
     const { mean } = description.action;
@@ -206,13 +246,19 @@ export class MimicVideoSubject implements Subject<Encoded> {
     await this.#data.close();
   }
 
-  async #sampler(rows: number, copies: number, tap: Tap, steps: number): Promise<ActionSampler> {
-    const key = `${rows}×${copies}, ${steps}`;
+  async #sampler(
+    rows: number,
+    copies: number,
+    tap: Tap,
+    steps: number,
+    straightness = false,
+  ): Promise<ActionSampler> {
+    const key = `${rows}×${copies}, ${steps}${straightness ? ", straightness" : ""}`;
     const known = this.#samplers.get(key);
     if (known) return known;
     const { gpu, actionDecoder, description } = this.#model;
     const sampler = await ActionSampler.create(gpu, actionDecoder, {
-      ...{ batch: rows * copies, steps, memory: description.samplerMemory },
+      ...{ batch: rows * copies, steps, memory: description.samplerMemory, straightness },
       ...{ videoTokens: tap.map((x) => x.dim(1)), distinctVideoTimes: rows },
       masked: this.#model.attended !== undefined,
     });

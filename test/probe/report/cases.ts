@@ -35,6 +35,7 @@ export function fullMeasurement(): ProbeMeasurement {
   const { settings, episodes } = measurement;
   settings.budgets = [5, 10, 50];
   measurement.interval = 0.1;
+  measurement.flow = { of: "the action decoder's flow", times: [0, 0.25, 0.5, 0.75] };
   measurement.parts = [
     { name: "position", from: 0, to: 2, kind: "squared", units: "m" },
     { name: "gripper", from: 2, to: 3, kind: "event", units: "1", states: [-1, 1] },
@@ -62,6 +63,13 @@ export function fullMeasurement(): ProbeMeasurement {
       Float32Array.from({ length: V * K }, (_, n) => (n % K < from ? Infinity : 1 / (1 + (n % K) + 0.1 * e)));
     episode.tapDrift = signal(1);
     episode.velocityChange = signal(2);
+    const [P, along] = [
+      4,
+      (of: (p: number) => number) => Float32Array.from({ length: V * 4 }, (_, n) => of(n % P)),
+    ];
+    episode.flowSpeed = along((p) => 2 + p);
+    episode.flowResidual = along((p) => (0.8 - 0.2 * p) * (1 + 0.01 * e) * (2 + p));
+    episode.flowBend = along((p) => 0.1 * (2 + p));
     episode.flops = { encode: 1e9, trajectory: 51e9, readOut: 2e8, similarity: 1e8 };
   });
   return measurement;
