@@ -1,10 +1,11 @@
 /** What of an address cannot be followed: said, and left out, so that the rest of it still holds. */
 import { probeCommand } from "../src/commands/probe/settings.ts";
 import { stepsToProbe } from "../src/probe/experiment/settings.ts";
+import { NAMES, refusedSetting } from "./digits/settings.ts";
 import type { ModelView } from "./protocol.ts";
 
 /** Names that an address may have beside the fields of the forms. */
-const OTHERS = ["model", "data", "episode", "prompt", "step"];
+const OTHERS: readonly string[] = ["model", "data", "episode", "prompt", "step", ...NAMES];
 
 /** Fields whose values the command line's own rules read. */
 const TYPED = ["video-steps", "action-steps", "probe-steps", "video-seeds", "action-seeds"];
@@ -46,6 +47,7 @@ function refusal(
   if (!field && !OTHERS.includes(name)) return `there is no “${name.slice(0, 40)}” to be set`;
   if (name === "step" || name === "episode")
     return /^\d{1,9}$/.test(value) ? undefined : `${name} “${value.slice(0, 40)}” is no whole number`;
+  if (name.startsWith("digits")) return refusedSetting(name, value);
   if (field instanceof HTMLSelectElement) {
     const known = [...field.options].map((option) => option.value);
     return known.includes(value)

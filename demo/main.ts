@@ -7,6 +7,7 @@ import { AnswerPanel } from "./answer-panel.ts";
 import { Charts } from "./chart.ts";
 import { offerComparison } from "./compare.ts";
 import { DevicePanel } from "./device-panel.ts";
+import { DigitsSection } from "./digits/section.ts";
 import { byId } from "./dom.ts";
 import { prepareDownloads } from "./downloads.ts";
 import { EpisodeForm } from "./episode-form.ts";
@@ -97,6 +98,7 @@ const ask = startWorker(hear, (message) => showFailure("Error", message));
 
 const refused = refusedValues(linked, [form, byId<HTMLFormElement>("data")]);
 settings.restore(linked);
+const digits = new DigitsSection(linked, rememberLink);
 const hubName = linked.get("model");
 const data = offerModels({
   open: (wanted) => {
@@ -178,6 +180,8 @@ function hear(event: Event): void {
   switch (event.type) {
     case "opened":
       return showModel(event.model);
+    case "samples":
+      return showSamples(event.place);
     case "device":
       devicePanel.device = event.device;
       software = event.device.software;
@@ -265,6 +269,16 @@ function showModel(view: ModelView): void {
   robot.enabled = comparison.enabled = true;
   comparison.inside?.clear();
   moreButton.disabled = view.episodes.length < 2;
+}
+
+/** A model that draws samples opens in a section of its own; what is open here stays. */
+function showSamples(wanted: ModelPlace): void {
+  asked = undefined;
+  digits.open(wanted);
+  if (!opened) return open(TOY);
+  runButton.disabled = false;
+  moreButton.disabled = !settings.canMeasureMore(model!.episodes.length);
+  say("Ready.", 0);
 }
 
 /** Shows a model and its episodes, from the worker or from the recording. */
@@ -489,6 +503,7 @@ function link(): string {
   if (place.kind === "hub") parameters.set("model", place.name);
   if (model?.recorded !== undefined)
     for (const [name, value] of Object.entries(data.parameters())) parameters.set(name, value);
+  for (const [name, value] of digits.parameters()) parameters.set(name, value);
   return address(parameters);
 }
 

@@ -1,6 +1,7 @@
 /** In the worker: from where a model is to its files. */
 import { FormatError, UsageError } from "../src/errors.ts";
 import { fetchModelToOpfs } from "../src/weights/hub/opfs.browser.ts";
+import type { Choose } from "../src/weights/hub/remote-files.ts";
 import { formatHubRef, parseHubRef } from "../src/weights/hub/ref.ts";
 import { blobSource } from "../src/weights/blob.ts";
 import {
@@ -25,19 +26,20 @@ export type Download = (phase: string, done: number, total: number) => void;
 export async function openPlace(place: ModelPlace, onDownload: Download): Promise<OpenedPlace> {
   switch (place.kind) {
     case "toy":
-      return openToy(new URL("toy/", place.page).href, onDownload);
+      return openBeside("toy", new URL("toy/", place.page).href, onDownload);
     case "dropped":
       return { ...modelAmong(place.files), revision: "unversioned" };
     case "hub":
-      return openHub(place.name, onDownload);
+      return openHub(place.name, neededByAny, onDownload);
   }
 }
 
-async function openToy(base: string, onDownload: Download): Promise<OpenedPlace> {
+/** A checkpoint that was published with the page, in a folder of its name. */
+export async function openBeside(name: string, base: string, onDownload: Download): Promise<OpenedPlace> {
   const response = await fetch(new URL("files.json", base)).catch(() => undefined);
   if (!response?.ok) {
     throw new FormatError(
-      `the toy checkpoint is not at ${base} (${response ? response.status : "no answer"}). Publish the page with its toy folder.`,
+      `the ${name} checkpoint is not at ${base} (${response ? response.status : "no answer"}). Publish the page with its ${name} folder.`,
     );
   }
   const files = (await response.json()) as ListedFile[];
@@ -47,26 +49,31 @@ async function openToy(base: string, onDownload: Download): Promise<OpenedPlace>
     done += count;
     onDownload("downloading", done, total);
   });
-  return { name: "toy", revision: "unversioned", sources };
+  return { name, revision: "unversioned", sources };
 }
 
-async function openHub(name: string, onDownload: Download): Promise<OpenedPlace> {
+const neededByAny: Choose = async (remote) => {
+  const { recognise } = await import("../src/systems/registry.ts");
+  return (await recognise(remote)).needed(remote, {});
+};
+
+/** @param choose which of its files are needed */
+export async function openHub(name: string, choose: Choose, onDownload: Download): Promise<OpenedPlace> {
   const ref = parseHubRef(name.trim());
   if (!ref) {
     throw new UsageError(
       `"${name}" is not a name on the Hub. Write owner/name, or owner/name@revision:folder.`,
     );
   }
-  const { recognise } = await import("../src/systems/registry.ts");
   const sources = await fetchModelToOpfs(ref, {
-    choose: async (remote) => (await recognise(remote)).needed(remote, {}),
+    choose,
     onProgress: ({ bytes, totalBytes }) => onDownload("downloading from the Hub", bytes, totalBytes),
   });
   return { name: formatHubRef(ref), revision: ref.revision, sources };
 }
 
 /** The composed model among dropped files, else the folder that has both a configuration and weights. */
-function modelAmong(files: readonly DroppedFile[]): Omit<OpenedPlace, "revision"> {
+export function modelAmong(files: readonly DroppedFile[]): Omit<OpenedPlace, "revision"> {
   const names = new Set(files.map(({ path }) => path));
   if ([...names].some((path) => /(^|\/)model\.json$/.test(path))) return droppedFolder(files);
   const roots = [...names].flatMap((path) => /^(.*\/)?config\.json$/.exec(path)?.slice(1) ?? []);

@@ -210,6 +210,8 @@ export interface CostView {
 
 export type Event =
   | { readonly type: "opened"; readonly model: ModelView }
+  /** what was to be opened draws samples, see digits/; what is open stays */
+  | { readonly type: "samples"; readonly place: ModelPlace }
   | { readonly type: "device"; readonly device: DeviceView }
   | { readonly type: "ready" }
   | {

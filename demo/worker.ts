@@ -1,7 +1,8 @@
 /** The worker: opens models, runs the probe of src/probe, and tells the page what happens. */
-import * as errors from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { BrowserDevice, deviceView } from "./device.ts";
+import { drawsSamples } from "./draws-samples.ts";
+import { kindOf } from "./error-kind.ts";
 import { type OpenedPlace, openPlace } from "./place.ts";
 import type { DataPlace, Request, Wanted } from "./protocol.ts";
 import { compare, run } from "./runs.ts";
@@ -62,6 +63,8 @@ function cancel(): void {
 async function check(wanted: Wanted): Promise<void> {
   if (wanted.model) {
     const found = await openPlace(wanted.model, () => {});
+    // Another worker opens what draws samples, and says what does not fit.
+    if (await drawsSamples(found)) return tell({ type: "checked", wanted });
     if (found.sources.has("model.json"))
       await (await MimicVideoSession.open(found, wanted.data, new BrowserDevice(() => {}))).close();
     else await (await import("./opened-session.ts")).checkModel(found);
@@ -75,6 +78,7 @@ async function open({ place, data, dtype }: Open, signal: AbortSignal): Promise<
   const onDownload = (phase: string, done: number, total: number): void =>
     tell({ type: "progress", phase, done, total, unit: "bytes" });
   const found = await openPlace(place, onDownload);
+  if (await drawsSamples(found)) return tell({ type: "samples", place });
   const device = new BrowserDevice(watch);
   const opened = await openSession(found, data, device).catch((error: unknown) => {
     device.drop();
@@ -147,14 +151,6 @@ function report(during: Request["type"], error: unknown, signal: AbortSignal): v
   const name = kindOf(error);
   if (name === "DeviceLostError") session?.dropDevice();
   fail(during, name, message);
-}
-
-/** The class of an error under its written name: a minifier renames what `error.name` was made from. */
-function kindOf(error: unknown): string {
-  const known = Object.entries(errors).find(
-    ([, kind]) => error instanceof kind && kind !== errors.MimicVideoError,
-  );
-  return known?.[0] ?? "Error";
 }
 
 function fail(during: Request["type"], kind: string, message: string): void {

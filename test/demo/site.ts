@@ -51,7 +51,9 @@ export async function serve(folder: string): Promise<Site> {
 /** Bytes after gzip of every file of the page without the weights, by path. */
 export function compressedSizes(folder: string): Map<string, number> {
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
-  const own = files.filter((file) => !file.startsWith("toy") && statSync(path.join(folder, file)).isFile());
+  const own = files.filter(
+    (file) => !/^(toy|digits)\//.test(file) && statSync(path.join(folder, file)).isFile(),
+  );
   return new Map(own.map((file) => [file, gzipSync(readFileSync(path.join(folder, file))).length]));
 }
 
