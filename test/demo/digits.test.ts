@@ -256,6 +256,16 @@ describe("the section", () => {
           return [...wide, ...outside].map(({ tagName, className }) => `${tagName} ${String(className)}`);
         });
         expect(cut, what).toEqual([]);
+        // The scene that stays beside what is read does not lie over the digits.
+        const covered = await page.evaluate(() => {
+          const digits = document.querySelector(".digits")!;
+          digits.scrollIntoView({ block: "start" });
+          return (
+            document.querySelector(".scene")!.getBoundingClientRect().bottom -
+            digits.getBoundingClientRect().top
+          );
+        });
+        expect(covered, what).toBeLessThanOrEqual(0);
         const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         expect(sideways, what).toBeLessThanOrEqual(0);
         // A picture's pixel is a whole number of the screen's.
