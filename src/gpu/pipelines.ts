@@ -75,7 +75,8 @@ export class PipelineCache {
   }
 
   async #build({ wgsl: code, inputs, outputs, constants }: Program, label: string): Promise<BuiltPipeline> {
-    this.onBuild?.(this.#built, ++this.#made);
+    this.#made++;
+    this.onBuild?.(this.#built, this.#made);
     this.#device.pushErrorScope("validation");
     const module = this.#device.createShaderModule({ label, code });
     const layout = this.#layout(inputs, outputs);
@@ -92,7 +93,8 @@ export class PipelineCache {
         (error: unknown) => ({ value: undefined, error }),
       ),
     ]);
-    this.onBuild?.(++this.#built, this.#made);
+    this.#built++;
+    this.onBuild?.(this.#built, this.#made);
     if (outcome.value && !refused) return { pipeline: outcome.value, layout };
     const lines = code.split("\n");
     const { messages } = await module.getCompilationInfo();
