@@ -19,9 +19,11 @@ import type {
   Population,
   Reading,
   State,
+  StraightnessMeter,
   Subject,
   TimedTap,
 } from "../../probe/subject.ts";
+import { MeanFlowEvaluator } from "../../networks/meanflow/evaluator.ts";
 import { copyTensor, readTensor, sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import { joined } from "../arrays.ts";
 import type { NoiseRows } from "../sampler.ts";
@@ -31,6 +33,7 @@ import { Jump } from "./jump.ts";
 import { type MeanFlowModel, type Rule, RULES } from "./model.ts";
 import { asRows, ClassReader, layoutOfSamples } from "./read-out.ts";
 import { ruleNamed } from "./sampler.ts";
+import { straightnessAlong } from "./straightness.ts";
 
 /** A class, for V samples. */
 export interface Asked {
@@ -186,6 +189,29 @@ export class MeanFlowSubject implements Subject<Asked> {
       await this.gpu.idle();
       jump.dispose();
     }
+  }
+
+  /** Of the way by the average velocity, over what is left of it; a network that was not trained for that has none. */
+  get straightness(): StraightnessMeter<Asked> | undefined {
+    const model = this.#model;
+    if (!model.rules.includes("average")) return undefined;
+    return {
+      of: "the network's flow",
+      times: ({ stop }) => model.times(stop).slice(0, -1),
+      measure: async ({ label, copies }, _last, noise, _readNoise, { stop }, { signal }) => {
+        const labels = label === undefined ? undefined : new Array<number>(copies).fill(label);
+        const conditions = model.conditions(copies, { labels });
+        const anywhere = new Array<number>(copies).fill(0);
+        const told = { r: anywhere, t: anywhere, ...conditions };
+        const evaluator = new MeanFlowEvaluator(this.gpu, model.network, told);
+        try {
+          const begins = joined(noise.map(([own]) => own));
+          return await straightnessAlong(evaluator, begins, model.times(stop), conditions, signal);
+        } finally {
+          evaluator.dispose();
+        }
+      },
+    };
   }
 
   bytes({ copies }: Asked): { tap: number; readRow: number } {
