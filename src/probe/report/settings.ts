@@ -83,6 +83,7 @@ export function composedCommand(result: ProbeResult): string {
   const options: Row[] = [
     ["model", `${model.name}${revision}`],
     ...known("policy", model.stamp.policy),
+    ...known("state-time", model.stamp["state-time"]),
     ["data", data.name],
     ...file("noise", data.noise_sha256),
     ...file("text", model.stamp.text),
@@ -99,7 +100,10 @@ export function composedCommand(result: ProbeResult): string {
       ? [["margin", String(verdict.margin)] as Row]
       : []),
   ];
-  const flags = [...(result.oracle_axis ? ["--oracle"] : [])];
+  const flags = [
+    ...(result.oracle_axis ? ["--oracle"] : []),
+    ...(result.straightness ? ["--straightness"] : []),
+  ];
   return [
     "node dist/probe.js",
     ...options.map(([name, value]) => `--${name} ${quoted(value)}`),

@@ -53,6 +53,7 @@ export const meanFlowSystem: System = {
         dtype,
         stamp: {
           network: description.words,
+          ...(stateTime && { "state-time": stateTime }),
           samples: `${contents} of ${model.shape.join(" × ")}${model.classes > 0 ? `, ${model.classes} classes` : ""}`,
         },
         plan: {

@@ -37,18 +37,18 @@ describe("the document", () => {
 
   it("composes a command that asks for policy, text, noise, arithmetic and budgets too", () => {
     const result = fullResult();
-    result.model.stamp = { policy: "bridge", layer: "17", text: "7e47".repeat(16) };
+    result.model.stamp = { policy: "bridge", layer: "17", "state-time": "r", text: "7e47".repeat(16) };
     result.model.name = "release";
     result.arithmetic = "f16";
     const words = composedCommand(result).split(" ");
     const { settings } = probeCommand(readOptions(words.slice(2).map((w) => w.replaceAll("'", ""))), "");
     expect(settings).toMatchObject({
-      ...{ policy: "bridge", arithmetic: "f16", budgets: [5, 10, 50] },
+      ...{ policy: "bridge", stateTime: "r", arithmetic: "f16", budgets: [5, 10, 50] },
       ...{ text: "text-7e477e477e47.safetensors", noiseFile: "noise-015301530153.safetensors" },
     });
     const bare = { ...result, model: { ...result.model, stamp: {} }, arithmetic: null, budget_axis: null };
     bare.data.noise_sha256 = null;
-    expect(composedCommand(bare)).not.toMatch(/--(policy|arithmetic|budgets|text|noise)/);
+    expect(composedCommand(bare)).not.toMatch(/--(policy|state-time|straightness|arithmetic|budgets|text|noise)/);
   });
 
   it("composes a command that asks for the same settings", () => {
