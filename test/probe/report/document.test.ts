@@ -43,12 +43,20 @@ describe("the document", () => {
     const words = composedCommand(result).split(" ");
     const { settings } = probeCommand(readOptions(words.slice(2).map((w) => w.replaceAll("'", ""))), "");
     expect(settings).toMatchObject({
-      ...{ policy: "bridge", stateTime: "r", arithmetic: "f16", budgets: [5, 10, 50] },
+      ...{ policy: "bridge", stateTime: "r", straightness: true, arithmetic: "f16", budgets: [5, 10, 50] },
       ...{ text: "text-7e477e477e47.safetensors", noiseFile: "noise-015301530153.safetensors" },
     });
-    const bare = { ...result, model: { ...result.model, stamp: {} }, arithmetic: null, budget_axis: null };
+    const bare = {
+      ...result,
+      model: { ...result.model, stamp: {} },
+      arithmetic: null,
+      budget_axis: null,
+      straightness: null,
+    };
     bare.data.noise_sha256 = null;
-    expect(composedCommand(bare)).not.toMatch(/--(policy|state-time|straightness|arithmetic|budgets|text|noise)/);
+    expect(composedCommand(bare)).not.toMatch(
+      /--(policy|state-time|straightness|arithmetic|budgets|text|noise)/,
+    );
   });
 
   it("composes a command that asks for the same settings", () => {
