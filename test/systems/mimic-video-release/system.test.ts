@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { PUBLISHED } from "../../../bench/release/layout.ts";
 import { writeRandomRelease } from "../../../bench/release/write.ts";
-import { AdapterError, UsageError, WeightsError } from "../../../src/errors.ts";
+import { AdapterError, WeightsError } from "../../../src/errors.ts";
 import { compareRelease } from "../../../src/parity/release.ts";
 import type { Held, Subject } from "../../../src/probe/subject.ts";
 import { ReleaseModel } from "../../../src/systems/mimic-video-release/model.ts";
@@ -154,8 +154,13 @@ describe("folders that do not fit", () => {
     mimicVideoRelease.open(await testGpu(), await openModelFolder(folder), options);
 
   test("policies are listed", async () => {
-    await expect(open(folderOf("bridge"), {})).rejects.toThrow(/Choose one with --policy: bridge\./);
-    await expect(open(folderOf("bridge"), { policy: "other" })).rejects.toThrow(UsageError);
+    await expect(open(folderOf("bridge"), { policy: "other" })).rejects.toThrow(
+      /Choose one with --policy: bridge\./,
+    );
+    // Of one there is no choice.
+    const alone = await open(folderOf("bridge"), {});
+    expect(alone.stamp.policy).toBe("bridge");
+    await alone.release();
   });
 
   test("statistics of another horizon, a clip that does not divide", async () => {
