@@ -195,6 +195,25 @@ export function normCase(rows: number, dim: number): Case {
 
 const operand = (data: Float32Array) => ({ shape: [data.length], data });
 
+function convolved(
+  gpu: Gpu,
+  shape: readonly number[],
+  { x, w }: { readonly x: Float32Array; readonly w: Float32Array },
+  out: number,
+  options: Parameters<typeof conv3d>[2],
+) {
+  const weight = new Matrix(gpu, out, w.length / out, "f32", "bench");
+  weight.upload(gpu, w);
+  const tx = put(gpu, shape, x);
+  return {
+    compute: () => conv3d(tx, weight, options),
+    release: () => {
+      weight.release(gpu);
+      releaseTensor(gpu, tx);
+    },
+  };
+}
+
 /** A causal 3 × 3 × 3 convolution, as in the video autoencoders. */
 export function convolutionCase(T: number, H: number, W: number, C: number, out: number): Case {
   const options = { kernel: [3, 3, 3], lead: 2, padding: 1 } as const;
@@ -205,19 +224,7 @@ export function convolutionCase(T: number, H: number, W: number, C: number, out:
     flop: 2 * T * H * W * out * 27 * C,
     bytes: 4 * (T * H * W * (C + out) + 27 * C * out),
     boundBy: "arithmetic",
-    prepare: (gpu) => {
-      const { x, w } = data();
-      const weight = new Matrix(gpu, out, 27 * C, "f32", "bench");
-      weight.upload(gpu, w);
-      const tx = put(gpu, [1, T, H, W, C], x);
-      return {
-        compute: () => conv3d(tx, weight, options),
-        release: () => {
-          weight.release(gpu);
-          releaseTensor(gpu, tx);
-        },
-      };
-    },
+    prepare: (gpu) => convolved(gpu, [1, T, H, W, C], data(), out, options),
     // Causal: the first frame is the result of the first alone, the last that of the last three.
     truth: () => {
       const { x, w } = data();
@@ -250,19 +257,7 @@ export function convolution2dCase(B: number, H: number, W: number, C: number, ou
     flop: 2 * B * H * W * out * 9 * C,
     bytes: 4 * (B * H * W * (C + out) + 9 * C * out),
     boundBy: "arithmetic",
-    prepare: (gpu) => {
-      const { x, w } = data();
-      const weight = new Matrix(gpu, out, 9 * C, "f32", "bench");
-      weight.upload(gpu, w);
-      const tx = put(gpu, [B, 1, H, W, C], x);
-      return {
-        compute: () => conv3d(tx, weight, options),
-        release: () => {
-          weight.release(gpu);
-          releaseTensor(gpu, tx);
-        },
-      };
-    },
+    prepare: (gpu) => convolved(gpu, [B, 1, H, W, C], data(), out, options),
     truth: () => {
       const { x, w } = data();
       const picture = H * W * C;

@@ -6,7 +6,8 @@ import { NonFiniteError, UsageError } from "../../src/errors.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { joined } from "../../src/systems/arrays.ts";
 import { meanFlowSystem } from "../../src/systems/meanflow/system.ts";
-import type { Drawn, Sampler } from "../../src/systems/sampler.ts";
+import type { Sampler } from "../../src/systems/sampler.ts";
+import { type DrawnBeside, sideBySide } from "../../src/systems/side-by-side.ts";
 import type { Opened } from "../../src/systems/system.ts";
 import { sizeOf } from "../../src/tensor/tensor.ts";
 import { modelFilesOf } from "../../src/weights/model-files.browser.ts";
@@ -158,32 +159,26 @@ async function draw(id: number, { labels, seeds, calls }: DrawWish, signal: Abor
   };
   const noise = joined(seeds.map((seed, i) => sampler.noise(labels?.[i], seed)));
   const asked = rules.filter(({ refused }) => refused === undefined).map(({ name }) => name);
-  const walks = asked.map((rule) => sampler.draw({ labels, noise, calls, rule, signal }));
   try {
-    // Side by side: the same number of calls of each before any goes on.
-    for (let k = 0; k <= calls; k++)
-      for (const [i, rule] of asked.entries()) {
-        const { value: drawn } = await walks[i].next();
-        if (!drawn) return;
-        const bytes = await bytesOf(sampler, drawn, rule);
-        signal.throwIfAborted();
-        const { step, steps } = drawn;
-        tell({ type: "drawn", id, drawn: { rule, step, steps, bytes } }, [bytes.buffer]);
-      }
+    for await (const drawn of sideBySide(sampler, { labels, noise, calls, signal }, asked)) {
+      const bytes = await bytesOf(sampler, drawn);
+      signal.throwIfAborted();
+      const { rule, step, steps } = drawn;
+      tell({ type: "drawn", id, drawn: { rule, step, steps, bytes } }, [bytes.buffer]);
+    }
   } finally {
     gpu.pipelines.onBuild = undefined;
-    for (const walk of walks) await walk.return();
   }
   const seconds = (performance.now() - started) / 1000;
   tell({ type: "done", id, seconds, device: deviceView(gpu).name });
 }
 
 /** @throws NonFiniteError for a picture that is no number */
-async function bytesOf(sampler: Sampler, drawn: Drawn, rule: string): Promise<Uint8Array<ArrayBuffer>> {
+async function bytesOf(sampler: Sampler, drawn: DrawnBeside<string>): Promise<Uint8Array<ArrayBuffer>> {
   const samples = await drawn.read();
   const bad = samples.find((value) => !Number.isFinite(value));
   if (bad !== undefined)
-    throw new NonFiniteError(`after call ${drawn.step} by the rule ${rule} a picture holds ${bad}.`);
+    throw new NonFiniteError(`after call ${drawn.step} by the rule ${drawn.rule} a picture holds ${bad}.`);
   return sampler.toBytes!(samples);
 }
 

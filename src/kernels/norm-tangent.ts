@@ -11,6 +11,7 @@
 import { type Form, kernel } from "./kernel.ts";
 import { BOUNDS } from "./nan.ts";
 import type { NormKind } from "./norm.ts";
+import { sumOfRow } from "./workgroup.ts";
 
 interface TangentForm extends Form {
   readonly kind: NormKind;
@@ -71,21 +72,9 @@ export const normalizeBoth = kernel({
     }) as Operands,
   write: ({ element }) => ({ y: element, dy: element }),
   functions: ({ element }) => /* wgsl */ `
-var<workgroup> partial: array<vec4f, LANES * ROWS>;
 ${BOUNDS}
 fn across(a: ${element}) -> f32 { return ${element === "vec4f" ? "(a.x + a.y) + (a.z + a.w)" : "a"}; }
-// The sum of what the lanes of a row have; the slot is where they meet in workgroup memory.
-fn together(slot: u32, own: u32, sum: vec4f) -> vec4f {
-  if (LANES == 1u) { return sum; }
-  workgroupBarrier();
-  partial[slot + own] = sum;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (own < half) { partial[slot + own] += partial[slot + own + half]; }
-  }
-  workgroupBarrier();
-  return partial[slot];
-}
+${sumOfRow("vec4f")}
 // Σ d, Σ d², Σ e, Σ d·e of a row, d = x − shift and e = ẋ − dShift; runs of 64 are added up first, for accuracy.
 fn sums(row: u32, slot: u32, own: u32, shift: f32, dShift: f32) -> vec4f {
   let start = row * p.dim;

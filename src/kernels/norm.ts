@@ -20,6 +20,7 @@ import { BOUNDS } from "./nan.ts";
 import { normalizeBoth } from "./norm-tangent.ts";
 import { asColumn, inRows } from "./rows.ts";
 import { each } from "./text.ts";
+import { sumOfRow } from "./workgroup.ts";
 
 export type NormKind = "layer" | "rms" | "l2";
 
@@ -91,20 +92,8 @@ const normalize = kernel({
   }),
   write: ({ element }) => ({ y: element }),
   functions: ({ kind, element }) => /* wgsl */ `
-var<workgroup> partial: array<vec2f, LANES * ROWS>;
 ${BOUNDS}
-// The sum of what the lanes of a row have; the slot is where they meet in workgroup memory.
-fn together(slot: u32, own: u32, sum: vec2f) -> vec2f {
-  if (LANES == 1u) { return sum; }
-  workgroupBarrier();
-  partial[slot + own] = sum;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (own < half) { partial[slot + own] += partial[slot + own + half]; }
-  }
-  workgroupBarrier();
-  return partial[slot];
-}
+${sumOfRow("vec2f")}
 ${kind === "layer" ? `${sums("sum", element, ["d"])}\n${sums("sums", element, ["d", "d * d"])}` : sums("squares", element, ["d * d"])}`,
   main: ({ kind, element }) => /* wgsl */ `
   let asked = group * ROWS + lane / LANES;

@@ -39,9 +39,9 @@ export function interval({ at, until = at }: Call, stateTime: StateTime): Interv
 /** The same interval in the other convention, where the network's output has the other sign. */
 export const mirrored = ({ r, t }: Interval): Interval => ({ r: 1 - t, t: 1 - r });
 
-/** Own times of states of these noise levels, 1 noise and 0 data. */
-export const ownTimes = (levels: readonly number[], stateTime: StateTime): number[] =>
-  levels.map((level) => (stateTime === "t" ? level : 1 - level));
+/** How much of a state at an own time is noise: 1 noise, 0 data. It is its own inverse, the own time of a noise level. */
+export const noiseLevel = (time: number, stateTime: StateTime): number =>
+  stateTime === "t" ? time : 1 - time;
 
 /** `calls` steps of equal length from noise to data, in own times. @throws UsageError unless `calls` is a positive whole number */
 export const uniformTimes = (calls: number, stateTime: StateTime): number[] =>

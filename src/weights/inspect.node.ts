@@ -62,12 +62,6 @@ async function namedOnHub(target: string, ref: HubRef, options: ReadOptions): Pr
   }
 }
 
-/** The weights of a repository by HTTP ranges, for questions that must be answered before a download. */
-export async function* openOnHub(target: string): AsyncIterable<TensorSource> {
-  const ref = parseHubRef(target);
-  if (ref !== undefined) yield* openAll(await remotePlace(ref, {}));
-}
-
 async function* openAll(place: Place): AsyncIterable<TensorSource> {
   const sharded = new Set<string>();
   for (const index of place.files.filter((file) => file.endsWith(".index.json"))) {

@@ -27,6 +27,15 @@ export interface Visit {
   test(name: string, body: () => Promise<void>): void;
 }
 
+/** That no page complained, and that nobody was asked but the page's own host, and the Hub where a test asked it. */
+export function expectQuiet({ complaints, requested, site }: Visit): void {
+  // What a refused request of the Hub leaves in the console is the browser's own.
+  expect(complaints.filter((text) => !/status of 40[14]/.test(text))).toEqual([]);
+  const own = new URL(site.url).origin;
+  const allowed = /^(data|blob|about):|^https:\/\/huggingface\.co\//;
+  expect(requested.filter((url) => !url.startsWith(own) && !allowed.test(url))).toEqual([]);
+}
+
 /**
  * Builds and serves the page and starts a browser before the tests of a file, and clears away after them.
  * @param name of the file, so that files do not build into one folder

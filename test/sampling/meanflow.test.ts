@@ -8,7 +8,7 @@ import {
   interval,
   type Interval,
   mirrored,
-  ownTimes,
+  noiseLevel,
   seedEuler,
   type StateTime,
   uniformTimes,
@@ -87,7 +87,7 @@ describe.each(CONVENTIONS)("perfect network, state at %s", (stateTime, line) => 
     "noise levels %j lead to m + σ·noise",
     async (levels) => {
       const gpu = await testGpu();
-      const scheduler = meanFlow(ownTimes(levels, stateTime));
+      const scheduler = meanFlow(levels.map((level) => noiseLevel(level, stateTime)));
       const got = await ends(gpu, lineDenoiser(gpu, stateTime, line), scheduler);
       got.forEach((value, i) => expect(value).toBeCloseTo(m + sigma * NOISE[i], 5));
     },

@@ -2,7 +2,6 @@
  * A LeRobot data set, formats 2.0, 2.1 and 3: tables and videos of robots' episodes, read by ranges, so that an episode of a set of a
  * hundred gigabytes costs what that episode takes. Format and addressing: docs of the lerobot package, and what its writers make.
  */
-import { FormatError } from "../../errors.ts";
 import { type EpisodeIndex, type EpisodeSummary, openIndex } from "./episode-index.ts";
 import { Episode, type Shared } from "./episode.ts";
 import { type DataFiles, readText } from "./files.ts";
@@ -144,8 +143,3 @@ class OpenFiles<F extends { close(): unknown }> {
 
 /** Whether files are those of a LeRobot set, as far as their names tell. */
 export const isLeRobot = (paths: readonly string[]): boolean => paths.includes(INFO);
-
-/** @throws FormatError saying what a set needs */
-export function expectLeRobot(paths: readonly string[], name: string): void {
-  if (!isLeRobot(paths)) throw new FormatError(`${name} has no ${INFO}, which every LeRobot data set has.`);
-}

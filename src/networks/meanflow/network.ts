@@ -85,48 +85,47 @@ export const each = (values: ArrayLike<number>): Feature => ({
 /** t − r, in float64; of times or of their rates. */
 export const durations = ({ r, t }: Rates): number[] => Array.from(t, (end, b) => end - r[b]);
 
+export type SinusoidLayout = "sine first" | "cosine first";
+
 /**
- * Sinusoids of times, a row each; both layouts of `width` columns, n = width / 2 and f_i = 10000^(−i / d):
- * "sine first" [sin(τ·f) | cos(τ·f)] with d = n − 1, "cosine first" [cos(τ·f) | sin(τ·f)] with d = n. Times unscaled, in [0, 1].
+ * A row of `width` columns for each of B times, in one of two layouts, n = width / 2 and f_i = 10000^(−i / d):
+ * "sine first" [s(f) | c(f)] with d = n − 1, "cosine first" [c(f) | s(f)] with d = n.
+ * @param pair s and c of item b at frequency f
  */
-export function sinusoids(
-  times: ArrayLike<number>,
+function overFrequencies(
+  batch: number,
   width: number,
-  layout: "sine first" | "cosine first",
+  layout: SinusoidLayout,
+  pair: (b: number, frequency: number) => readonly [s: number, c: number],
 ): Feature & { readonly data: Float32Array<ArrayBuffer> } {
   const n = width / 2;
   const divisor = layout === "sine first" ? n - 1 : n;
   const [sineAt, cosineAt] = layout === "sine first" ? [0, n] : [n, 0];
-  const data = new Float32Array(times.length * width);
-  for (let b = 0; b < times.length; b++)
+  const data = new Float32Array(batch * width);
+  for (let b = 0; b < batch; b++)
     for (let i = 0; i < n; i++) {
-      const angle = times[b] * 10000 ** (-i / divisor);
-      data[b * width + sineAt + i] = Math.sin(angle);
-      data[b * width + cosineAt + i] = Math.cos(angle);
+      const [s, c] = pair(b, 10000 ** (-i / divisor));
+      data[b * width + sineAt + i] = s;
+      data[b * width + cosineAt + i] = c;
     }
-  return { shape: [times.length, width], data };
+  return { shape: [batch, width], data };
 }
 
-/** The derivative of `sinusoids`, of the same layout, where the times move at these rates: f·cos(τ·f)·τ̇ for a sine, −f·sin(τ·f)·τ̇ for a cosine. */
-export function sinusoidTangents(
+/** Sinusoids sin(τ·f) and cos(τ·f) of times, a row each. Times unscaled, in [0, 1]. */
+export const sinusoids = (times: ArrayLike<number>, width: number, layout: SinusoidLayout) =>
+  overFrequencies(times.length, width, layout, (b, f) => [Math.sin(times[b] * f), Math.cos(times[b] * f)]);
+
+/** The derivative of `sinusoids` where the times move at these rates: f·cos(τ·f)·τ̇ for a sine, −f·sin(τ·f)·τ̇ for a cosine. */
+export const sinusoidTangents = (
   times: ArrayLike<number>,
   rates: ArrayLike<number>,
   width: number,
-  layout: "sine first" | "cosine first",
-): Feature & { readonly data: Float32Array<ArrayBuffer> } {
-  const n = width / 2;
-  const divisor = layout === "sine first" ? n - 1 : n;
-  const [sineAt, cosineAt] = layout === "sine first" ? [0, n] : [n, 0];
-  const data = new Float32Array(times.length * width);
-  for (let b = 0; b < times.length; b++)
-    for (let i = 0; i < n; i++) {
-      const frequency = 10000 ** (-i / divisor);
-      const angle = times[b] * frequency;
-      data[b * width + sineAt + i] = frequency * Math.cos(angle) * rates[b];
-      data[b * width + cosineAt + i] = -frequency * Math.sin(angle) * rates[b];
-    }
-  return { shape: [times.length, width], data };
-}
+  layout: SinusoidLayout,
+) =>
+  overFrequencies(times.length, width, layout, (b, f) => [
+    f * Math.cos(times[b] * f) * rates[b],
+    -f * Math.sin(times[b] * f) * rates[b],
+  ]);
 
 /**
  * Rows of a table of classes; where labels are left out, the row behind the classes, "no class".

@@ -5,7 +5,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { buildMeanFlowNetwork } from "../../networks/meanflow/build.ts";
 import type { MeanFlowNetwork, StateTime } from "../../networks/meanflow/network.ts";
 import { meanFlow, euler } from "../../sampling/schedulers.ts";
-import { uniformTimes } from "../../sampling/meanflow.ts";
+import { noiseLevel, uniformTimes } from "../../sampling/meanflow.ts";
 import { gaussian } from "../../sampling/noise.ts";
 import { sample, type SampleState } from "../../sampling/sample.ts";
 import type { Scheduler } from "../../sampling/scheduler.ts";
@@ -167,7 +167,7 @@ export class MeanFlowModel {
 
   /** 1 noise, 0 data, of an own time. */
   noiseLevel(time: number): number {
-    return this.network.stateTime === "t" ? time : 1 - time;
+    return noiseLevel(time, this.network.stateTime);
   }
 
   /**

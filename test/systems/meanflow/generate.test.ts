@@ -14,6 +14,7 @@ import {
   toBytes,
   toLevels,
 } from "../../../src/systems/meanflow/pictures.ts";
+import { joined } from "../../../src/systems/arrays.ts";
 import { sideBySide } from "../../../src/systems/side-by-side.ts";
 import { encodeSafetensors } from "../../../src/weights/safetensors.ts";
 import { relativeError } from "../../support/numbers.ts";
@@ -216,25 +217,21 @@ describe("pictures", () => {
 test("side by side: every rule from the same noise, in turn, as it is computed", async () => {
   const opened = await openDigits();
   const sampler = opened.sampler!();
+  const labels = [4, 4, 4];
+  const noise = joined([9, 10, 11].map((seed) => sampler.noise(4, seed)));
   const seen: string[] = [];
-  const first = new Map<string, Float32Array>();
-  let last: { pixels?: Uint8Array; samples: Float32Array } | undefined;
-  for await (const state of sideBySide(sampler, { label: 4, seed: 9, count: 3, calls: 2 })) {
-    seen.push(`${state.rule} ${state.step}/${state.steps} ${state.noiseLevel}`);
-    if (state.step === 0) first.set(state.rule, state.samples);
-    last = state;
+  for await (const drawn of sideBySide(sampler, { labels, noise, calls: 2 }, sampler.rules)) {
+    seen.push(`${drawn.rule} ${drawn.step}/${drawn.steps} ${drawn.noiseLevel}`);
+    if (drawn.step === 0) expect([...(await drawn.read())]).toEqual([...noise]);
   }
   expect(seen).toEqual(
     [0, 1, 2].flatMap((step) => ["average", "instant"].map((rule) => `${rule} ${step}/2 ${1 - step / 2}`)),
   );
-  expect(first.get("average")).toEqual(first.get("instant"));
-  expect([...first.get("average")!.subarray(64, 128)]).toEqual([...sampler.noise(4, 10)]);
-  expect(last?.pixels).toEqual(sampler.toBytes!(last!.samples));
-  const stopped = sideBySide(sampler, { label: 4, seed: 0, count: 1, calls: 8 });
-  await stopped.next();
+  const stopped = sideBySide(sampler, { labels, noise, calls: 8 }, ["average"]);
+  expect((await stopped.next()).value).toMatchObject({ rule: "average", step: 0, steps: 8 });
   await stopped.return();
-  await expect(sideBySide(sampler, { label: 4, seed: 0, count: 1000, calls: 1 }).next()).rejects.toThrow(
-    /1 to 128/,
+  await expect(sideBySide(sampler, { labels, noise, calls: 1 }, ["other"]).next()).rejects.toThrow(
+    /the rule other/,
   );
   await opened.release();
 });
